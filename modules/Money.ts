@@ -1,0 +1,68 @@
+import { BigDecimal, Effect, Schema, SchemaIssue, SchemaTransformation } from "effect"
+
+/** An amount of the one configured currency: a decimal, never a float. */
+export type Money = BigDecimal.BigDecimal
+
+const plain = /^(?:0|[1-9]\d{0,7})(?:\.\d{1,2})?$/u
+const least = BigDecimal.fromStringUnsafe("0.01")
+const most = BigDecimal.fromStringUnsafe("99999999.99")
+
+/** With exactly two places, as it travels: `100.5` becomes `"100.50"`. */
+export const format = (money: Money): string => {
+  const digits = BigDecimal.scale(money, 2).value.toString().padStart(3, "0")
+  return `${digits.slice(0, -2)}.${digits.slice(-2)}`
+}
+
+/** Reads plain digits with at most two places from `0.01` to `99999999.99`; anything else is undefined. */
+export const parse = (wire: string | number): Money | undefined => {
+  const text = String(wire)
+  if (!plain.test(text)) return undefined
+  const money = BigDecimal.fromStringUnsafe(text)
+  return inRange(money) ? money : undefined
+}
+
+export const inRange = (money: Money): boolean => BigDecimal.between(money, { minimum: least, maximum: most })
+
+export const zero: Money = BigDecimal.fromBigInt(0n)
+
+/** The exact sum of quantity × price. */
+export const sumOfLines = (lines: ReadonlyArray<{ readonly quantity: number; readonly price: Money }>): Money =>
+  lines.reduce(
+    (sum, line) => BigDecimal.sum(sum, BigDecimal.multiply(line.price, BigDecimal.fromBigInt(BigInt(line.quantity)))),
+    zero,
+  )
+
+const codec = <Wire extends Schema.Codec<string | number>>(wire: Wire) =>
+  wire.pipe(
+    Schema.decodeTo(
+      Schema.BigDecimal,
+      SchemaTransformation.transformEffect({
+        decode: (input: string | number) => {
+          const money = parse(input)
+          return money === undefined
+            ? Effect.fail(
+                new SchemaIssue.InvalidValue({
+                  message:
+                    "expected an amount from 0.01 to 99999999.99 in plain digits with at most two places, such as 100.50",
+                }),
+              )
+            : Effect.succeed(money)
+        },
+        encode: (money: Money) => Effect.succeed(format(money)),
+      }),
+    ),
+  )
+
+/**
+ * Money on the wire (CONTRACT §1): read from a string or a number of plain digits with at most two places, no sign,
+ * exponent, space or leading zero, from 0.01 to 99999999.99; written as a string with two places.
+ */
+export const Money = codec(Schema.Union([Schema.String, Schema.Finite])).annotate({ identifier: "Money" })
+
+/** Money as an answer shows it: always a string with two places. */
+export const MoneyText = Schema.String.check(Schema.isPattern(/^\d{1,8}\.\d{2}$/u)).annotate({
+  identifier: "MoneyText",
+})
+
+/** A total over any number of orders: from `"0.00"`, without an upper end. */
+export const Total = Schema.String.check(Schema.isPattern(/^\d+\.\d{2}$/u)).annotate({ identifier: "Total" })

@@ -1,0 +1,24 @@
+import { Schema } from "effect"
+
+const storable = Schema.makeFilter(
+  (text: string) => (text.isWellFormed() && !text.includes("\u0000")) || "expected text without NUL or lone surrogates",
+)
+
+/** Human text of 1 to `most` characters (code points), not only white space, that every database can store. */
+export const text = (most: number) =>
+  Schema.String.check(
+    Schema.makeFilter((value: string) => value.trim() !== "" || "expected more than white space"),
+    Schema.isMaxCodePoints(most),
+    storable,
+  )
+
+/**
+ * An e-mail address that a mail server would take: the HTML standard's pattern (ASCII, one @), a domain of two labels
+ * or more, at most 254 characters (RFC 5321 §4.5.3.1.3).
+ */
+export const Email = Schema.String.check(
+  Schema.isPattern(
+    /^[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/u,
+  ),
+  Schema.isMaxLength(254),
+)

@@ -1,0 +1,42 @@
+import { Cause } from "effect"
+import { SqlError } from "effect/sql"
+import { DatabaseUnavailable } from "../sql/Database.ts"
+import { sqlErrorIn } from "../sql/transaction.ts"
+
+/**
+ * Whose fault a failure is (DELIVERY §3).
+ *
+ * - `infrastructure`: would have met any event; wait and do the same again.
+ * - `again`: two transactions stood in each other's way; do the same at once.
+ * - `event`: this event cannot be handled; it steps aside.
+ */
+export type Fault = "infrastructure" | "again" | "event"
+
+const infrastructure = new Set([
+  "ConnectionError",
+  "AuthenticationError",
+  "AuthorizationError",
+  "StatementTimeoutError",
+])
+const again = new Set(["DeadlockError", "SerializationError", "LockTimeoutError"])
+
+/** PostgreSQL's class 53 (insufficient resources), 57 (operator intervention), 58 (system error), 25006 (read only). */
+const awayCodes = /^(?:53|57|58)|^25006$/u
+
+export const faultOf = (cause: Cause.Cause<unknown>): Fault => {
+  const unavailable = cause.reasons.some((reason) => {
+    const error = Cause.isDieReason(reason) ? reason.defect : Cause.isFailReason(reason) ? reason.error : undefined
+    return error instanceof DatabaseUnavailable
+  })
+  if (unavailable) return "infrastructure"
+  const error = sqlErrorIn(cause)
+  if (error === undefined) return "event"
+  if (again.has(error.reason._tag)) return "again"
+  if (infrastructure.has(error.reason._tag) || awayCodes.test(codeOf(error))) return "infrastructure"
+  return "event"
+}
+
+const codeOf = (error: SqlError.SqlError): string => {
+  const cause = error.reason.cause
+  return typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
+}

@@ -1,0 +1,42 @@
+import { Schema } from "effect"
+
+/**
+ * A kind of event: its name, which is also its topic; the version of its data; and what keeps its order.
+ *
+ * Within a version a field may be added, none renamed or removed.
+ */
+export interface EventType<
+  Type extends string = string,
+  Data extends Schema.Codec<any, any> = Schema.Codec<any, any>,
+> {
+  readonly type: Type
+  readonly version: number
+  readonly data: Data
+  /** Events of one key keep their order within the topic. */
+  key(data: Data["Type"]): string
+  /** What the event is about, in CloudEvents' `subject`. */
+  subject(data: Data["Type"]): string
+}
+
+export const define = <const Type extends string, Data extends Schema.Codec<any, any>>(
+  type: Type,
+  options: Omit<EventType<Type, Data>, "type" | "version"> & { readonly version?: number },
+): EventType<Type, Data> => ({ version: 1, ...options, type })
+
+/** Something that happened, not yet written down: what a decision returns. */
+export interface Fact<E extends EventType = EventType> {
+  readonly event: E
+  readonly data: E["data"]["Type"]
+}
+
+export const fact = <E extends EventType>(event: E, data: E["data"]["Type"]): Fact<E> => ({ event, data })
+
+/** An event as a reaction meets it. `source` and `id` together identify it; `key` is what it is ordered by. */
+export interface Event<Data = unknown> {
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly time: Date
+  readonly key: string | null
+  readonly data: Data
+}

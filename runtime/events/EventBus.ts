@@ -1,0 +1,105 @@
+import { Context, type Duration, type Effect, Schema, type Scope } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+
+/** What goes onto a topic. Header names are lower case; value and headers arrive as they were sent, byte by byte. */
+export interface Outgoing {
+  readonly topic: string
+  readonly key: string | null
+  readonly value: Uint8Array | null
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** What comes from a topic: `offset` counts up within a partition, from 0, and `time` is when the bus took it (ms). */
+export interface Received extends Outgoing {
+  readonly partition: number
+  readonly offset: number
+  readonly time: number
+}
+
+export interface Topic {
+  readonly name: string
+  /** How many partitions it gets when it does not exist yet; undefined: the bus' default of 6. */
+  readonly partitions: number | undefined
+  /** How long a record stays at least; undefined: for ever. */
+  readonly retention: Duration.Duration | undefined
+}
+
+export interface Lag {
+  readonly topic: string
+  readonly partition: number
+  /** Records that the group has not finished. */
+  readonly records: number
+}
+
+/** The bus is away or refuses. Nothing that it was asked to keep is lost by asking again. */
+export class EventBusError extends Schema.TaggedError<EventBusError>()("EventBusError", {
+  operation: Schema.String,
+  cause: Schema.Defect(),
+}) {
+  override get message(): string {
+    return `the event log failed to ${this.operation}: ${String(this.cause)}`
+  }
+}
+
+/** A topic that exists has another number of partitions than was asked for: going on would break the order of keys. */
+export class PartitionsDiffer extends Schema.TaggedError<PartitionsDiffer>()("PartitionsDiffer", {
+  topic: Schema.String,
+  wanted: Schema.Int,
+  found: Schema.Int,
+}) {
+  override get message(): string {
+    return `topic ${this.topic} has ${this.found} partitions, not ${this.wanted}: the number must not change, for it decides the order of keys`
+  }
+}
+
+/**
+ * A log of topics with partitions, written by key and read by groups: the port under which Galleria runs on its
+ * embedded log or on Kafka. `EventBusSuite.ts` holds every driver to what is said here.
+ *
+ * **Order.** Records of one key land in one partition (murmur2 of the key, as Java's client does), those of one
+ * `send` in the order given. A partition is read in the order of its offsets. Between partitions and between topics
+ * there is no order. Order per key needs one sender at a time: whoever sends has one `send` in flight.
+ *
+ * **Durability.** When `send` succeeds, all its records are kept. When it fails or is interrupted, any part of them
+ * may have been kept all the same: sending them again is right, and readers see a copy.
+ *
+ * **Delivery.** At least once to each group. A group's position in a partition moves only after `handle` has
+ * succeeded; whatever was not finished comes again: after a failure, a crash, a rebalance. A group that is new starts
+ * at the oldest record that is kept. A record is gone when its retention has passed.
+ */
+export class EventBus extends Context.Service<
+  EventBus,
+  {
+    /** Makes the topics that don't exist yet; repeating it changes nothing. */
+    readonly ensure: (topics: ReadonlyArray<Topic>) => Effect.Effect<void, EventBusError | PartitionsDiffer>
+
+    /** Appends the records; see *Order* and *Durability*. An empty list is fine. */
+    readonly send: (records: ReadonlyArray<Outgoing>) => Effect.Effect<void, EventBusError>
+
+    /**
+     * Joins `group` as one more member that reads `topics`, and reads until the scope closes.
+     *
+     * A call of `handle` brings records of one topic, of one or more of its partitions, those of a partition in order
+     * and without gap. A partition is never in two calls of one group at once, as far as the bus can know: a member
+     * that was frozen may still be busy when another has taken over, so `handle` must stand repetition.
+     * When `handle` fails, the same records come again after a pause; the bus never skips.
+     * Closing the scope waits for the running `handle`, commits what it finished, and leaves the group.
+     */
+    readonly consume: (options: {
+      readonly group: string
+      readonly topics: ReadonlyArray<string>
+      readonly handle: Handle
+    }) => Effect.Effect<void, EventBusError, Scope.Scope>
+
+    /** How far `group` is behind, for each partition of the topics that it reads. */
+    readonly lag: (group: string) => Effect.Effect<ReadonlyArray<Lag>, EventBusError>
+
+    /** Succeeds when the bus answers. */
+    readonly probe: Effect.Effect<void, EventBusError>
+  }
+>()("galleria/EventBus") {}
+
+export type Handle = (records: NonEmptyReadonlyArray<Received>) => Effect.Effect<void, unknown>
+
+/** The default of `PARTITIONS` (CONTRACT §3). */
+export const defaultPartitions = 6

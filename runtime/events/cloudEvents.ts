@@ -1,0 +1,154 @@
+import { createHash } from "node:crypto"
+import { isUtf8 } from "node:buffer"
+import type { Outgoing, Received } from "./EventBus.ts"
+
+/** A CloudEvent whose data is still to be read by its schema. */
+export interface Envelope {
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly time: Date
+  readonly version: number
+  readonly key: string | null
+  readonly data: unknown
+}
+
+/** What a record on a topic turned out to be (CONTRACT §2, the table of failing events). */
+export type Decoded =
+  | { readonly _tag: "Event"; readonly envelope: Envelope }
+  | { readonly _tag: "Malformed"; readonly reason: string; readonly id: string; readonly source: string }
+  | { readonly _tag: "Tombstone" }
+
+const versionOf = (schema: string | undefined): number => Number(/\/(\d+)$/u.exec(schema ?? "")?.[1] ?? 1)
+
+/** An event of ours as a record, in CloudEvents' binary mode: the value is the data alone. */
+export const encode = (event: {
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly version: number
+  readonly key: string
+  readonly subject: string
+  readonly time: string
+  readonly traceparent: string | null
+  readonly data: string
+}): Outgoing => ({
+  topic: event.type,
+  key: event.key,
+  value: Buffer.from(event.data),
+  headers: {
+    ce_specversion: "1.0",
+    ce_id: event.id,
+    ce_source: event.source,
+    ce_type: event.type,
+    ce_subject: event.subject,
+    ce_time: event.time,
+    ce_dataschema: `/schemas/${event.type}/${event.version}`,
+    "content-type": "application/json",
+    ...(event.traceparent === null ? {} : { traceparent: event.traceparent }),
+  },
+})
+
+const attributes = ["ce_specversion", "ce_id", "ce_source", "ce_type"]
+
+/**
+ * Reads a record in CloudEvents' binary or structured mode, or as bare JSON of a foreign producer. Never throws.
+ *
+ * What identifies a bare record, or one that cannot be read, comes from where it lies and what it says, so that a
+ * resent batch is recognised and a recreated topic does not repeat an id.
+ */
+export const decode = (record: Received): Decoded => {
+  if (record.value === null) return { _tag: "Tombstone" }
+  const value = Buffer.from(record.value.buffer, record.value.byteOffset, record.value.byteLength)
+  const foreign = { id: foreignId(record, value), source: `/foreign/${record.topic}` }
+  const malformed = (reason: string): Decoded => ({ _tag: "Malformed", reason, ...foreign })
+
+  if (value.length === 0) return malformed("the value is empty")
+  if (!isUtf8(value)) return malformed("the value is not UTF-8")
+  let json: unknown
+  try {
+    json = JSON.parse(value.toString())
+  } catch {
+    return malformed("the value is not JSON")
+  }
+  if (!isObject(json)) return malformed("the value is not a JSON object")
+
+  const structured = /^application\/cloudevents\+json\b/iu.test(record.headers["content-type"] ?? "")
+  const said = structured ? json : fromHeaders(record.headers)
+  const bare = !structured && attributes.every((name) => record.headers[name] === undefined)
+  if (bare) return event({ ...foreign, type: record.topic, time: record.time, schema: undefined, data: json }, record)
+
+  const { specversion, id, source, type, time, dataschema } = said as Record<string, unknown>
+  if (!isName(id) || !isName(source) || !isName(type)) {
+    return malformed("CloudEvents' id, source and type are needed, as text of at most 200 characters")
+  }
+  if (specversion !== "1.0") return malformed(`CloudEvents' specversion is ${show(specversion)}, not 1.0`)
+  if (type !== record.topic) return malformed(`the type ${show(type)} is not that of the topic ${record.topic}`)
+  if (structured && !isObject(json["data"])) return malformed("the structured event has no data that is an object")
+  return event(
+    {
+      id,
+      source,
+      type,
+      time: typeof time === "string" ? Date.parse(time) : Number.NaN,
+      schema: typeof dataschema === "string" ? dataschema : undefined,
+      data: structured ? json["data"] : json,
+    },
+    record,
+  )
+}
+
+const event = (
+  said: { id: string; source: string; type: string; time: number; schema: string | undefined; data: unknown },
+  record: Received,
+): Decoded => ({
+  _tag: "Event",
+  envelope: {
+    id: said.id,
+    source: said.source,
+    type: said.type,
+    time: new Date(isTime(said.time) ? said.time : record.time),
+    version: versionOf(said.schema),
+    key: storable(record.key ?? keyIn(said.data)),
+    data: said.data,
+  },
+})
+
+const fromHeaders = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) => (name.startsWith("ce_") ? [[name.slice(3), value]] : [])),
+  )
+
+const keyIn = (data: unknown): string | null => {
+  const user = isObject(data) ? data["user_id"] : undefined
+  return typeof user === "number" || (typeof user === "string" && user !== "") ? String(user) : null
+}
+
+/** A foreign key may be anything; ours is text that a database can store and index. */
+const storable = (key: string | null): string | null =>
+  key === null || isName(key) ? key : createHash("sha256").update(key).digest("hex")
+
+const isTime = (millis: number) => millis >= 0 && millis < Date.UTC(10_000, 0)
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const isName = (value: unknown): value is string =>
+  typeof value === "string" && value.length > 0 && value.length <= 200 && value.isWellFormed() && !value.includes("\0")
+
+const show = (value: unknown): string => JSON.stringify(value)?.slice(0, 80) ?? "missing"
+
+/** The namespace of our UUIDv5s (RFC 9562 §5.5); any fixed UUID does. */
+const namespace = Buffer.from("6f0c1b1e5d0e5b6f9b0a3f6f3c8f7a52", "hex")
+
+const foreignId = (record: Received, value: Buffer): string => {
+  const hash = createHash("sha1")
+    .update(namespace)
+    .update(`${record.topic}\n${record.partition}\n${record.offset}\n${record.time}\n`)
+    .update(createHash("sha256").update(value).digest())
+    .digest()
+  hash[6] = (hash[6]! & 0x0f) | 0x50
+  hash[8] = (hash[8]! & 0x3f) | 0x80
+  const hex = hash.toString("hex", 0, 16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}

@@ -1,0 +1,271 @@
+import { Clock, Duration, Effect, Latch, Layer } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import { Migrator, SqlClient, type SqlError } from "effect/sql"
+import { loop, Loops } from "../../module/loop.ts"
+import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
+import { defaultPartitions, EventBus, EventBusError, type Handle, PartitionsDiffer, type Received } from "../EventBus.ts"
+import { partitionOf } from "../partition.ts"
+import { createLog } from "./createLog.ts"
+
+interface Row {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: bigint
+  readonly key: string | null
+  readonly value: Uint8Array | null
+  readonly headers: Record<string, string>
+  readonly time: Date
+}
+
+/** Records that one turn of a member reads, and of one partition. */
+const perTurn = 500
+
+/** How often records whose retention has passed are removed. */
+const pruneEvery = "1 minute"
+
+/** One member of a group: `turn` handles what is due now and says whether there may be more. */
+interface Member {
+  readonly topics: ReadonlyArray<string>
+  readonly wake: Latch.Latch
+  present: boolean
+}
+
+/**
+ * The event log in tables of the embedded database: records by topic and partition, and the position of each group.
+ *
+ * It fails the way Kafka fails. Positions are committed after `handle`, in a transaction of their own, so a crash in
+ * between brings the records again; a member that lost a partition while it was busy has its commit refused.
+ * One process holds it, so the members of a group are those of this process.
+ */
+export const make = Effect.gen(function* () {
+  const postgres = yield* EmbeddedPostgres
+  const sql = yield* postgres.client("events")
+  const loops = yield* Loops
+  yield* Migrator.make({})({ table: "migrations", loader: Migrator.fromRecord({ "0001_create_log": createLog }) }).pipe(
+    Effect.provideService(SqlClient.SqlClient, sql),
+  )
+  const partitions = new Map<string, number>()
+  const groups = new Map<string, { readonly members: Array<Member>; readonly busy: Set<string> }>()
+
+  const attempt = <A, R>(operation: string, work: Effect.Effect<A, SqlError.SqlError, R>) =>
+    Effect.mapError(work, (cause) => new EventBusError({ operation, cause }))
+
+  const learn = Effect.gen(function* () {
+    for (const { name, count } of yield* sql<{ name: string; count: number }>`select name, partitions as count from topic`) {
+      partitions.set(name, count)
+    }
+  })
+  yield* learn
+
+  const ensure: EventBus["Service"]["ensure"] = Effect.fnUntraced(function* (topics) {
+    for (const topic of topics) {
+      const days = topic.retention === undefined ? null : Duration.toMillis(topic.retention)
+      yield* attempt(
+        "make topics",
+        Effect.gen(function* () {
+          const count = topic.partitions ?? defaultPartitions
+          yield* sql`insert into topic (name, partitions) values (${topic.name}, ${count}) on conflict do nothing`
+          yield* sql`update topic set retention_ms = ${days} where name = ${topic.name}`
+          yield* sql`insert into partition (topic, part) select name, generate_series(0, partitions - 1) from topic
+            where name = ${topic.name} on conflict do nothing`
+        }),
+      )
+      yield* attempt("make topics", learn)
+      const found = partitions.get(topic.name)!
+      if (topic.partitions !== undefined && topic.partitions !== found) {
+        return yield* new PartitionsDiffer({ topic: topic.name, wanted: topic.partitions, found })
+      }
+    }
+  })
+
+  let unkeyed = 0
+  const send: EventBus["Service"]["send"] = (records) =>
+    Effect.gen(function* () {
+      if (records.length === 0) return
+      const now = yield* Clock.currentTimeMillis
+      const rows = []
+      for (const [n, record] of records.entries()) {
+        const count = partitions.get(record.topic)
+        if (count === undefined) {
+          return yield* new EventBusError({ operation: "send", cause: new Error(`there is no topic ${record.topic}`) })
+        }
+        rows.push({
+          n,
+          topic: record.topic,
+          part: record.key === null ? unkeyed++ % count : partitionOf(record.key, count),
+          key: record.key,
+          value: record.value === null ? null : Buffer.from(record.value).toString("base64"),
+          headers: record.headers,
+        })
+      }
+      yield* attempt(
+        "send",
+        sql`
+          with input as materialized (
+            select * from json_to_recordset(${JSON.stringify(rows)}::json)
+              as x (n int, topic text, part int, key text, value text, headers json)),
+          moved as (
+            update partition p set next = p.next + c.records
+            from (select topic, part, count(*) as records from input group by topic, part) c
+            where p.topic = c.topic and p.part = c.part
+            returning p.topic, p.part, p.next - c.records as first)
+          insert into record (topic, part, "offset", key, value, headers, time)
+          select i.topic, i.part, m.first + row_number() over (partition by i.topic, i.part order by i.n) - 1,
+            i.key, decode(i.value, 'base64'), i.headers, ${new Date(now)}
+          from input i join moved m on m.topic = i.topic and m.part = i.part`,
+      )
+      const touched = new Set(records.map((record) => record.topic))
+      for (const { members } of groups.values()) {
+        for (const member of members) {
+          if (member.topics.some((topic) => touched.has(topic))) member.wake.openUnsafe()
+        }
+      }
+    })
+
+  const groupOf = (name: string) => {
+    const known = groups.get(name) ?? { members: [], busy: new Set<string>() }
+    groups.set(name, known)
+    return known
+  }
+
+  /** Who of the members that read a topic has its partition `part`. */
+  const owner = (group: string, topic: string, part: number): Member | undefined => {
+    const readers = groupOf(group).members.filter((member) => member.topics.includes(topic))
+    return readers[part % readers.length]
+  }
+
+  const rebalance = (group: string) => groupOf(group).members.forEach((member) => member.wake.openUnsafe())
+
+  const read = (group: string, member: Member) => {
+    const { busy } = groupOf(group)
+    const mine = member.topics.flatMap((topic) =>
+      Array.from({ length: partitions.get(topic) ?? 0 }, (_, part) => part)
+        .filter((part) => owner(group, topic, part) === member && !busy.has(`${topic}/${part}`))
+        .map((part) => ({ topic, part })),
+    )
+    return sql<Row>`
+      select r.topic, r.part as partition, r."offset", r.key, r.value, r.headers, r.time
+      from json_to_recordset(${JSON.stringify(mine)}::json) as m (topic text, part int)
+      join position p on p.grp = ${group} and p.topic = m.topic and p.part = m.part
+      join partition e on e.topic = m.topic and e.part = m.part and e.next > p.next
+      cross join lateral (select * from record r where r.topic = m.topic and r.part = m.part and r."offset" >= p.next
+        order by r."offset" limit ${perTurn}) r
+      order by r.topic, r.part, r."offset" limit ${perTurn}`
+  }
+
+  const commit = (group: string, member: Member, records: ReadonlyArray<Received>) => {
+    const next = new Map<string, { topic: string; part: number; next: number }>()
+    for (const { topic, partition, offset } of records) {
+      if (!member.present || owner(group, topic, partition) !== member) continue
+      next.set(`${topic}/${partition}`, { topic, part: partition, next: offset + 1 })
+    }
+    return sql`update position p set next = x.next
+      from json_to_recordset(${JSON.stringify([...next.values()])}::json) as x (topic text, part int, next bigint)
+      where p.grp = ${group} and p.topic = x.topic and p.part = x.part`
+  }
+
+  const turn = (group: string, member: Member, handle: Handle) =>
+    Effect.gen(function* () {
+      const rows = yield* read(group, member)
+      const { busy } = groupOf(group)
+      for (const records of byTopic(rows)) {
+        const places = [...new Set(records.map((record) => `${record.topic}/${record.partition}`))]
+        if (places.some((place) => busy.has(place))) continue
+        places.forEach((place) => busy.add(place))
+        yield* handle(records).pipe(
+          Effect.andThen(commit(group, member, records)),
+          Effect.ensuring(Effect.sync(() => places.forEach((place) => busy.delete(place)))),
+        )
+      }
+      return rows.length > 0
+    })
+
+  const consume: EventBus["Service"]["consume"] = Effect.fnUntraced(function* ({ group, topics, handle }) {
+    yield* attempt("learn of the topics", learn)
+    for (const topic of topics) {
+      yield* attempt(
+        "join the group",
+        sql`insert into position (grp, topic, part, next)
+          select ${group}, p.topic, p.part, coalesce((select min("offset") from record r where r.topic = p.topic and r.part = p.part), p.next)
+          from partition p where p.topic = ${topic} on conflict do nothing`,
+      )
+    }
+    const member: Member = { topics, wake: Latch.makeUnsafe(true), present: true }
+    yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        groupOf(group).members.push(member)
+        rebalance(group)
+      }),
+      () =>
+        Effect.sync(() => {
+          const { members } = groupOf(group)
+          member.present = false
+          members.splice(members.indexOf(member), 1)
+          rebalance(group)
+        }),
+    )
+    // Closing interrupts the loop between turns, and so waits for the one that runs.
+    const whole = Effect.uninterruptible(turn(group, member, handle))
+    yield* loop({ name: `${group}.consumer`, turn: whole, wake: member.wake, poll: "5 seconds" }).pipe(
+      Effect.provideService(Loops, loops),
+      Effect.forkScoped,
+    )
+  })
+
+  const lag: EventBus["Service"]["lag"] = (group) =>
+    Effect.map(
+      attempt(
+        "tell the lag",
+        sql<{ topic: string; partition: number; records: bigint }>`
+          select p.topic, p.part as partition, e.next - p.next as records
+          from position p join partition e on e.topic = p.topic and e.part = p.part
+          where p.grp = ${group} order by p.topic, p.part`,
+      ),
+      (rows) => rows.map((row) => ({ ...row, records: Number(row.records) })),
+    )
+
+  const prune = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    yield* sql`
+      delete from record r using topic t
+      where t.name = r.topic and t.retention_ms is not null
+        and r.time < ${new Date(now)}::timestamptz - t.retention_ms * interval '1 millisecond'
+        and r."offset" < coalesce((select min(p.next) from position p where p.topic = r.topic and p.part = r.part), r."offset" + 1)`
+    return false
+  })
+
+  yield* loop({
+    name: "events.prune",
+    turn: Effect.andThen(postgres.writable, prune),
+    wake: Latch.makeUnsafe(false),
+    poll: pruneEvery,
+  }).pipe(Effect.forkScoped)
+
+  return {
+    bus: EventBus.of({
+      ensure,
+      send,
+      consume,
+      lag,
+      probe: attempt("answer", Effect.asVoid(sql`select 1`)),
+    }),
+    prune: Effect.asVoid(prune),
+  }
+})
+
+/** Rows in order of topic, partition and offset become one list a topic. */
+const byTopic = (rows: ReadonlyArray<Row>): ReadonlyArray<NonEmptyReadonlyArray<Received>> => {
+  const lists = new Map<string, [Received, ...Array<Received>]>()
+  for (const row of rows) {
+    const record: Received = { ...row, offset: Number(row.offset), time: row.time.getTime() }
+    const list = lists.get(row.topic)
+    if (list === undefined) lists.set(row.topic, [record])
+    else list.push(record)
+  }
+  return [...lists.values()]
+}
+
+export const layer = Layer.effect(
+  EventBus,
+  Effect.map(make, ({ bus }) => bus),
+)

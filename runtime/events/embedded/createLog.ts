@@ -1,0 +1,26 @@
+import { Effect } from "effect"
+import { SqlClient } from "effect/sql"
+
+/** The tables of the embedded event log. */
+export const createLog = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  // retention_ms: null keeps records for ever.
+  yield* sql`create table topic (name text primary key, partitions int not null, retention_ms bigint)`
+  // next: the offset that the next record gets.
+  yield* sql`create table partition (
+    topic text not null, part int not null, next bigint not null default 0, primary key (topic, part))`
+  yield* sql`create table record (
+    topic text not null,
+    part int not null,
+    "offset" bigint not null,
+    key text,
+    value bytea,
+    headers json not null,
+    time timestamptz not null,
+    primary key (topic, part, "offset")
+  )`
+  yield* sql`create index record_age on record (topic, time)`
+  // next: the offset that the group reads next.
+  yield* sql`create table position (
+    grp text not null, topic text not null, part int not null, next bigint not null, primary key (grp, topic, part))`
+})

@@ -1,0 +1,49 @@
+import { Effect, Schema } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type { Event, EventType } from "../events/Event.ts"
+
+/** This event can never be handled: it is parked at once, and a person looks. */
+export class Reject extends Schema.TaggedError<Reject>()("Reject", { reason: Schema.String }) {}
+
+/** Not now: the event, and those of its key behind it, are tried again after `for`. It is no failed attempt. */
+export class Postpone extends Schema.TaggedError<Postpone>()("Postpone", { for: Schema.Duration }) {}
+
+type Handle<Input, R> = (input: Input) => Effect.Effect<void, Reject | Postpone, R>
+
+/**
+ * What a module does about one type of event, in the transaction that takes charge of it.
+ *
+ * `name` is stable: it identifies the reaction in the inbox and in the parking lot, so it survives every refactoring.
+ * A reaction handles exactly one type. Each event takes effect once; those of a key in order; different keys and
+ * different topics in any order, so a fact that comes early is recorded, never waited for.
+ */
+export interface Reaction<out R> {
+  readonly name: string
+  readonly event: EventType
+  readonly decode: (data: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+  readonly run: Handle<NonEmptyReadonlyArray<Event<any>>, R>
+}
+
+interface Options<Data extends Schema.Codec<any, any>> {
+  readonly name: string
+  readonly event: EventType<string, Data>
+}
+
+/**
+ * A reaction to many events at once, in their order: the set statement of a projection. It must fold two events of
+ * one row itself. When it fails, it is called again with one event at a time.
+ */
+export const all = <Data extends Schema.Codec<any, any>, R>(
+  options: Options<Data> & { readonly handle: Handle<NonEmptyReadonlyArray<Event<Data["Type"]>>, R> },
+): Reaction<R> => ({
+  name: options.name,
+  event: options.event,
+  decode: Schema.decodeUnknownEffect(options.event.data, { errors: "all" }),
+  run: options.handle,
+})
+
+/** A reaction to one event: the rule of one aggregate. */
+export const each = <Data extends Schema.Codec<any, any>, R>(
+  options: Options<Data> & { readonly handle: Handle<Event<Data["Type"]>, R> },
+): Reaction<R> =>
+  all({ ...options, handle: (events) => Effect.forEach(events, options.handle, { discard: true }) })

@@ -1,0 +1,67 @@
+import { Cause, Clock, Context, Duration, Effect, type Latch, Schedule } from "effect"
+
+/**
+ * The loops of this process and when each last turned. A loop that stands still makes `/livez` red; one that ends a
+ * turn in back-off still turns, so an outage restarts nobody.
+ */
+export class Loops extends Context.Service<
+  Loops,
+  {
+    readonly turned: (name: string) => Effect.Effect<void>
+    readonly ended: (name: string) => Effect.Effect<void>
+    /** The loops that have not turned for that long. */
+    readonly still: (forMillis: number) => Effect.Effect<ReadonlyArray<string>>
+  }
+>()("galleria/Loops") {}
+
+export const makeLoops = (): Loops["Service"] => {
+  const turns = new Map<string, number>()
+  return {
+    turned: (name) => Effect.map(Clock.currentTimeMillis, (now) => void turns.set(name, now)),
+    ended: (name) => Effect.sync(() => void turns.delete(name)),
+    still: (forMillis) =>
+      Effect.map(Clock.currentTimeMillis, (now) =>
+        [...turns].flatMap(([name, at]) => (now - at > forMillis ? [name] : [])),
+      ),
+  }
+}
+
+/** 0.1 s doubling to 10 s, jittered: how long a loop waits after a turn that failed. */
+export const backOff = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("10 seconds")]).pipe(
+  Schedule.jittered,
+)
+
+/**
+ * Repeats `turn` for ever: at once while it says that there may be more, else when `wake` opens or `poll` has passed.
+ * A turn that fails is tried again with back-off; the log says when the loop falters and when it goes on, not each time.
+ */
+export const loop = <E, R>(options: {
+  readonly name: string
+  readonly turn: Effect.Effect<boolean, E, R>
+  readonly wake: Latch.Latch
+  readonly poll: Duration.Input
+}): Effect.Effect<never, never, R | Loops> =>
+  Effect.gen(function* () {
+    const loops = yield* Loops
+    yield* Effect.addFinalizer(() => loops.ended(options.name))
+    let failures = 0
+    const delay = yield* Schedule.toStepWithSleep(backOff)
+    let pause = delay
+    for (;;) {
+      yield* loops.turned(options.name)
+      yield* options.wake.close
+      const exit = yield* Effect.exit(options.turn)
+      if (exit._tag === "Success") {
+        if (failures > 0) yield* Effect.logInfo(`${options.name} goes on after ${failures} failed attempts`)
+        failures = 0
+        if (!exit.value) yield* Effect.timeoutOption(options.wake.await, options.poll)
+        continue
+      }
+      if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
+      if (failures++ === 0) {
+        yield* Effect.logWarning(`${options.name} falters, and tries again until it can`, exit.cause)
+        pause = yield* Schedule.toStepWithSleep(backOff)
+      }
+      yield* Effect.ignore(pause(undefined))
+    }
+  }).pipe(Effect.scoped)

@@ -1,0 +1,70 @@
+import { Clock, Context, Effect, Schema, type Tracer } from "effect"
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
+import type { Statement } from "effect/sql"
+import type { EventType, Fact } from "../events/Event.ts"
+
+/** An event as it is written down: identity, time and data never change after this. */
+export interface Draft {
+  readonly event_id: string
+  readonly type: string
+  readonly version: number
+  readonly time: string
+  readonly traceparent: string | null
+  /** JSON text. */
+  readonly data: string
+}
+
+/** Above this an event is refused, as a defect: Kafka takes 1 MB by default, headers included. */
+export const maxBytes = 900_000
+
+/**
+ * Where a module writes its events: in its own database, in the transaction of the change that they tell of, so that
+ * there is no state without its event and no event without its state. A relay carries them to the bus.
+ *
+ * Lock the aggregate's row first, then append: events of one aggregate leave in the order of the commits.
+ */
+export class Outbox extends Context.Service<
+  Outbox,
+  {
+    /** Appends in the running transaction, and says what was written. The relay wakes after the commit. */
+    readonly append: (facts: ReadonlyArray<Fact>) => Effect.Effect<ReadonlyArray<Draft>>
+
+    /**
+     * The same as part of a statement: an INSERT of the rows `(n int, draft json, key text, subject text, assigned text)`, in
+     * the order of `n`. `assigned` is a JSON object as text, of the members that only the statement knows (null: none);
+     * `draft` was made without them. Run `wake` when the statement has committed.
+     */
+    readonly insert: (rows: Statement.Fragment) => Statement.Fragment
+
+    /** Tells the relay that there is something to send. */
+    readonly wake: Effect.Effect<void>
+  }
+>()("galleria/Outbox") {}
+
+const traceparentOf = (span: Tracer.AnySpan | undefined): string | null =>
+  span === undefined ? null : `00-${span.traceId}-${span.spanId}-0${span.sampled ? 1 : 0}`
+
+/** Gives a fact its identity, now. `assigned` names the members that the statement will add; they are left out. */
+export const draft = <E extends EventType, const Assigned extends keyof E["data"]["Type"] & string = never>(
+  event: E,
+  data: Omit<E["data"]["Type"], Assigned>,
+  assigned?: { readonly [K in Assigned]: E["data"]["Type"][K] },
+): Effect.Effect<Draft> =>
+  Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    const span = yield* Effect.option(Effect.currentParentSpan)
+    const encoded = Schema.encodeSync(event.data)({ ...data, ...assigned })
+    for (const member of Object.keys(assigned ?? {})) delete encoded[member]
+    const text = JSON.stringify(encoded)
+    if (Buffer.byteLength(text) > maxBytes) {
+      return yield* Effect.die(new Error(`${event.type} is larger than ${maxBytes} bytes`))
+    }
+    return {
+      event_id: uuidV7Unsafe(),
+      type: event.type,
+      version: event.version,
+      time: new Date(now).toISOString(),
+      traceparent: traceparentOf(span._tag === "Some" ? span.value : undefined),
+      data: text,
+    }
+  })

@@ -1,0 +1,79 @@
+import { Effect, type Latch, ScopedRef } from "effect"
+import type { SqlClient } from "effect/sql"
+import { encode } from "../events/cloudEvents.ts"
+import { EventBus } from "../events/EventBus.ts"
+import { loop } from "../module/loop.ts"
+import { Database } from "../sql/Database.ts"
+
+interface Row {
+  readonly seq: bigint
+  readonly event_id: string
+  readonly type: string
+  readonly version: number
+  readonly key: string
+  readonly subject: string
+  readonly time: string
+  readonly traceparent: string | null
+  readonly data: string
+}
+
+/** Rows in one send: what one statement of the embedded log takes without stopping requests for long. */
+const limit = 500
+
+const seqs = (rows: ReadonlyArray<Row>) => [0n, ...rows.map((row) => row.seq)]
+
+/**
+ * Deletes what was acknowledged and reads the head without what is in flight. Both go by list, never by range: a row
+ * with a lower `seq` may be committed after a read (DELIVERY §1, P2 and P3).
+ */
+const step = (sql: SqlClient.SqlClient, sent: ReadonlyArray<Row>, flying: ReadonlyArray<Row>) => sql<Row>`
+  with gone as (delete from outbox where seq = any(${seqs(sent)}::bigint[]))
+  select seq, event_id, type, version, key, subject, data, traceparent,
+    to_char(time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as time
+  from outbox where seq <> all(${[...seqs(sent), ...seqs(flying)]}::bigint[])
+  order by seq limit ${limit}`
+
+/** Sends in one turn: a backlog is many turns, so that the loop is seen to turn. */
+const sendsPerTurn = 20
+
+/**
+ * Carries the events of one outbox to the bus (DELIVERY §1): read from the head, send, delete by id after the
+ * acknowledgement; one send in flight. A failed send drops what was read ahead, and the next turn starts at the head.
+ * Says whether there may be more.
+ */
+export const relayTurn = (sql: SqlClient.SqlClient, bus: EventBus["Service"], source: string) =>
+  Effect.gen(function* () {
+    const send = (rows: ReadonlyArray<Row>) => bus.send(rows.map((row) => encode({ ...row, id: row.event_id, source })))
+    let sent: ReadonlyArray<Row> = []
+    let rows = yield* step(sql, [], [])
+    for (let n = 0; n < sendsPerTurn && rows.length > 0; n++) {
+      if (rows.length < limit) {
+        yield* send(rows)
+        rows = yield* step(sql, [...sent, ...rows], [])
+        sent = []
+      } else {
+        const [next] = yield* Effect.all([step(sql, sent, rows), send(rows)], { concurrency: 2 })
+        sent = rows
+        rows = next
+      }
+    }
+    if (sent.length > 0) yield* step(sql, sent, [])
+    return rows.length > 0
+  })
+
+/** Relays for a module until interrupted: by one instance at a time, woken by the outbox, with a slow poll as a net. */
+export const relay = (options: { readonly module: string; readonly wake: Latch.Latch }) =>
+  Effect.gen(function* () {
+    const database = yield* Database
+    const bus = yield* EventBus
+    const session = yield* ScopedRef.fromAcquire(Effect.as(Effect.void, undefined as SqlClient.SqlClient | undefined))
+    const source = `/galleria/${options.module}`
+    // After a failure the connection, and with it the lock, is thrown away: it may be the one that died.
+    const renew = ScopedRef.set(session, Effect.void as Effect.Effect<undefined>)
+    const turn = Effect.gen(function* () {
+      yield* database.writable
+      if ((yield* ScopedRef.get(session)) === undefined) yield* ScopedRef.set(session, database.exclusive)
+      return yield* relayTurn((yield* ScopedRef.get(session))!, bus, source)
+    }).pipe(Effect.onError(() => renew))
+    return yield* loop({ name: `${options.module}.relay`, turn, wake: options.wake, poll: "1 second" })
+  }).pipe(Effect.scoped)

@@ -1,0 +1,49 @@
+import { Context, type Deferred, type Effect, Schema, type Scope } from "effect"
+import type { SqlClient, SqlError } from "effect/sql"
+
+/** The database is away, or must not be written to for now. */
+export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>()("DatabaseUnavailable", {
+  reason: Schema.String,
+}) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+/** Tells everybody who waits, in every instance of the module, that something changed. */
+export interface Bell {
+  /** Rings after the running transaction has committed, or at once where there is none. A ring may be lost. */
+  readonly ring: Effect.Effect<void>
+  /** Take it before looking, look, then await it: no ring in between is missed within the process. */
+  readonly next: Effect.Effect<Deferred.Deferred<void>>
+}
+
+/**
+ * A module's own database, beyond the plain `SqlClient` that comes with it: words for what belongs to a session or
+ * to the process, so that a module runs unchanged on the embedded database and on PostgreSQL.
+ */
+export class Database extends Context.Service<
+  Database,
+  {
+    /**
+     * Runs `work` in a transaction, or in the one that runs already. What fails rolls back. Begin and commit that
+     * fail are defects with an `SqlError` in them, as every statement's failure is that nobody can act on.
+     */
+    readonly transaction: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+    /**
+     * A client that belongs to one holder at a time over all instances of the module, by a lock that is gone when the
+     * holder is. Waits for it. When its connection dies, every later statement fails: acquire it again.
+     */
+    readonly exclusive: Effect.Effect<SqlClient.SqlClient, SqlError.SqlError, Scope.Scope>
+
+    /** The bell of that name. */
+    readonly bell: (name: string) => Bell
+
+    /** Succeeds when the database answers. */
+    readonly probe: Effect.Effect<void, DatabaseUnavailable>
+
+    /** Fails while nothing may be written, as on a disk that is nearly full. Costs nothing; ask before each write. */
+    readonly writable: Effect.Effect<void, DatabaseUnavailable>
+  }
+>()("galleria/Database") {}

@@ -1,0 +1,36 @@
+import { Cause, Deferred, Effect, Exit, Option } from "effect"
+import { type SqlClient, SqlError } from "effect/sql"
+import type { Bell } from "./Database.ts"
+
+/** `Database.transaction` over any client: joins the running transaction, for a nested one would be a savepoint. */
+export const transactionOf =
+  (sql: SqlClient.SqlClient) =>
+  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(Effect.serviceOption(sql.transactionService), (running) =>
+      Option.isSome(running)
+        ? work
+        : Effect.catchIf(
+            sql.withTransaction(work),
+            (error): error is SqlError.SqlError => SqlError.isSqlError(error),
+            (error) => Effect.die(error),
+          ),
+    ) as Effect.Effect<A, E, R>
+
+/** A bell within this process. */
+export const bellOf = (sql: SqlClient.SqlClient): Bell => {
+  let current = Deferred.makeUnsafe<void>()
+  const ring = Effect.sync(() => {
+    const rung = current
+    current = Deferred.makeUnsafe<void>()
+    Deferred.doneUnsafe(rung, Exit.void)
+  })
+  return { ring: sql.afterCommit(ring), next: Effect.sync(() => current) }
+}
+
+/** The `SqlError` in a cause, be it a failure or a defect. */
+export const sqlErrorIn = (cause: Cause.Cause<unknown>): SqlError.SqlError | undefined =>
+  cause.reasons
+    .map((reason) =>
+      Cause.isDieReason(reason) ? reason.defect : Cause.isFailReason(reason) ? reason.error : undefined,
+    )
+    .find((error): error is SqlError.SqlError => SqlError.isSqlError(error))
