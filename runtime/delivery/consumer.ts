@@ -40,7 +40,10 @@ const slice = { least: 10, most: 500, millis: 20 }
  * so that only the bad one is found guilty. It fails only by the fault of the infrastructure, and may then be called
  * again with the same records. Slices shrink and grow to take about 20 ms, so that requests get their turn.
  */
-export const makeConsumer = (options: { readonly module: string; readonly reactions: ReadonlyArray<Reaction<never>> }) =>
+export const makeConsumer = (options: {
+  readonly module: string
+  readonly reactions: ReadonlyArray<Reaction<never>>
+}) =>
   Effect.gen(function* () {
     const database = yield* Database
     const sql = yield* SqlClient.SqlClient
@@ -113,7 +116,8 @@ export const makeConsumer = (options: { readonly module: string; readonly reacti
           return yield* Effect.logInfo(`[${service}] Received ${taken.length} ${taken[0]!.record.topic} events`)
         }
         for (const { run } of taken) {
-          if (run !== undefined) yield* Effect.logInfo(`[${service}] Received ${run.event.type} event: ${idsIn(run.event.data)}`)
+          if (run !== undefined)
+            yield* Effect.logInfo(`[${service}] Received ${run.event.type} event: ${idsIn(run.event.data)}`)
         }
       })
 
@@ -122,7 +126,7 @@ export const makeConsumer = (options: { readonly module: string; readonly reacti
         yield* database.writable
         const deliveries: Array<Delivery> = []
         for (const record of records) deliveries.push(...(yield* deliveriesOf(record, options.reactions)))
-        for (let at = 0; at < deliveries.length; ) {
+        for (let at = 0; at < deliveries.length;) {
           const part = deliveries.slice(at, at + size)
           const before = yield* Clock.currentTimeMillis
           yield* report(yield* take(part))
@@ -141,7 +145,14 @@ const waiting: Outcome = { status: "waiting" }
 const asideOf = (delivery: Delivery, outcome: Outcome): Aside => {
   const { reaction, source, event_id, key, record } = delivery
   const { topic, partition, offset, headers } = record
-  const event = { id: event_id, source, type: topic, key: record.key, headers, value: Buffer.from(record.value!).toString() }
+  const event = {
+    id: event_id,
+    source,
+    type: topic,
+    key: record.key,
+    headers,
+    value: Buffer.from(record.value!).toString(),
+  }
   return { reaction, source, event_id, key, topic, partition, offset, event: JSON.stringify(event), outcome }
 }
 
@@ -169,7 +180,14 @@ const deliveriesOf = (record: Received, reactions: ReadonlyArray<Reaction<never>
     for (const reaction of reactions) {
       if (reaction.event.type !== record.topic) continue
       const { id, source, key } = found.envelope
-      deliveries.push({ reaction: reaction.name, source, event_id: id, key, record, ...(yield* workOf(reaction, found.envelope)) })
+      deliveries.push({
+        reaction: reaction.name,
+        source,
+        event_id: id,
+        key,
+        record,
+        ...(yield* workOf(reaction, found.envelope)),
+      })
     }
     return deliveries
   })
@@ -204,8 +222,10 @@ const outcomeOf = (cause: Cause.Cause<unknown>): Effect.Effect<Outcome> =>
 
 /** What may be kept and shown of an error: 2,000 characters of a line. */
 const clean = (text: string): string =>
-  // oxlint-disable-next-line no-control-regex
-  text.slice(0, 2_000).toWellFormed().replace(/[\u0000-\u001f\u007f-\u009f]+/gu, " ")
+  text
+    .slice(0, 2_000)
+    .toWellFormed()
+    .replace(/[\u0000-\u001f\u007f-\u009f]+/gu, " ")
 
 /** Ids alone: nothing personal, no payload. */
 const idsIn = (data: unknown): string =>

@@ -5,10 +5,7 @@ import { Schema } from "effect"
  *
  * Within a version a field may be added, none renamed or removed.
  */
-export interface EventType<
-  Type extends string = string,
-  Data extends Schema.Codec<any, any> = Schema.Codec<any, any>,
-> {
+export interface EventType<Type extends string = string, Data extends Schema.Codec<any, any> = Schema.Codec<any, any>> {
   readonly type: Type
   readonly version: number
   readonly data: Data
@@ -16,12 +13,14 @@ export interface EventType<
   key(data: Data["Type"]): string
   /** What the event is about, in CloudEvents' `subject`. */
   subject(data: Data["Type"]): string
+  /** Its topic is never pruned, so that a module which is added later learns all of it. */
+  readonly keptForever: boolean
 }
 
 export const define = <const Type extends string, Data extends Schema.Codec<any, any>>(
   type: Type,
-  options: Omit<EventType<Type, Data>, "type" | "version"> & { readonly version?: number },
-): EventType<Type, Data> => ({ version: 1, ...options, type })
+  options: Pick<EventType<Type, Data>, "data" | "key" | "subject"> & Partial<EventType<Type, Data>>,
+): EventType<Type, Data> => ({ version: 1, keptForever: false, ...options, type })
 
 /** Something that happened, not yet written down: what a decision returns. */
 export interface Fact<E extends EventType = EventType> {

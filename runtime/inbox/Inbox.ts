@@ -79,7 +79,9 @@ export const inbox = (sql: SqlClient.SqlClient) => {
           ...entry,
           n,
           id: uuidV7Unsafe(),
-          ...(outcome.status === "waiting" ? { status: "waiting", attempts: 0, due: now } : { ...outcome, failed: now }),
+          ...(outcome.status === "waiting"
+            ? { status: "waiting", attempts: 0, due: now }
+            : { ...outcome, failed: now }),
         }))
         yield* sql`
           insert into held (id, reaction, key, source, event_id, status, attempts, reason, error, topic, partition,

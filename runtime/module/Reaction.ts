@@ -45,5 +45,4 @@ export const all = <Data extends Schema.Codec<any, any>, R>(
 /** A reaction to one event: the rule of one aggregate. */
 export const each = <Data extends Schema.Codec<any, any>, R>(
   options: Options<Data> & { readonly handle: Handle<Event<Data["Type"]>, R> },
-): Reaction<R> =>
-  all({ ...options, handle: (events) => Effect.forEach(events, options.handle, { discard: true }) })
+): Reaction<R> => all({ ...options, handle: (events) => Effect.forEach(events, options.handle, { discard: true }) })

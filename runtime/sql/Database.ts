@@ -1,4 +1,4 @@
-import { Context, type Deferred, type Effect, Schema, type Scope } from "effect"
+import { Context, type Deferred, type Effect, type Layer, Schema, type Scope } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 
 /** The database is away, or must not be written to for now. */
@@ -47,3 +47,9 @@ export class Database extends Context.Service<
     readonly writable: Effect.Effect<void, DatabaseUnavailable>
   }
 >()("galleria/Database") {}
+
+/** Where modules get their databases: each its own, or a schema of its own in one that several share. */
+export class Databases extends Context.Service<
+  Databases,
+  { readonly of: (module: string) => Layer.Layer<Database | SqlClient.SqlClient, SqlError.SqlError> }
+>()("galleria/Databases") {}

@@ -3,7 +3,14 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { loop, Loops } from "../../module/loop.ts"
 import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
-import { defaultPartitions, EventBus, EventBusError, type Handle, PartitionsDiffer, type Received } from "../EventBus.ts"
+import {
+  defaultPartitions,
+  EventBus,
+  EventBusError,
+  type Handle,
+  PartitionsDiffer,
+  type Received,
+} from "../EventBus.ts"
 import { partitionOf } from "../partition.ts"
 import { createLog } from "./createLog.ts"
 
@@ -51,7 +58,10 @@ export const make = Effect.gen(function* () {
     Effect.mapError(work, (cause) => new EventBusError({ operation, cause }))
 
   const learn = Effect.gen(function* () {
-    for (const { name, count } of yield* sql<{ name: string; count: number }>`select name, partitions as count from topic`) {
+    for (const { name, count } of yield* sql<{
+      name: string
+      count: number
+    }>`select name, partitions as count from topic`) {
       partitions.set(name, count)
     }
   })

@@ -1,7 +1,6 @@
-import { PgClient } from "@effect/sql-pg"
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
-import { type Bell, Database, DatabaseUnavailable } from "../Database.ts"
+import { type Bell, Database, Databases, DatabaseUnavailable } from "../Database.ts"
 import { bellOf, transactionOf } from "../transaction.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
 
@@ -9,10 +8,9 @@ import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
  * A module's database as a schema of the embedded one. The folder's lock makes this process the only one, so whoever
  * asks for it is the exclusive holder, and a bell that rings in memory reaches everybody.
  */
-export const layer = (schema: string) =>
+const databaseIn = (postgres: EmbeddedPostgres["Service"], schema: string) =>
   Layer.effectContext(
     Effect.gen(function* () {
-      const postgres = yield* EmbeddedPostgres
       const sql = yield* postgres.client(schema)
       const bells = new Map<string, Bell>()
       const bell = (name: string) => {
@@ -20,15 +18,22 @@ export const layer = (schema: string) =>
         bells.set(name, known)
         return known
       }
-      return Context.make(SqlClient.SqlClient, sql).pipe(
-        Context.add(PgClient.PgClient, sql),
-        Context.add(Database, {
-          transaction: transactionOf(sql),
-          exclusive: Effect.succeed(sql),
-          bell,
-          probe: Effect.mapError(Effect.asVoid(sql`select 1`), (error) => new DatabaseUnavailable({ reason: error.message })),
-          writable: postgres.writable,
-        }),
-      )
+      const database = Database.of({
+        transaction: transactionOf(sql),
+        exclusive: Effect.succeed(sql),
+        bell,
+        probe: Effect.mapError(
+          Effect.asVoid(sql`select 1`),
+          (error) => new DatabaseUnavailable({ reason: error.message }),
+        ),
+        writable: postgres.writable,
+      })
+      return Context.make(SqlClient.SqlClient, sql).pipe(Context.add(Database, database))
     }),
   )
+
+/** A schema for each module in the embedded database. */
+export const layer = Layer.effect(
+  Databases,
+  Effect.map(EmbeddedPostgres, (postgres) => ({ of: (module: string) => databaseIn(postgres, module) })),
+)

@@ -33,7 +33,7 @@ export class EmbeddedPostgres extends Context.Service<
         if (folder.isNew) yield* Effect.logInfo(`Preparing the database in ${options.dataDir}: once, for some seconds`)
         const db = yield* open(() => PGlite.create({ dataDir: folder.postgres }))
         yield* folder.keep
-        return yield* make(db, yield* watchDisk(folder.postgres))
+        return make(db, yield* watchDisk(folder.postgres))
       }),
     )
 
@@ -46,7 +46,7 @@ export class EmbeddedPostgres extends Context.Service<
         const db = yield* open(async () =>
           PGlite.create(snapshot === undefined ? {} : { loadDataDir: new Blob([await readFile(snapshot)]) }),
         )
-        return yield* make(db, Effect.void)
+        return make(db, Effect.void)
       }),
     )
 }
@@ -54,25 +54,24 @@ export class EmbeddedPostgres extends Context.Service<
 const open = (create: () => Promise<PGlite>) =>
   Effect.acquireRelease(Effect.promise(create), (db) => Effect.promise(() => db.close()))
 
-const make = (db: PGlite, writable: Effect.Effect<void, DatabaseUnavailable>) =>
-  Effect.gen(function* () {
-    const gate: Gate = { tail: Promise.resolve(), schema: undefined }
-    const client = (schema: string) =>
-      Effect.gen(function* () {
-        const pg = yield* PgClient.make({
-          stream: () => pgliteDuplex({ db, gate, schema, onAnswer: endOnFullDisk }),
-          username: "postgres",
-          password: Redacted.make("unused"),
-          database: schema,
-          minConnections: 1,
-          maxConnections: 1,
-          connectionTTL: Duration.infinity,
-        })
-        yield* pg`create schema if not exists ${pg(schema)}`
-        return pg
-      }).pipe(Effect.provide(Reactivity.layer))
-    return { client, writable }
-  })
+const make = (db: PGlite, writable: Effect.Effect<void, DatabaseUnavailable>): EmbeddedPostgres["Service"] => {
+  const gate: Gate = { tail: Promise.resolve(), schema: undefined }
+  const client = (schema: string) =>
+    Effect.gen(function* () {
+      const pg = yield* PgClient.make({
+        stream: () => pgliteDuplex({ db, gate, schema, onAnswer: endOnFullDisk }),
+        username: "postgres",
+        password: Redacted.make("unused"),
+        database: schema,
+        minConnections: 1,
+        maxConnections: 1,
+        connectionTTL: Duration.infinity,
+      })
+      yield* pg`create schema if not exists ${pg(schema)}`
+      return pg
+    }).pipe(Effect.provide(Reactivity.layer))
+  return { client, writable }
+}
 
 /** Error 53100 that names the write-ahead log: the next call would never come back, so the process ends here. */
 const endOnFullDisk = (answer: Uint8Array) => {
@@ -108,4 +107,3 @@ const watchDisk = (path: string) =>
         : Effect.void,
     )
   })
-

@@ -44,7 +44,9 @@ export const takeFolder = (path: string) =>
         },
         catch: (error) =>
           unusable(
-            String(error).includes("locked") ? "another process is using it; stop that one, or set DATA_DIR" : String(error),
+            String(error).includes("locked")
+              ? "another process is using it; stop that one, or set DATA_DIR"
+              : String(error),
           ),
       }),
       (lock) => Effect.sync(() => lock.close()),

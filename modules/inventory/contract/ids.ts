@@ -1,0 +1,6 @@
+import { Schema } from "effect"
+
+/** A product as people name it, such as `LAPTOP001`. */
+export const ProductId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/u)).annotate({
+  identifier: "ProductId",
+})

@@ -1,0 +1,94 @@
+import { Clock, Context, Deferred, Effect, Layer } from "effect"
+import { type Claim, KeyTaken } from "../../runtime/http/Idempotency.ts"
+import { Reject } from "../../runtime/module/Reaction.ts"
+import { Database } from "../../runtime/sql/Database.ts"
+import { sumOfLines } from "../Money.ts"
+import { type NewOrder, OrderNotFound, UserUnknown } from "./contract/api.ts"
+import { type AmountDiffers, cancel as decideToCancel, learn as decideUpon, type News } from "./Order.ts"
+import { type Change, type Learned, OrderStore, type Placement } from "./OrderStore.ts"
+import { settings, steps } from "./settings.ts"
+
+/** What can be done with orders. */
+export class Orders extends Context.Service<Orders>()("order/Orders", {
+  make: Effect.gen(function* () {
+    const store = yield* OrderStore
+    const userArrived = (yield* Database).bell("order.user-arrived")
+    const userWaitMillis = yield* Effect.orDie(settings.USER_WAIT_MS)
+    const stepsOfNewOrders = yield* Effect.orDie(steps)
+
+    const placementOf = ({ user_id, amount, items, payment_method }: NewOrder): Placement => {
+      const lines = (items ?? []).map((item) => ({ product_name: item.product_id, ...item }))
+      return { user_id, amount: amount ?? sumOfLines(lines), items: lines, payment_method, steps: stepsOfNewOrders }
+    }
+
+    /**
+     * Places an order for a user that this module knows, or learns of within `USER_WAIT_MS`: an order right after its
+     * user succeeds. Waiting holds no connection.
+     */
+    const place = Effect.fn("Orders.place")(function* (order: NewOrder, claim: Claim | undefined) {
+      const until = (yield* Clock.currentTimeMillis) + userWaitMillis
+      for (;;) {
+        const arrival = yield* userArrived.next
+        const placed = yield* store.place(placementOf(order), claim)
+        if (placed._tag === "Placed") return placed.order
+        if (placed._tag === "KeyTaken") return yield* new KeyTaken()
+        const left = until - (yield* Clock.currentTimeMillis)
+        if (left <= 0) return yield* new UserUnknown({ user_id: order.user_id })
+        yield* Effect.timeoutOption(Deferred.await(arrival), Math.min(left, pollMillis))
+      }
+    })
+
+    const get = Effect.fn("Orders.get")(function* (id: number) {
+      const order = yield* store.find(id)
+      return order ?? (yield* new OrderNotFound({ order_id: id }))
+    })
+
+    const list = Effect.fn("Orders.list")(store.newest)
+
+    /** Cancels an order that is neither processed nor failed; the second time changes nothing. */
+    const cancel = Effect.fn("Orders.cancel")(function* (id: number, reason: string | undefined) {
+      yield* store.update([{ order_id: id, decide: (order) => decideToCancel(order, reason) }])
+      return yield* get(id)
+    })
+
+    const history = Effect.fn("Orders.history")(function* (id: number, after: string | undefined, limit: number) {
+      yield* get(id)
+      return yield* store.history(id, after, limit)
+    })
+
+    const apply = (changes: ReadonlyArray<Change<AmountDiffers>>) =>
+      Effect.catchTags(store.update(changes), {
+        OrderNotFound: ({ order_id }) => new Reject({ reason: `there is no order ${order_id}` }),
+        AmountDiffers: () => new Reject({ reason: "the amount is not the order's" }),
+      })
+
+    /** Starts orders upon their own creation, which their history holds already. */
+    const start = Effect.fn("Orders.start")((ids: ReadonlyArray<number>) =>
+      apply(ids.map((order_id) => ({ order_id, decide: (order) => decideUpon(order, { _tag: "Created" }) }))),
+    )
+
+    /** Learns what others tell of orders; what is told of no order of ours is rejected. */
+    const learn = Effect.fn("Orders.learn")((learned: ReadonlyArray<Learned & { order_id: number; news: News }>) =>
+      apply(
+        learned.map(({ order_id, news, ...learned }) => ({
+          order_id,
+          decide: (order) => decideUpon(order, news),
+          learned,
+        })),
+      ),
+    )
+
+    /** Learns of users; orders that wait for one of them go on. */
+    const recordUsers = Effect.fn("Orders.recordUsers")(function* (ids: ReadonlyArray<number>) {
+      yield* store.knowUsers(ids)
+      yield* userArrived.ring
+    })
+
+    return { place, get, list, cancel, history, start, learn, recordUsers }
+  }),
+}) {
+  static readonly layer = Layer.effect(this, this.make).pipe(Layer.provide(OrderStore.layer))
+}
+
+/** A bell may be lost between instances, so whoever waits looks again after this. */
+const pollMillis = 100

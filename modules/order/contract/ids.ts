@@ -1,0 +1,4 @@
+import { Id } from "../../Id.ts"
+
+export const OrderId = Id.annotate({ identifier: "OrderId" })
+export type OrderId = typeof OrderId.Type

@@ -1,0 +1,27 @@
+import { Schema } from "effect"
+import { define } from "../../../runtime/events/Event.ts"
+import { Money } from "../../Money.ts"
+import { OrderId } from "../../order/contract/ids.ts"
+import { UserId } from "../../user/contract/ids.ts"
+import { PaymentId } from "./ids.ts"
+
+const fields = { payment_id: PaymentId, order_id: OrderId, user_id: UserId, amount: Money }
+const key = (data: { readonly user_id: number }) => String(data.user_id)
+const subject = (data: { readonly order_id: number }) => String(data.order_id)
+
+/** The money of an order was taken. */
+export const PaymentSuccessful = define("payment_successful", { data: Schema.Struct(fields), key, subject })
+
+/** The provider declined, in its own word, or could not be reached in time (`provider_unavailable`). */
+export const PaymentFailed = define("payment_failed", {
+  data: Schema.Struct({ ...fields, reason: Schema.String }),
+  key,
+  subject,
+})
+
+/** The money of an order was given back. */
+export const PaymentRefunded = define("payment_refunded", {
+  data: Schema.Struct({ ...fields, reason: Schema.String }),
+  key,
+  subject,
+})

@@ -1,0 +1,3 @@
+import { Id } from "../../Id.ts"
+
+export const PaymentId = Id.annotate({ identifier: "PaymentId" })

@@ -1,0 +1,56 @@
+import { Context, Effect, Layer } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type { Event } from "../../runtime/events/Event.ts"
+import type { Claim } from "../../runtime/http/Idempotency.ts"
+import { format } from "../Money.ts"
+import type { OrderCancelled, OrderCreated } from "../order/contract/events.ts"
+import { type NewUser, UserNotFound, type UserOrderStatus } from "./contract/api.ts"
+import { UserOrderStore } from "./UserOrderStore.ts"
+import { UserStore } from "./UserStore.ts"
+
+type Placed = Event<typeof OrderCreated.data.Type>
+type Ended = Event<typeof OrderCancelled.data.Type>
+
+/** What can be done with users. */
+export class Users extends Context.Service<Users>()("user/Users", {
+  make: Effect.gen(function* () {
+    const store = yield* UserStore
+    const orders = yield* UserOrderStore
+
+    /** Signs a user up; fails with `EmailTaken`, or `KeyTaken` when the request was done before. */
+    const create = Effect.fn("Users.create")((user: typeof NewUser.Type, claim: Claim | undefined) =>
+      store.create(user, claim),
+    )
+
+    const get = Effect.fn("Users.get")(function* (id: number) {
+      const user = yield* store.find(id)
+      return user ?? (yield* new UserNotFound({ user_id: id }))
+    })
+
+    const list = Effect.fn("Users.list")(store.newest)
+
+    const ordersOf = Effect.fn("Users.ordersOf")(function* (id: number, before: string | undefined, limit: number) {
+      yield* get(id)
+      return yield* orders.newest(id, before, limit)
+    })
+
+    const summaryOf = Effect.fn("Users.summaryOf")(function* (id: number) {
+      yield* get(id)
+      return yield* orders.summary(id)
+    })
+
+    /** Learns of orders, and tells what they come to: once for each user. */
+    const recordOrders = Effect.fn("Users.recordOrders")((placed: NonEmptyReadonlyArray<Placed>) =>
+      orders.place(placed.map(({ data }) => ({ ...data, amount: format(data.amount) }))),
+    )
+
+    const recordEndings = Effect.fn("Users.recordEndings")(
+      (status: Exclude<UserOrderStatus, "created">, ended: NonEmptyReadonlyArray<Ended>) =>
+        orders.end(ended.map(({ data }) => ({ ...data, status, amount: format(data.amount) }))),
+    )
+
+    return { create, get, list, ordersOf, summaryOf, recordOrders, recordEndings }
+  }),
+}) {
+  static readonly layer = Layer.effect(this, this.make).pipe(Layer.provide([UserStore.layer, UserOrderStore.layer]))
+}

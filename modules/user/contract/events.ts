@@ -1,0 +1,20 @@
+import { Schema } from "effect"
+import { define } from "../../../runtime/events/Event.ts"
+import { Total } from "../../Money.ts"
+import { Instant } from "../../Time.ts"
+import { UserId } from "./ids.ts"
+
+/** A user signed up. */
+export const UserCreated = define("user_created", {
+  data: Schema.Struct({ user_id: UserId, email: Schema.String, name: Schema.String, created_at: Instant }),
+  key: (data) => String(data.user_id),
+  subject: (data) => String(data.user_id),
+  keptForever: true,
+})
+
+/** What a user's orders come to has changed: over the orders that are not failed or cancelled. */
+export const UserOrderSummaryUpdated = define("user_order_summary_updated", {
+  data: Schema.Struct({ user_id: UserId, orders_count: Schema.Int, total_amount: Total }),
+  key: (data) => String(data.user_id),
+  subject: (data) => String(data.user_id),
+})

@@ -1,0 +1,17 @@
+import { Layer } from "effect"
+import { make } from "../../runtime/module/Module.ts"
+import { api } from "./contract/api.ts"
+import { UserCreated, UserOrderSummaryUpdated } from "./contract/events.ts"
+import { http } from "./http.ts"
+import { createUsers } from "./migrations/0001_create_users.ts"
+import { reactions } from "./reactions.ts"
+import { Users } from "./Users.ts"
+
+export const user = make({
+  name: "user",
+  api,
+  publishes: [UserCreated, UserOrderSummaryUpdated],
+  reactions,
+  migrations: { "0001_create_users": createUsers },
+  layer: http.pipe(Layer.provideMerge(Users.layer)),
+})

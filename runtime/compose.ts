@@ -1,0 +1,144 @@
+import { NodeHttpServer } from "@effect/platform-node"
+import { Context, Duration, Effect, Latch, Layer } from "effect"
+import { HttpRouter } from "effect/http"
+import { SqlClient, type SqlError } from "effect/sql"
+import { eventsOf, type Settings } from "./config.ts"
+import { makeConsumer } from "./delivery/consumer.ts"
+import * as EmbeddedEventBus from "./events/embedded/EmbeddedEventBus.ts"
+import { EventBus } from "./events/EventBus.ts"
+import { type Check, type Health, healthRoutes } from "./health/health.ts"
+import { routesOf } from "./http/document.ts"
+import * as edge from "./http/edge.ts"
+import * as idempotencyTable from "./http/idempotencyTable.ts"
+import { explained, problemsEverywhere } from "./http/problems.ts"
+import { serve } from "./http/server.ts"
+import * as signedPages from "./http/signedPages.ts"
+import { loop } from "./module/loop.ts"
+import { Bound, Deployment, type Module } from "./module/Module.ts"
+import { Outbox } from "./outbox/Outbox.ts"
+import { outboxTable } from "./outbox/outboxTable.ts"
+import { relay } from "./outbox/relay.ts"
+import { Database, Databases } from "./sql/Database.ts"
+import * as EmbeddedDatabase from "./sql/embedded/EmbeddedDatabase.ts"
+import { EmbeddedPostgres } from "./sql/embedded/EmbeddedPostgres.ts"
+import { migrate } from "./sql/migrate.ts"
+
+/** The drivers that the settings ask for: the event log, and a database for each module. */
+export const drivers = (settings: Pick<Settings, "dataDir">) =>
+  Layer.merge(EmbeddedEventBus.layer, EmbeddedDatabase.layer).pipe(Layer.provide(EmbeddedPostgres.layer(settings)))
+
+/** All that one module gets, on a database of its own, migrated. */
+const portsOf = (
+  module: Module,
+  database: Layer.Layer<Database | SqlClient.SqlClient, SqlError.SqlError>,
+  wake: Latch.Latch,
+) => {
+  const migrated = Layer.effectDiscard(migrate(module.migrations))
+  const outbox = Layer.effect(
+    Outbox,
+    Effect.map(SqlClient.SqlClient, (sql) => outboxTable(sql, wake)),
+  )
+  return Layer.mergeAll(outbox, idempotencyTable.layer, signedPages.layer, edge.layer).pipe(
+    Layer.provideMerge(migrated),
+    Layer.provideMerge(database),
+  )
+}
+
+/**
+ * Builds one module by itself and starts its relay, its consumer and its workers. By itself: layers are shared by
+ * reference, so modules that are merged into one layer would share the first one's outbox.
+ */
+const start = (module: Module) =>
+  Effect.gen(function* () {
+    const bus = yield* EventBus
+    const wake = Latch.makeUnsafe(true)
+    const ports = yield* Layer.build(portsOf(module, (yield* Databases).of(module.name), wake))
+    const built = yield* Layer.build(Layer.provide(module.layer, Layer.succeedContext(ports)))
+    const { reactions, workers } = Context.get(built, Bound)
+    const database = Context.get(ports, Database)
+    const group = `${module.name}_service_group`
+
+    yield* bus.consume({
+      group,
+      topics: [...new Set(reactions.map((reaction) => reaction.event.type))],
+      handle: yield* makeConsumer({ module: module.name, reactions }).pipe(Effect.provideContext(ports)),
+    })
+    yield* Effect.forkScoped(relay({ module: module.name, wake }).pipe(Effect.provideContext(ports)))
+    for (const worker of workers) {
+      const { name, turn } = worker
+      yield* Effect.forkScoped(
+        loop({ name: `${module.name}.${name}`, turn, wake: Latch.makeUnsafe(true), poll: "1 second" }),
+      )
+    }
+
+    const checks: ReadonlyArray<Check> = [
+      {
+        name: `database.${module.name}`,
+        needed: true,
+        fault: Effect.match(Effect.andThen(database.probe, database.writable), {
+          onSuccess: () => undefined,
+          onFailure: (error) => error.reason,
+        }),
+      },
+      { name: `consumer.${module.name}`, needed: false, fault: Effect.succeed(undefined) },
+    ]
+    return checks
+  }).pipe(Effect.annotateLogs("module", module.name))
+
+/** Reactions to events whose publishers do not run here: with an embedded log they stay silent. */
+const warnOfSilence = (modules: ReadonlyArray<Module>) => {
+  const published = new Set(modules.flatMap((module) => module.publishes.map((event) => event.type)))
+  const silent = eventsOf(modules).filter((event) => !published.has(event.type))
+  return silent.length === 0
+    ? Effect.void
+    : Effect.logWarning(
+        `Nobody here publishes ${silent.map((event) => event.type).join(", ")}: reactions to them stay silent`,
+      )
+}
+
+/** What every module shares, whatever the drivers. */
+const platform = (settings: Settings) =>
+  Layer.mergeAll(
+    HttpRouter.layer,
+    NodeHttpServer.layerHttpServices,
+    Layer.succeed(Deployment, { modules: settings.modules.map((module) => module.name), distributed: false }),
+  )
+
+/** Runs Galleria on the drivers given, until the scope closes. Succeeds when everything is up, and says where. */
+export const galleria = (settings: Settings) =>
+  Effect.gen(function* () {
+    const { modules, host, dataDir } = settings
+    const names = modules.map((module) => module.name).join(", ")
+    const health: Health = { state: "starting" }
+    const bus = yield* EventBus
+    yield* bus.ensure(
+      eventsOf(modules).map((event) => ({
+        name: event.type,
+        partitions: settings.partitions,
+        retention: event.keptForever ? undefined : Duration.days(settings.retentionDays),
+      })),
+    )
+    const answers = Effect.match(bus.probe, { onSuccess: () => undefined, onFailure: (error) => error.message })
+    const checks: Array<Check> = [{ name: "events", needed: false, fault: answers }]
+    for (const module of modules) checks.push(...(yield* start(module)))
+    yield* healthRoutes(health, checks)
+    yield* explained
+    yield* problemsEverywhere([...routesOf(modules), ...operations])
+    yield* warnOfSilence(modules)
+
+    const port = yield* serve(settings)
+    health.state = "running"
+    yield* Effect.addFinalizer(() => Effect.sync(() => (health.state = "stopping")))
+    const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port}`
+    yield* Effect.logInfo(`Galleria runs ${names} on an embedded database and event log in ${dataDir}`)
+    yield* Effect.logInfo(`Try ${url}/users, ${url}/orders, ${url}/readyz and ${url}/problems`)
+    return { url }
+  }).pipe((program) =>
+    Effect.flatMap(Layer.build(platform(settings)), (context) => Effect.provideContext(program, context)),
+  )
+
+/** The routes that no module declares. */
+const operations = ["/livez", "/readyz", "/problems", "/problems/[^/]+"].map((path) => ({
+  test: new RegExp(`^${path}/?$`, "u"),
+  methods: ["GET"],
+}))

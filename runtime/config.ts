@@ -1,0 +1,155 @@
+import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from "effect"
+import { existsSync, readFileSync } from "node:fs"
+import type { Module } from "./module/Module.ts"
+import type { EventType } from "./events/Event.ts"
+
+/** Settings that are wrong: each named, in one message, without any value that could be a secret. */
+export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
+  faults: Schema.Array(Schema.String),
+}) {
+  override get message(): string {
+    const count = this.faults.length === 1 ? "a setting is wrong" : `${this.faults.length} settings are wrong`
+    return `Galleria does not start, for ${count}:\n${this.faults.map((fault) => `  ${fault}`).join("\n")}`
+  }
+}
+
+const whole = (minimum: number, maximum: number) =>
+  Schema.NumberFromString.check(Schema.isInt(), Schema.isBetween({ minimum, maximum }))
+
+const number = (name: string, minimum: number, maximum: number) => Config.schema(whole(minimum, maximum), name)
+
+/** A setting of a later release: to run without it would surprise whoever set it. */
+const notYet = (name: string, what: string) =>
+  Config.option(
+    Config.schema(Schema.String.check(Schema.makeFilter(() => `this release runs ${what} only; leave it unset`)), name),
+  )
+
+/** The runtime's own settings (CONTRACT §3). A module's are declared with the module. */
+const own = {
+  HOST: Config.String("HOST").pipe(Config.withDefault("127.0.0.1")),
+  PORT: number("PORT", 0, 65_535).pipe(Config.withDefault(8000)),
+  MODULES: Config.option(Config.String("MODULES")),
+  DATA_DIR: Config.String("DATA_DIR").pipe(Config.withDefault(".data")),
+  PARTITIONS: Config.option(number("PARTITIONS", 1, 1_000)),
+  RETENTION_DAYS: number("RETENTION_DAYS", 1, 36_500).pipe(Config.withDefault(30)),
+  RETRY_ATTEMPTS: number("RETRY_ATTEMPTS", 1, 1_000).pipe(Config.withDefault(10)),
+  LOG_LEVEL: Config.schema(Schema.Literals(["trace", "debug", "info", "warn", "error", "fatal"]), "LOG_LEVEL").pipe(
+    Config.withDefault("info"),
+  ),
+  LOG_FORMAT: Config.option(Config.schema(Schema.Literals(["pretty", "json"]), "LOG_FORMAT")),
+  ADMIN_TOKEN: Config.option(Config.Redacted("ADMIN_TOKEN")),
+  KAFKA_BOOTSTRAP_SERVERS: notYet("KAFKA_BOOTSTRAP_SERVERS", "on its embedded event log"),
+  DATABASE_URL: notYet("DATABASE_URL", "on its embedded database"),
+}
+
+export interface Settings {
+  readonly host: string
+  readonly port: number
+  readonly modules: ReadonlyArray<Module>
+  readonly dataDir: string
+  readonly partitions: number | undefined
+  readonly retentionDays: number
+  readonly retryAttempts: number
+  readonly adminToken: Redacted.Redacted | undefined
+}
+
+export type LogSettings = { readonly level: string; readonly format: "pretty" | "json" }
+
+/**
+ * The environment as settings are read from it: an empty variable is none, and `NAME_FILE` names a file that holds
+ * the value of `NAME`. A file that cannot be read is a fault of its own.
+ */
+export const environment = (env: Readonly<Record<string, string | undefined>>) => {
+  const faults: Array<string> = []
+  const values: Record<string, string> = {}
+  for (const [name, value] of Object.entries(env)) if (value) values[name] = value
+  for (const [name, path] of Object.entries(values)) {
+    if (!name.endsWith("_FILE") || !/^[A-Z_]+$/u.test(name)) continue
+    const plain = name.slice(0, -"_FILE".length)
+    if (!known(plain)) continue
+    if (plain in values) faults.push(`${name}: ${plain} is set too; set one of them`)
+    else if (!existsSync(path)) faults.push(`${name}: there is no such file`)
+    else {
+      try {
+        values[plain] = readFileSync(path, "utf8").trim()
+      } catch {
+        faults.push(`${name}: the file cannot be read`)
+      }
+    }
+  }
+  return { provider: ConfigProvider.fromUnknown(values), faults }
+}
+
+const known = (name: string) =>
+  name in own || /^(?:[A-Z]+_)?DATABASE_URL$|^KAFKA_SASL_PASSWORD$|^(?:SMTP|REDIS|PAYMENT_PROVIDER)_URL$/u.test(name)
+
+/** Reads every setting, the modules' own included, and fails with all that is wrong with them. */
+export const readSettings = (options: {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** The modules named on the command line; they win over `MODULES`. */
+  readonly named: ReadonlyArray<string>
+  readonly known: Readonly<Record<string, Module>>
+}): Effect.Effect<Settings, SettingsInvalid> =>
+  Effect.gen(function* () {
+    const { provider, faults } = environment(options.env)
+    const wrong = [...faults]
+    const read = <A>(name: string, config: Config.Config<A>) =>
+      Effect.map(Effect.result(config.parse(provider)), (result) => {
+        if (Result.isSuccess(result)) return result.success
+        wrong.push(`${name}: ${reasonOf(result.failure)}`)
+        return undefined as never
+      })
+
+    const values = {} as { [K in keyof typeof own]: Config.Success<(typeof own)[K]> }
+    for (const [name, config] of Object.entries(own)) {
+      values[name as keyof typeof own] = (yield* read(name, config as Config.Config<unknown>)) as never
+    }
+    const wanted =
+      options.named.length > 0 ? options.named : namesIn(Option.getOrUndefined(values.MODULES ?? Option.none()))
+    const from = options.named.length > 0 ? "the command line" : "MODULES"
+    const unknown = wanted.filter((name) => !Object.hasOwn(options.known, name))
+    if (unknown.length > 0) {
+      const all = Object.keys(options.known).join(", ")
+      wrong.push(`${from}: there is no module ${unknown.map((name) => `"${name}"`).join(" or ")}; there are ${all}`)
+    }
+    const modules = Object.values(options.known).filter((module) => wanted.length === 0 || wanted.includes(module.name))
+    for (const module of modules) {
+      for (const [name, config] of Object.entries(module.settings)) yield* read(name, config)
+    }
+    if (wrong.length > 0) return yield* new SettingsInvalid({ faults: wrong })
+    return {
+      host: values.HOST,
+      port: values.PORT,
+      modules,
+      dataDir: values.DATA_DIR,
+      partitions: Option.getOrUndefined(values.PARTITIONS),
+      retentionDays: values.RETENTION_DAYS,
+      retryAttempts: values.RETRY_ATTEMPTS,
+      adminToken: Option.getOrUndefined(values.ADMIN_TOKEN),
+    }
+  })
+
+/** How to log, for a process that may not get as far as reading the other settings: wrong values are the defaults. */
+export const readLogSettings = (env: Readonly<Record<string, string | undefined>>, terminal: boolean): LogSettings => ({
+  level: /^(?:trace|debug|info|warn|error|fatal)$/u.test(env["LOG_LEVEL"] ?? "") ? env["LOG_LEVEL"]! : "info",
+  format:
+    env["LOG_FORMAT"] === "json" || env["LOG_FORMAT"] === "pretty" ? env["LOG_FORMAT"] : terminal ? "pretty" : "json",
+})
+
+const namesIn = (list: string | undefined) =>
+  (list ?? "")
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "")
+
+/** The first line says what is wrong; the rest says where, which the name does already. */
+const reasonOf = (error: Config.ConfigError) => error.message.split("\n")[0]!
+
+/** The topics that some modules publish to or read from, each as its event defines it. */
+export const eventsOf = (modules: ReadonlyArray<Pick<Module, "publishes" | "reactions">>): ReadonlyArray<EventType> => [
+  ...new Map(
+    modules
+      .flatMap((module) => [...module.publishes, ...module.reactions.map((reaction) => reaction.event)])
+      .map((event) => [event.type, event]),
+  ).values(),
+]

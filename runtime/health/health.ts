@@ -1,0 +1,61 @@
+import { Effect } from "effect"
+import { HttpRouter, HttpServerResponse } from "effect/http"
+import { Kinds, problemOf } from "../http/Problem.ts"
+import { Loops } from "../module/loop.ts"
+
+export interface Check {
+  readonly name: string
+  /** What is wrong, undefined when nothing is. */
+  readonly fault: Effect.Effect<string | undefined>
+  /** Without it nothing can be answered; others only make the process degraded. */
+  readonly needed: boolean
+}
+
+export interface Health {
+  state: "starting" | "running" | "stopping"
+}
+
+/** A loop that has not turned for that long makes `/livez` red. */
+const stillMillis = 60_000
+
+/** `/livez`: do the loops turn? `/readyz`: can requests be answered, and what is missing? (CONTRACT §2) */
+export const healthRoutes = (health: Health, checks: ReadonlyArray<Check>) =>
+  Effect.gen(function* () {
+    const router = yield* HttpRouter.HttpRouter
+    const loops = yield* Loops
+
+    yield* router.add(
+      "GET",
+      "/livez",
+      Effect.gen(function* () {
+        const still = yield* loops.still(stillMillis)
+        if (still.length === 0) return HttpServerResponse.jsonUnsafe({ status: "ok" })
+        return unavailable({ detail: `These loops stand still: ${still.join(", ")}` })
+      }),
+    )
+
+    yield* router.add(
+      "GET",
+      "/readyz",
+      Effect.gen(function* () {
+        const results = yield* Effect.forEach(
+          checks,
+          (check) => Effect.map(check.fault, (fault) => ({ ...check, fault })),
+          { concurrency: "unbounded" },
+        )
+        const report = Object.fromEntries(results.map(({ name, fault }) => [name, fault ?? "ok"]))
+        if (health.state !== "running") return unavailable({ state: health.state, checks: report })
+        if (results.some(({ fault, needed }) => needed && fault !== undefined)) {
+          return unavailable({ state: "unavailable", checks: report })
+        }
+        const state = results.every(({ fault }) => fault === undefined) ? "ready" : "degraded"
+        return HttpServerResponse.jsonUnsafe({ state, checks: report })
+      }),
+    )
+  })
+
+const unavailable = (members: object) =>
+  HttpServerResponse.jsonUnsafe(
+    { ...problemOf(Kinds.unavailable), ...members },
+    { status: 503, contentType: "application/problem+json", headers: { "retry-after": "1" } },
+  )

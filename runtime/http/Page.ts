@@ -1,0 +1,50 @@
+import { Context, Effect, Schema, SchemaTransformation } from "effect"
+import { declare } from "./Problem.ts"
+
+export class InvalidCursor extends declare<InvalidCursor>()("InvalidCursor", {
+  slug: "invalid-cursor",
+  status: 400,
+  title: "Invalid cursor",
+  detail: "This cursor was altered, or belongs to another list; start without one.",
+}) {}
+
+const Limit = Schema.String.check(Schema.isPattern(/^[1-9]\d{0,2}$/u)).pipe(
+  Schema.decodeTo(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200 })),
+    SchemaTransformation.transform({ decode: Number, encode: String }),
+  ),
+)
+
+/** The query parameters of a list: `limit` from 1 to 200, 50 when left out, and the `cursor` of the page before. */
+export const PageQuery = {
+  limit: Limit.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(50))),
+  cursor: Schema.optionalKey(Schema.String),
+}
+
+/** A page: `next_cursor` is null on the last one. */
+export const page = <Item extends Schema.Top>(item: Item) =>
+  Schema.Struct({ items: Schema.Array(item), next_cursor: Schema.NullOr(Schema.String) })
+
+/**
+ * Keyset pages with signed cursors: a cursor says after which position to go on, and which list it belongs to. It
+ * holds across restarts and instances, and pages neither skip nor repeat while rows are added.
+ */
+export class Page extends Context.Service<
+  Page,
+  {
+    /**
+     * One page of `list`, its name with the filters that it was asked for. `read` brings up to `limit` rows after a
+     * position, from the start when there is none; `position` is a row's place, which no other row has.
+     */
+    readonly of: <Row, E, R>(options: {
+      readonly list: ReadonlyArray<string | number | undefined>
+      readonly query: { readonly limit: number; readonly cursor?: string }
+      readonly read: (after: string | undefined, limit: number) => Effect.Effect<ReadonlyArray<Row>, E, R>
+      readonly position: (row: Row) => string | number
+    }) => Effect.Effect<
+      { readonly items: ReadonlyArray<Row>; readonly next_cursor: string | null },
+      E | InvalidCursor,
+      R
+    >
+  }
+>()("galleria/Page") {}

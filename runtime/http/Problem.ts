@@ -1,0 +1,148 @@
+import { Effect, Schema } from "effect"
+import { HttpServerResponse, ProblemDetails } from "effect/http"
+import { HttpApiError, HttpApiMiddleware } from "effect/http-api"
+
+/** A kind of problem as `/problems/<slug>` explains it. */
+export interface Kind {
+  readonly slug: string
+  readonly status: number
+  readonly title: string
+  readonly detail: string
+}
+
+const kinds = new Map<string, Kind>()
+
+/** Every kind that this process may answer with, by slug. */
+export const catalogue = (): ReadonlyArray<Kind> => [...kinds.values()].sort((a, b) => (a.slug < b.slug ? -1 : 1))
+
+const register = <const K extends Kind>(kind: K): K => {
+  kinds.set(kind.slug, kind)
+  return kind
+}
+
+/**
+ * Declares a problem of RFC 9457 as an error that endpoints can name: `type` is `/problems/<slug>`, `detail` what is
+ * said unless an instance says it better, `fields` what a program may want to know.
+ */
+export const declare =
+  <Self>() =>
+  <
+    const Tag extends string,
+    const Slug extends string,
+    const Status extends number,
+    const Fields extends HttpApiError.ProblemExtensionFields = {},
+  >(
+    tag: Tag,
+    kind: { readonly slug: Slug; readonly status: Status; readonly title: string; readonly detail: string },
+    fields?: Fields,
+  ) => {
+    register(kind)
+    const detail = Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed(kind.detail)))
+    const type: `/problems/${Slug}` = `/problems/${kind.slug}`
+    return HttpApiError.Problem<Self>()(tag, { type, status: kind.status, title: kind.title }, {
+      detail,
+      ...fields,
+    } as Fields & { readonly detail: typeof detail })
+  }
+
+/** What is wrong with one value of a request: a pointer (RFC 6901) into the body, or the name of a query parameter. */
+export const Fault = Schema.Union([
+  Schema.Struct({ pointer: Schema.String, detail: Schema.String }),
+  Schema.Struct({ parameter: Schema.String, detail: Schema.String }),
+]).annotate({ identifier: "Fault" })
+
+/** Problems of the router and the server, which endpoints need not name. */
+export const Kinds = {
+  badRequest: register({
+    slug: "bad-request",
+    status: 400,
+    title: "Bad request",
+    detail: "The request is not HTTP as this server understands it.",
+  }),
+  notFound: register({
+    slug: "not-found",
+    status: 404,
+    title: "Not found",
+    detail: "There is nothing at this address.",
+  }),
+  methodNotAllowed: register({
+    slug: "method-not-allowed",
+    status: 405,
+    title: "Method not allowed",
+    detail: "This address does not know the method; `Allow` names those that it does.",
+  }),
+  requestTimeout: register({
+    slug: "request-timeout",
+    status: 408,
+    title: "Request timeout",
+    detail: "The request did not arrive in time.",
+  }),
+  contentTooLarge: register({
+    slug: "content-too-large",
+    status: 413,
+    title: "Content too large",
+    detail: "A body may have at most 1 MiB.",
+  }),
+  unsupportedMediaType: register({
+    slug: "unsupported-media-type",
+    status: 415,
+    title: "Unsupported media type",
+    detail: "A body must be `application/json`.",
+  }),
+  headersTooLarge: register({
+    slug: "headers-too-large",
+    status: 431,
+    title: "Request header fields too large",
+    detail: "The headers may have at most 16 KiB.",
+  }),
+  internal: register({
+    slug: "internal",
+    status: 500,
+    title: "Internal error",
+    detail: "This is our fault, and it is in our log.",
+  }),
+  unavailable: register({
+    slug: "unavailable",
+    status: 503,
+    title: "Unavailable",
+    detail: "This cannot be done right now; try again after `Retry-After` seconds.",
+  }),
+}
+
+export class MalformedJson extends declare<MalformedJson>()("MalformedJson", {
+  slug: "malformed-json",
+  status: 400,
+  title: "Malformed JSON",
+  detail: "The body is not JSON in UTF-8.",
+}) {}
+
+export class ValidationFailed extends declare<ValidationFailed>()(
+  "ValidationFailed",
+  {
+    slug: "validation-failed",
+    status: 422,
+    title: "Validation failed",
+    detail: "Some values of the request are not what they must be; `errors` names each of them.",
+  },
+  { errors: Schema.Array(Fault) },
+) {}
+
+export class NotFound extends declare<NotFound>()("NotFound", Kinds.notFound) {}
+
+export const problemOf = (kind: Kind) => ({
+  type: `/problems/${kind.slug}`,
+  title: kind.title,
+  status: kind.status,
+  detail: kind.detail,
+})
+
+export const responseOf = (kind: Kind, headers: Readonly<Record<string, string>> = {}) =>
+  HttpServerResponse.setHeaders(ProblemDetails.toResponse(problemOf(kind)), headers)
+
+/**
+ * What every group of endpoints goes through: it answers bad input with a problem that names every fault, and refuses
+ * to write while the module's database must not be written to. `group.middleware(Edge)`.
+ */
+export class Edge extends HttpApiMiddleware.Service<Edge>()("galleria/Edge", {
+  error: [MalformedJson, ValidationFailed, NotFound],
+}) {}

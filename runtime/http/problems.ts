@@ -1,0 +1,90 @@
+import { Cause, Effect } from "effect"
+import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { faultOf } from "../delivery/fault.ts"
+import { catalogue, Kinds, problemOf, responseOf } from "./Problem.ts"
+
+/** Seconds after which a client may ask again. */
+const retryAfter = { "retry-after": "1" }
+
+export interface Route {
+  readonly test: RegExp
+  readonly methods: ReadonlyArray<string>
+}
+
+/**
+ * Makes a problem of everything that goes wrong outside the endpoints' own errors: an address or method that is not
+ * known, a body that is too large, a database that is away, and what is our own fault.
+ */
+export const problemsEverywhere = (routes: ReadonlyArray<Route>) =>
+  Effect.flatMap(HttpRouter.HttpRouter, (router) =>
+    router.addGlobalMiddleware((answer) =>
+      Effect.matchCauseEffect(answer, {
+        onSuccess: (response) =>
+          Effect.succeed(response.status === 415 ? responseOf(Kinds.unsupportedMediaType) : response),
+        onFailure: (cause) =>
+          Cause.hasInterruptsOnly(cause)
+            ? Effect.failCause(cause)
+            : Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => answerTo(cause, request, routes)),
+      }),
+    ),
+  )
+
+const answerTo = (
+  cause: Cause.Cause<unknown>,
+  request: HttpServerRequest.HttpServerRequest,
+  routes: ReadonlyArray<Route>,
+): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+  const refused = httpErrorIn(cause)
+  if (refused?.reason._tag === "RouteNotFound") return Effect.succeed(answerToUnknown(request, routes))
+  if (refused?.reason._tag === "RequestParseError") {
+    return Effect.succeed(
+      refused.reason.reason === "BodyTooLarge"
+        ? responseOf(Kinds.contentTooLarge, { connection: "close" })
+        : responseOf(Kinds.badRequest, { connection: "close" }),
+    )
+  }
+  if (faultOf(cause) !== "event") {
+    return Effect.as(
+      Effect.logWarning(`${request.method} could not be answered: the database is away`, cause),
+      responseOf(Kinds.unavailable, retryAfter),
+    )
+  }
+  return Effect.as(Effect.logError(`${request.method} ${pathOf(request)} failed`, cause), responseOf(Kinds.internal))
+}
+
+const answerToUnknown = (request: HttpServerRequest.HttpServerRequest, routes: ReadonlyArray<Route>) => {
+  const path = pathOf(request)
+  const methods = new Set(routes.filter(({ test }) => test.test(path)).flatMap((route) => route.methods))
+  if (methods.size === 0) return responseOf(Kinds.notFound)
+  if (methods.has("GET")) methods.add("HEAD")
+  const allow = { allow: [...methods, "OPTIONS"].join(", ") }
+  return request.method === "OPTIONS"
+    ? HttpServerResponse.empty({ status: 204, headers: allow })
+    : responseOf(Kinds.methodNotAllowed, allow)
+}
+
+const pathOf = (request: HttpServerRequest.HttpServerRequest) => request.url.split("?")[0]!
+
+const httpErrorIn = (cause: Cause.Cause<unknown>) =>
+  cause.reasons
+    .map((reason) =>
+      Cause.isDieReason(reason) ? reason.defect : Cause.isFailReason(reason) ? reason.error : undefined,
+    )
+    .find(HttpServerError.isHttpServerError)
+
+/** `GET /problems`: every kind; `GET /problems/:slug`: one, explained. */
+export const explained = Effect.gen(function* () {
+  const router = yield* HttpRouter.HttpRouter
+  yield* router.add("GET", "/problems", () =>
+    Effect.succeed(HttpServerResponse.jsonUnsafe({ items: catalogue().map(problemOf) })),
+  )
+  yield* router.add(
+    "GET",
+    "/problems/:slug",
+    Effect.gen(function* () {
+      const { slug } = yield* HttpRouter.params
+      const kind = catalogue().find((kind) => kind.slug === slug)
+      return kind === undefined ? responseOf(Kinds.notFound) : HttpServerResponse.jsonUnsafe(problemOf(kind))
+    }),
+  )
+})

@@ -1,0 +1,6 @@
+import { order } from "../modules/order/module.ts"
+import { user } from "../modules/user/module.ts"
+import type { Module } from "./module/Module.ts"
+
+/** Every module that this program can run. One that leaks a requirement does not compile here. */
+export const modules = { user, order } satisfies Record<string, Module>

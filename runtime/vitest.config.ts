@@ -1,0 +1,14 @@
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  test: {
+    root: new URL("..", import.meta.url).pathname,
+    include: ["{modules,runtime}/**/*.test.ts"],
+    globalSetup: ["runtime/testing/globalSetup.ts"],
+    pool: "forks",
+    maxWorkers: 2,
+    // An embedded database takes seconds to start where the machine is busy.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+  },
+})
