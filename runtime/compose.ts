@@ -4,6 +4,7 @@ import { HttpRouter } from "effect/http"
 import { SqlClient, type SqlError } from "effect/sql"
 import { eventsOf, type Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
+import { housekeepingTurn } from "./delivery/housekeeping.ts"
 import * as EmbeddedEventBus from "./events/embedded/EmbeddedEventBus.ts"
 import { EventBus } from "./events/EventBus.ts"
 import { type Check, type Health, healthRoutes } from "./health/health.ts"
@@ -48,7 +49,7 @@ const portsOf = (
  * Builds one module by itself and starts its relay, its consumer and its workers. By itself: layers are shared by
  * reference, so modules that are merged into one layer would share the first one's outbox.
  */
-const start = (module: Module) =>
+const start = (module: Module, retention: Duration.Duration) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const wake = Latch.makeUnsafe(true)
@@ -64,6 +65,14 @@ const start = (module: Module) =>
       handle: yield* makeConsumer({ module: module.name, reactions }).pipe(Effect.provideContext(ports)),
     })
     yield* Effect.forkScoped(relay({ module: module.name, wake }).pipe(Effect.provideContext(ports)))
+    yield* Effect.forkScoped(
+      loop({
+        name: `${module.name}.housekeeping`,
+        turn: Effect.andThen(database.writable, housekeepingTurn({ reactions: module.reactions, retention })),
+        wake: Latch.makeUnsafe(false),
+        poll: "1 minute",
+      }).pipe(Effect.provideContext(ports)),
+    )
     for (const worker of workers) {
       const { name, turn } = worker
       yield* Effect.forkScoped(
@@ -109,18 +118,19 @@ export const galleria = (settings: Settings) =>
   Effect.gen(function* () {
     const { modules, host, dataDir } = settings
     const names = modules.map((module) => module.name).join(", ")
+    const retention = Duration.days(settings.retentionDays)
     const health: Health = { state: "starting" }
     const bus = yield* EventBus
     yield* bus.ensure(
       eventsOf(modules).map((event) => ({
         name: event.type,
         partitions: settings.partitions,
-        retention: event.keptForever ? undefined : Duration.days(settings.retentionDays),
+        retention: event.keptForever ? undefined : retention,
       })),
     )
     const answers = Effect.match(bus.probe, { onSuccess: () => undefined, onFailure: (error) => error.message })
     const checks: Array<Check> = [{ name: "events", needed: false, fault: answers }]
-    for (const module of modules) checks.push(...(yield* start(module)))
+    for (const module of modules) checks.push(...(yield* start(module, retention)))
     yield* healthRoutes(health, checks)
     yield* explained
     yield* problemsEverywhere([...routesOf(modules), ...operations])

@@ -74,11 +74,11 @@ export const decode = (record: Received): Decoded => {
   if (!isObject(json)) return malformed("the value is not a JSON object")
 
   const structured = /^application\/cloudevents\+json\b/iu.test(record.headers["content-type"] ?? "")
-  const said = structured ? json : fromHeaders(record.headers)
+  const said: Record<string, unknown> = structured ? json : fromHeaders(record.headers)
   const bare = !structured && attributes.every((name) => record.headers[name] === undefined)
   if (bare) return event({ ...foreign, type: record.topic, time: record.time, schema: undefined, data: json }, record)
 
-  const { specversion, id, source, type, time, dataschema } = said as Record<string, unknown>
+  const { specversion, id, source, type, time, dataschema } = said
   if (!isName(id) || !isName(source) || !isName(type)) {
     return malformed("CloudEvents' id, source and type are needed, as text of at most 200 characters")
   }

@@ -14,7 +14,7 @@ export const transactionOf =
             (error): error is SqlError.SqlError => SqlError.isSqlError(error),
             (error) => Effect.die(error),
           ),
-    ) as Effect.Effect<A, E, R>
+    )
 
 /** A bell within this process. */
 export const bellOf = (sql: SqlClient.SqlClient): Bell => {

@@ -24,7 +24,7 @@ interface Row {
   readonly time: Date
 }
 
-/** Records that one turn of a member reads, and of one partition. */
+/** Records that one turn of a member reads. */
 const perTurn = 500
 
 /** How often records whose retention has passed are removed. */
@@ -153,14 +153,17 @@ export const make = Effect.gen(function* () {
         .filter((part) => owner(group, topic, part) === member && !busy.has(`${topic}/${part}`))
         .map((part) => ({ topic, part })),
     )
+    // Each partition that has something gets the same share, so that none waits for another's backlog.
     return sql<Row>`
+      with due as materialized (
+        select p.topic, p.part, p.next from json_to_recordset(${JSON.stringify(mine)}::json) as m (topic text, part int)
+        join position p on p.grp = ${group} and p.topic = m.topic and p.part = m.part
+        join partition e on e.topic = m.topic and e.part = m.part and e.next > p.next)
       select r.topic, r.part as partition, r."offset", r.key, r.value, r.headers, r.time
-      from json_to_recordset(${JSON.stringify(mine)}::json) as m (topic text, part int)
-      join position p on p.grp = ${group} and p.topic = m.topic and p.part = m.part
-      join partition e on e.topic = m.topic and e.part = m.part and e.next > p.next
-      cross join lateral (select * from record r where r.topic = m.topic and r.part = m.part and r."offset" >= p.next
-        order by r."offset" limit ${perTurn}) r
-      order by r.topic, r.part, r."offset" limit ${perTurn}`
+      from due cross join lateral (
+        select * from record r where r.topic = due.topic and r.part = due.part and r."offset" >= due.next
+        order by r."offset" limit greatest(1, ${perTurn} / (select count(*) from due))) r
+      order by r.topic, r.part, r."offset"`
   }
 
   const commit = (group: string, member: Member, records: ReadonlyArray<Received>) => {

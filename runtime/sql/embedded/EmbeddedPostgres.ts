@@ -1,12 +1,14 @@
 import { PGlite } from "@electric-sql/pglite"
 import { PgClient } from "@effect/sql-pg"
-import { Context, Duration, Effect, Layer, Redacted, Schedule, type Scope } from "effect"
+import { Context, Duration, Effect, Latch, Layer, Redacted, Schedule, type Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
 import type { SqlError } from "effect/sql"
 import { readFile, statfs } from "node:fs/promises"
+import { loop } from "../../module/loop.ts"
 import { DatabaseUnavailable } from "../Database.ts"
 import { type Gate, pgliteDuplex } from "./duplex.ts"
 import { takeFolder } from "./folder.ts"
+import { makeUpkeep } from "./upkeep.ts"
 
 /** While less is free on the disk, nothing is written: a full disk stops PGlite for good (it spins; seen in 0.5.14). */
 const leastFreeBytes = 64 * 1024 * 1024
@@ -33,7 +35,11 @@ export class EmbeddedPostgres extends Context.Service<
         if (folder.isNew) yield* Effect.logInfo(`Preparing the database in ${options.dataDir}: once, for some seconds`)
         const db = yield* open(() => PGlite.create({ dataDir: folder.postgres }))
         yield* folder.keep
-        return make(db, yield* watchDisk(folder.postgres))
+        const postgres = make(db, yield* watchDisk(folder.postgres))
+        const turn = makeUpkeep(yield* postgres.client("public"))
+        const wake = Latch.makeUnsafe(false)
+        yield* Effect.forkScoped(loop({ name: "database.upkeep", turn, wake, poll: "10 seconds" }))
+        return postgres
       }),
     )
 
@@ -51,8 +57,18 @@ export class EmbeddedPostgres extends Context.Service<
     )
 }
 
+/** Reading a page anywhere costs as much as reading the next one: an index wins over a whole table early. */
+const session = "set random_page_cost = 1.1"
+
 const open = (create: () => Promise<PGlite>) =>
-  Effect.acquireRelease(Effect.promise(create), (db) => Effect.promise(() => db.close()))
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const db = await create()
+      await db.exec(session)
+      return db
+    }),
+    (db) => Effect.promise(() => db.close()),
+  )
 
 const make = (db: PGlite, writable: Effect.Effect<void, DatabaseUnavailable>): EmbeddedPostgres["Service"] => {
   const gate: Gate = { tail: Promise.resolve(), schema: undefined }

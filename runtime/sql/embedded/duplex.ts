@@ -53,7 +53,7 @@ export const pgliteDuplex = (options: {
   const run = async (request: Uint8Array) => {
     try {
       await enter()
-      const answer = await db.runExclusive(() => db.execProtocolRaw(request, { throwOnError: false } as never))
+      const answer = await db.runExclusive(() => db.execProtocolRaw(request, { throwOnError: false }))
       options.onAnswer(answer)
       duplex.push(answer)
       if (answer.length < 6 || answer[answer.length - 1] === readyForQuery.idle) leave()

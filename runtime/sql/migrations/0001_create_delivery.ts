@@ -24,6 +24,7 @@ export const createDelivery = Effect.gen(function* () {
     taken_at timestamptz not null,
     primary key (reaction, source, event_id)
   )`
+  yield* sql`create index inbox_age on inbox using brin (taken_at)`
   // Events that stepped aside, and those of their key behind them. The open entries are the state of a key.
   yield* sql`create table held (
     pos bigint generated always as identity primary key,
