@@ -3,7 +3,6 @@ import { SqlClient } from "effect/sql"
 import type { Fact } from "../../runtime/events/Event.ts"
 import { type Claim, Idempotency } from "../../runtime/http/Idempotency.ts"
 import { type Draft, draft, Outbox } from "../../runtime/outbox/Outbox.ts"
-import { coalesce } from "../../runtime/sql/coalesce.ts"
 import { Database } from "../../runtime/sql/Database.ts"
 import { format, type Money } from "../Money.ts"
 import { type HistoryEntry, Order as OrderView, OrderNotFound, type OrderStatus } from "./contract/api.ts"
@@ -152,7 +151,7 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
       })
     })
 
-    const send = yield* coalesce(placeMany)
+    const send = yield* database.coalesce(placeMany)
 
     const place = (placement: Placement, claim: Claim | undefined) => Effect.flatMap(inputOf(placement, claim), send)
 

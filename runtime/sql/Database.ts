@@ -32,6 +32,15 @@ export class Database extends Context.Service<
     readonly transaction: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
     /**
+     * Lets concurrent callers travel together, for a use case that is called often: while one run of `many` is under
+     * way the next callers gather; alone a caller goes at once. `many` answers each of its inputs, in order, after its
+     * commit, which is one statement's at best. See `coalesce.ts` for what happens when it fails.
+     */
+    readonly coalesce: <Input, Output>(
+      many: (inputs: ReadonlyArray<Input>) => Effect.Effect<ReadonlyArray<Output>, SqlError.SqlError>,
+    ) => Effect.Effect<(input: Input) => Effect.Effect<Output>, never, Scope.Scope>
+
+    /**
      * A client that belongs to one holder at a time over all instances of the module, by a lock that is gone when the
      * holder is. Waits for it. When its connection dies, every later statement fails: acquire it again.
      */

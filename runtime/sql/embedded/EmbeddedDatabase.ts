@@ -1,5 +1,6 @@
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
+import { coalesce } from "../coalesce.ts"
 import { type Bell, Database, Databases, DatabaseUnavailable } from "../Database.ts"
 import { bellOf, transactionOf } from "../transaction.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
@@ -20,6 +21,7 @@ const databaseIn = (postgres: EmbeddedPostgres["Service"], schema: string) =>
       }
       const database = Database.of({
         transaction: transactionOf(sql),
+        coalesce,
         exclusive: Effect.succeed(sql),
         bell,
         probe: Effect.mapError(

@@ -1,0 +1,131 @@
+import { readdirSync, readFileSync } from "node:fs"
+import { dirname, join, normalize, relative } from "node:path"
+
+/** A source file as the net sees it: its path from the project's folder, and what it says. */
+export interface Source {
+  readonly path: string
+  readonly text: string
+}
+
+export interface Import {
+  readonly from: string
+  /** A path from the project's folder, or the name of a package. */
+  readonly to: string
+}
+
+/** All TypeScript of `folders`. */
+export const sourcesIn = (root: string, ...folders: ReadonlyArray<string>): ReadonlyArray<Source> =>
+  folders.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+      .map((entry) => join(entry.parentPath, entry.name))
+      .map((file) => ({ path: relative(root, file), text: readFileSync(file, "utf8") })),
+  )
+
+const specifier = /(?:\bfrom|\bimport)\s*\(?\s*["']([^"'\n]+)["']/gu
+
+export const importsOf = ({ path, text }: Source): ReadonlyArray<Import> =>
+  [...text.matchAll(specifier)].map((match) => {
+    const said = match[1]!
+    return { from: path, to: said.startsWith(".") ? normalize(join(dirname(path), said)) : said }
+  })
+
+/** What the runtime offers to modules: the ports, and no other file (see runtime/README.md). */
+const ports = [
+  "runtime/module/Module.ts",
+  "runtime/module/Reaction.ts",
+  "runtime/module/Worker.ts",
+  "runtime/events/Event.ts",
+  "runtime/outbox/Outbox.ts",
+  "runtime/delivery/Deliveries.ts",
+  "runtime/sql/Database.ts",
+  "runtime/http/Problem.ts",
+  "runtime/http/Idempotency.ts",
+  "runtime/http/Page.ts",
+]
+
+/** What a contract may use of them: vocabulary, no service. */
+const contractPorts = [
+  "runtime/events/Event.ts",
+  "runtime/http/Problem.ts",
+  "runtime/http/Page.ts",
+  "runtime/http/Idempotency.ts",
+]
+
+const isEffect = (to: string) => /^effect(?:\/|$)/u.test(to)
+/** Values of the domain that several modules speak, such as modules/Money.ts. */
+const isSharedValue = (to: string) => /^modules\/[A-Z]\w*\.ts$/u.test(to)
+const moduleOf = (path: string) => /^modules\/([a-z]\w*)\//u.exec(path)?.[1]
+const isTest = (path: string) => /(?:^|\/)test\//u.test(path) || path.endsWith(".test.ts")
+
+interface Rule {
+  readonly who: string
+  readonly applies: (from: string) => boolean
+  readonly allows: (to: string, from: string) => boolean
+}
+
+const drivers: Readonly<Record<string, RegExp>> = {
+  "runtime/events/embedded/": /^runtime\/(?:events\/|module\/loop\.ts|sql\/)|^node:/u,
+  "runtime/sql/embedded/": /^runtime\/(?:sql\/|module\/loop\.ts)|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,
+}
+
+/** Who may import what. A file is held to the first rule that applies to it. */
+const rules: ReadonlyArray<Rule> = [
+  {
+    who: "a contract",
+    applies: (from) => /^modules\/\w+\/contract\//u.test(from),
+    allows: (to, from) =>
+      isEffect(to) ||
+      isSharedValue(to) ||
+      contractPorts.includes(to) ||
+      to.startsWith(`${dirname(from)}/`) ||
+      /^modules\/\w+\/contract\/ids\.ts$/u.test(to),
+  },
+  {
+    who: "a value that modules share",
+    applies: isSharedValue,
+    allows: (to) => isEffect(to) || isSharedValue(to),
+  },
+  {
+    who: "a module",
+    applies: (from) => moduleOf(from) !== undefined && !isTest(from),
+    allows: (to, from) =>
+      isEffect(to) ||
+      isSharedValue(to) ||
+      ports.includes(to) ||
+      moduleOf(to) === moduleOf(from) ||
+      /^modules\/\w+\/contract\//u.test(to),
+  },
+  {
+    who: "a driver",
+    applies: (from) => !isTest(from) && Object.keys(drivers).some((folder) => from.startsWith(folder)),
+    allows: (to, from) =>
+      isEffect(to) || Object.entries(drivers).some(([folder, allowed]) => from.startsWith(folder) && allowed.test(to)),
+  },
+  {
+    who: "the runtime",
+    applies: (from) => from.startsWith("runtime/") && !isTest(from) && !/^runtime\/(?:testing|bench)\//u.test(from),
+    allows: (to, from) => {
+      if (to.startsWith("modules/")) return from === "runtime/modules.ts" && /^modules\/\w+\/module\.ts$/u.test(to)
+      // A driver is chosen in one place.
+      if (Object.keys(drivers).some((folder) => to.startsWith(folder))) return from === "runtime/compose.ts"
+      return !/^(?:@electric-sql\/pglite|kafkajs)/u.test(to)
+    },
+  },
+]
+
+/** Sentences that name each import that is not allowed, and each module that reaches for the process. */
+export const violations = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
+  sources.flatMap((source) => {
+    const rule = rules.find(({ applies }) => applies(source.path))
+    if (rule === undefined) return []
+    const wrong = importsOf(source)
+      .filter(({ to, from }) => !rule.allows(to, from))
+      .map(({ from, to }) => `${rule.who} must not import ${to} (${from})`)
+    const reaches = moduleOf(source.path) !== undefined && !isTest(source.path) && /\bprocess\.\w/u.test(source.text)
+    return reaches ? [...wrong, `a module must not use the process (${source.path})`] : wrong
+  })
+
+/** The modules: folders with a module.ts. */
+export const modulesIn = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
+  sources.flatMap(({ path }) => /^modules\/(\w+)\/module\.ts$/u.exec(path)?.[1] ?? []).sort()

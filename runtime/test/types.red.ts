@@ -1,0 +1,63 @@
+/**
+ * The net of types, seen red: each of these must not compile. `npm run check` fails when one of them does, for then
+ * its `@ts-expect-error` has nothing to expect.
+ */
+import { Context, Effect, Layer, Schema } from "effect"
+import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
+import { define } from "../events/Event.ts"
+import { EventBus } from "../events/EventBus.ts"
+import { make, type Module } from "../module/Module.ts"
+import { all, each } from "../module/Reaction.ts"
+
+const Happened = define("happened", {
+  data: Schema.Struct({ a: Schema.Int }),
+  key: ({ a }) => String(a),
+  subject: ({ a }) => String(a),
+})
+const api = HttpApi.make("galleria").add(HttpApiGroup.make("things").add(HttpApiEndpoint.get("list", "/things")))
+const http = HttpApiBuilder.group(api, "things", (handlers) => handlers.handle("list", () => Effect.void))
+
+class Things extends Context.Service<Things, { readonly note: (a: number) => Effect.Effect<void> }>()("red/Things") {}
+const things = Layer.succeed(Things, { note: () => Effect.void })
+const note = each({
+  name: "things.note",
+  event: Happened,
+  handle: ({ data }) => Things.use((all) => all.note(data.a)),
+})
+const rest = { name: "things", api, publishes: [Happened], migrations: {} } as const
+
+/** Right, so that what follows is wrong for its own reason. */
+export const right = {
+  things: make({ ...rest, reactions: [note], layer: http.pipe(Layer.provideMerge(things)) }),
+} satisfies Record<string, Module>
+
+export const lacksAService = {
+  // @ts-expect-error a reaction needs Things, and the module's layer does not hand it out
+  things: make({ ...rest, reactions: [note], layer: http }),
+} satisfies Record<string, Module>
+
+export const meetsTheBus = {
+  // @ts-expect-error a module is not given the bus
+  things: make({
+    ...rest,
+    reactions: [note],
+    layer: http.pipe(Layer.provideMerge(Layer.effect(Things, Effect.as(EventBus, { note: () => Effect.void })))),
+  }),
+} satisfies Record<string, Module>
+
+// @ts-expect-error the API has a group that nobody handles
+export const lacksItsHandlers = make({ ...rest, reactions: [note], layer: things })
+
+export const readsWhatIsNotThere = all({
+  name: "things.misread",
+  event: Happened,
+  // @ts-expect-error the event has no b
+  handle: ([first]) => Effect.log(first.data.b),
+})
+
+export const failsWithItsOwnError = each({
+  name: "things.fail",
+  event: Happened,
+  // @ts-expect-error a reaction fails with Reject or Postpone; anything else is a defect
+  handle: () => Effect.fail("no"),
+})
