@@ -14,7 +14,7 @@ import * as idempotencyTable from "./http/idempotencyTable.ts"
 import { explained, problemsEverywhere } from "./http/problems.ts"
 import { serve } from "./http/server.ts"
 import * as signedPages from "./http/signedPages.ts"
-import { loop } from "./module/loop.ts"
+import { loop, Loops } from "./module/loop.ts"
 import { Bound, Deployment, type Module } from "./module/Module.ts"
 import { Outbox } from "./outbox/Outbox.ts"
 import { outboxTable } from "./outbox/outboxTable.ts"
@@ -52,6 +52,7 @@ const portsOf = (
 const start = (module: Module, retention: Duration.Duration) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
+    const loops = yield* Loops
     const wake = Latch.makeUnsafe(true)
     const ports = yield* Layer.build(portsOf(module, (yield* Databases).of(module.name), wake))
     const built = yield* Layer.build(Layer.provide(module.layer, Layer.succeedContext(ports)))
@@ -89,7 +90,7 @@ const start = (module: Module, retention: Duration.Duration) =>
           onFailure: (error) => error.reason,
         }),
       },
-      { name: `consumer.${module.name}`, needed: false, fault: Effect.succeed(undefined) },
+      { name: `consumer.${module.name}`, needed: false, fault: loops.faultOf(`${group}.consumer`) },
     ]
     return checks
   }).pipe(Effect.annotateLogs("module", module.name))

@@ -9,6 +9,10 @@ export class Loops extends Context.Service<
   {
     readonly turned: (name: string) => Effect.Effect<void>
     readonly ended: (name: string) => Effect.Effect<void>
+    /** The turn before this failed, for that reason; undefined: it went well. */
+    readonly faltered: (name: string, reason: string | undefined) => Effect.Effect<void>
+    /** Why a loop does not get on, undefined when it does. */
+    readonly faultOf: (name: string) => Effect.Effect<string | undefined>
     /** The loops that have not turned for that long. */
     readonly still: (forMillis: number) => Effect.Effect<ReadonlyArray<string>>
   }
@@ -16,9 +20,13 @@ export class Loops extends Context.Service<
 
 export const makeLoops = (): Loops["Service"] => {
   const turns = new Map<string, number>()
+  const faults = new Map<string, string>()
   return {
     turned: (name) => Effect.map(Clock.currentTimeMillis, (now) => void turns.set(name, now)),
     ended: (name) => Effect.sync(() => void turns.delete(name)),
+    faltered: (name, reason) =>
+      Effect.sync(() => void (reason === undefined ? faults.delete(name) : faults.set(name, reason))),
+    faultOf: (name) => Effect.sync(() => faults.get(name)),
     still: (forMillis) =>
       Effect.map(Clock.currentTimeMillis, (now) =>
         [...turns].flatMap(([name, at]) => (now - at > forMillis ? [name] : [])),
@@ -45,23 +53,32 @@ export const loop = <E, R>(options: {
     const loops = yield* Loops
     yield* Effect.addFinalizer(() => loops.ended(options.name))
     let failures = 0
-    const delay = yield* Schedule.toStepWithSleep(backOff)
-    let pause = delay
+    let pause = yield* Schedule.toStepWithSleep(backOff)
     for (;;) {
       yield* loops.turned(options.name)
       yield* options.wake.close
       const exit = yield* Effect.exit(options.turn)
       if (exit._tag === "Success") {
-        if (failures > 0) yield* Effect.logInfo(`${options.name} goes on after ${failures} failed attempts`)
-        failures = 0
+        if (failures > 0) {
+          yield* Effect.logInfo(`${options.name} goes on after ${failures} failed attempts`)
+          yield* loops.faltered(options.name, undefined)
+          pause = yield* Schedule.toStepWithSleep(backOff)
+          failures = 0
+        }
         if (!exit.value) yield* Effect.timeoutOption(options.wake.await, options.poll)
         continue
       }
-      if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt
+      // A loop that is being stopped ends here; a turn that interrupted itself has failed like any other.
+      yield* Effect.yieldNow
+      yield* loops.faltered(options.name, messageOf(exit.cause))
       if (failures++ === 0) {
         yield* Effect.logWarning(`${options.name} falters, and tries again until it can`, exit.cause)
-        pause = yield* Schedule.toStepWithSleep(backOff)
       }
       yield* Effect.ignore(pause(undefined))
     }
   }).pipe(Effect.scoped)
+
+const messageOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  return error instanceof Error ? error.message.split("\n")[0]! : String(error)
+}
