@@ -59,7 +59,7 @@ const proceed = (order: Order): Decision => {
 }
 
 const finish = (order: Order, step: Step): Decision =>
-  proceed(order.done.includes(step) ? order : { ...order, done: [...order.done, step] })
+  order.done.includes(step) ? { order, facts: [] } : proceed({ ...order, done: [...order.done, step] })
 
 /** The table *order* of ORDER-LIFE, row by row; an ending absorbs everything later. */
 export const learn = (order: Order, news: News): Result.Result<Decision, AmountDiffers> => {
