@@ -1,8 +1,27 @@
-import { Schema } from "effect"
+import { Schema, SchemaTransformation } from "effect"
 
-/** An instant on the wire: an ISO 8601 string, written in UTC with milliseconds. */
-export const Instant = Schema.DateFromString.check(
-  Schema.makeFilter(
-    (at: Date) => (at.getTime() >= 0 && at.getUTCFullYear() < 10_000) || "expected a time between 1970 and 9999",
+const iso = /^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/u
+
+/** Whether it says a time of a day that there is: JavaScript takes the 30th of February for the 2nd of March. */
+const isIso = (text: string) => {
+  const day = iso.exec(text)?.[1]
+  return day !== undefined && new Date(`${day}T00:00Z`).getUTCDate() === Number(day.slice(-2))
+}
+
+/** Without a zone it is UTC, whatever zone this process is in. */
+const dateOf = (text: string) => new Date(iso.exec(text)?.[2] === undefined ? `${text}Z` : text)
+
+/** An instant on the wire: an ISO 8601 date and time between 1970 and 9999, written in UTC with milliseconds. */
+export const Instant = Schema.String.check(
+  Schema.makeFilter((text: string) => isIso(text) || "expected a date and time such as 2026-01-02T03:04:05Z"),
+).pipe(
+  Schema.decodeTo(
+    Schema.Date.check(
+      Schema.makeFilter(
+        (at: Date) => (at.getTime() >= 0 && at.getUTCFullYear() < 10_000) || "expected a time between 1970 and 9999",
+      ),
+    ),
+    SchemaTransformation.transform({ decode: dateOf, encode: (at) => at.toISOString() }),
   ),
-).pipe(Schema.annotateEncoded({ format: "date-time" }))
+  Schema.annotateEncoded({ format: "date-time" }),
+)
