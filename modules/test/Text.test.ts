@@ -1,0 +1,103 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Schema } from "effect"
+import { Email, text } from "../Text.ts"
+
+const isName = Schema.is(text(200))
+const isEmail = Schema.is(Email)
+
+describe("text", () => {
+  it("has from 1 to so many characters", () => {
+    expect(isName("")).toBe(false)
+    expect(isName("a")).toBe(true)
+    expect(isName("a".repeat(200))).toBe(true)
+    expect(isName("a".repeat(201))).toBe(false)
+  })
+
+  it("counts characters, not what they are coded in", () => {
+    expect(isName("😀".repeat(200))).toBe(true)
+    expect(isName("😀".repeat(201))).toBe(false)
+    expect(isName("é".repeat(200))).toBe(true)
+  })
+
+  it.each([" ", "   ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u3000", "\ufeff"])(
+    "is empty when it is white space only: %j",
+    (blank) => expect(isName(blank)).toBe(false),
+  )
+
+  it("keeps white space round it and within it", () => {
+    expect(Schema.decodeSync(text(200))(" Ada\tLovelace ")).toBe(" Ada\tLovelace ")
+  })
+
+  it.each(["a\u0000", "\u0000", "a\ud800", "\udc00a", "\ude00\ud83d"])(
+    "refuses what no database stores: %j",
+    (wrong) => {
+      expect(isName(wrong)).toBe(false)
+    },
+  )
+
+  it.each([null, undefined, 1, true, {}, [], ["a"]])("is never %j", (wrong) => expect(isName(wrong)).toBe(false))
+
+  it.prop("is nothing but a string that has a character and can be stored", [Schema.String], ([any]) => {
+    const characters = Array.from(any).length
+    const storable = any.isWellFormed() && !any.includes("\u0000")
+    expect(isName(any)).toBe(any.trim() !== "" && characters <= 200 && storable)
+  })
+})
+
+describe("Email", () => {
+  it.each([
+    "a@b.co",
+    "Ada.Lovelace@Example.ORG",
+    "ada+tag@mail.example.org",
+    "o'neil@example.ie",
+    "!#$%&'*+/=?^_`{|}~-@example.org",
+    "1@1.1",
+    "a@xn--mnchen-3ya.de",
+    `a@${"b".repeat(63)}.de`,
+  ])("takes %s", (email) => expect(isEmail(email)).toBe(true))
+
+  it.each([
+    "",
+    " ",
+    "ada",
+    "ada@",
+    "@example.org",
+    "ada@example",
+    "ada@@example.org",
+    "ada@example@example.org",
+    "ada lovelace@example.org",
+    " ada@example.org",
+    "ada@example.org ",
+    "ada@example.org\n",
+    "a\u0000da@example.org",
+    "a\ud800@example.org",
+    ".ada@example.org",
+    "ada.@example.org",
+    "a..da@example.org",
+    "ada@.example.org",
+    "ada@example..org",
+    "ada@example.org.",
+    "ada@-example.org",
+    "ada@example-.org",
+    "ada@exa_mple.org",
+    "ada@example.org,eve@example.org",
+    "Ada <ada@example.org>",
+    "ada@[127.0.0.1]",
+    "ädä@example.org",
+    "ada@exämple.org",
+    `a@${"b".repeat(64)}.de`,
+  ])("refuses %j", (email) => expect(isEmail(email)).toBe(false))
+
+  it("has at most 254 characters", () => {
+    const email = (characters: number) => `${"a".repeat(characters - 5)}@b.de`
+    expect(email(254)).toHaveLength(254)
+    expect([254, 255].map((characters) => isEmail(email(characters)))).toEqual([true, false])
+  })
+
+  it("is refused at once however it is made to be slow to read", () => {
+    const before = performance.now()
+    for (const part of ["a", "a.", "a@", "a-", "a@a.", "a-a."])
+      expect(isEmail(`a@${part.repeat(100_000)}!`)).toBe(false)
+    expect(performance.now() - before).toBeLessThan(5_000)
+  })
+})
