@@ -9,7 +9,10 @@ describe("Instant", () => {
   beforeAll(() => void vi.stubEnv("TZ", "America/New_York"))
   afterAll(() => void vi.unstubAllEnvs())
 
-  it.prop("comes back as it was written, in UTC with milliseconds", [Instant], ([at]) => {
+  const Millis = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Date.UTC(10_000, 0) - 1 }))
+
+  it.prop("comes back as it was written, in UTC with milliseconds", [Millis], ([millis]) => {
+    const at = new Date(millis)
     const text = Schema.encodeSync(Instant)(at)
     expect(text).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/u)
     expect(Result.getOrThrow(decode(text))).toEqual(at)
