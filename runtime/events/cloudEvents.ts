@@ -49,8 +49,6 @@ export const encode = (event: {
   },
 })
 
-const attributes = ["ce_specversion", "ce_id", "ce_source", "ce_type"]
-
 /**
  * Reads a record in CloudEvents' binary or structured mode, or as bare JSON of a foreign producer. Never throws.
  *
@@ -75,7 +73,7 @@ export const decode = (record: Received): Decoded => {
 
   const structured = /^application\/cloudevents\+json\b/iu.test(record.headers["content-type"] ?? "")
   const said: Record<string, unknown> = structured ? json : fromHeaders(record.headers)
-  const bare = !structured && attributes.every((name) => record.headers[name] === undefined)
+  const bare = !structured && !Object.keys(record.headers).some((name) => name.startsWith("ce_"))
   if (bare) return event({ ...foreign, type: record.topic, time: record.time, schema: undefined, data: json }, record)
 
   const { specversion, id, source, type, time, dataschema } = said
@@ -133,10 +131,13 @@ const isTime = (millis: number) => millis >= 0 && millis < Date.UTC(10_000, 0)
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+/** 1 to 200 characters (code points) that every database can store. */
 const isName = (value: unknown): value is string =>
-  typeof value === "string" && value.length > 0 && value.length <= 200 && value.isWellFormed() && !value.includes("\0")
+  typeof value === "string" && /^[^\0]{1,200}$/u.test(value) && value.isWellFormed()
 
-const show = (value: unknown): string => JSON.stringify(value)?.slice(0, 80) ?? "missing"
+// Only text is quoted: JSON.stringify overflows the stack on what is nested too deep.
+const show = (value: unknown): string =>
+  typeof value === "string" ? JSON.stringify(value.slice(0, 80)) : value === undefined ? "missing" : `a ${typeof value}`
 
 /** The namespace of our UUIDv5s (RFC 9562 §5.5); any fixed UUID does. */
 const namespace = Buffer.from("6f0c1b1e5d0e5b6f9b0a3f6f3c8f7a52", "hex")
