@@ -43,11 +43,13 @@ const slice = { least: 10, most: 500, millis: 20 }
 export const makeConsumer = (options: {
   readonly module: string
   readonly reactions: ReadonlyArray<Reaction<never>>
+  /** The statements it works by; others only to show that the tests notice. */
+  readonly inbox?: typeof inbox
 }) =>
   Effect.gen(function* () {
     const database = yield* Database
     const sql = yield* SqlClient.SqlClient
-    const { takeCharge, heldOf, setAside } = inbox(sql)
+    const { takeCharge, heldOf, setAside } = (options.inbox ?? inbox)(sql)
     const service = `${options.module.charAt(0).toUpperCase()}${options.module.slice(1)}Service`
     let size = 100
 
