@@ -1,34 +1,14 @@
-import { Cause, Clock, Duration, Effect, Exit, Schema } from "effect"
+import { Clock, Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql"
-import { decode, type Envelope } from "../events/cloudEvents.ts"
 import type { Event } from "../events/Event.ts"
-import type { Handle, Received } from "../events/EventBus.ts"
-import { type Aside, inbox, type Outcome } from "../inbox/Inbox.ts"
-import { Postpone, type Reaction, Reject } from "../module/Reaction.ts"
+import type { Handle } from "../events/EventBus.ts"
+import { inbox } from "../inbox/Inbox.ts"
+import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
+import { attempt } from "./attempt.ts"
+import { asideOf, deliveriesOf, type Delivery, waiting } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
-
-/** One event for one reaction, and what is to be done about it. */
-interface Delivery extends Work {
-  readonly reaction: string
-  readonly source: string
-  readonly event_id: string
-  readonly key: string | null
-  readonly record: Received
-}
-
-interface Work {
-  /** What to run; undefined when it is known to fail, as `outcome` says, before any reaction saw it. */
-  readonly run: { readonly reaction: Reaction<never>; readonly event: Event } | undefined
-  readonly outcome: Outcome
-}
-
-/** How long an event of a newer version waits before it is tried again (CONTRACT §2): the next release may know it. */
-const newerVersionMillis = 60_000
-
-/** The first wait of an event that failed; its retries follow the schedule. */
-const firstRetryMillis = 1_000
 
 const slice = { least: 10, most: 500, millis: 20 }
 
@@ -73,7 +53,7 @@ export const makeConsumer = (options: {
           const [fresh] = yield* takeCharge([delivery])
           if (fresh === undefined) return []
           const isHeld = yield* heldOf([fresh])
-          const outcome = isHeld(fresh) ? waiting : yield* attempt(fresh)
+          const outcome = isHeld(fresh) ? waiting : yield* attempt(sql, fresh)
           if (outcome === undefined) return [fresh]
           yield* setAside([asideOf(fresh, outcome)])
           if (outcome.status !== "waiting") {
@@ -84,17 +64,6 @@ export const makeConsumer = (options: {
           return []
         }),
       )
-
-    /** Runs the reaction in a savepoint; undefined when it went well. */
-    const attempt = (delivery: Delivery) =>
-      Effect.gen(function* () {
-        if (delivery.run === undefined) return delivery.outcome
-        const { reaction, event } = delivery.run
-        const exit = yield* Effect.exit(sql.withTransaction(reaction.run([event])))
-        if (Exit.isSuccess(exit)) return undefined
-        if (faultOf(exit.cause) !== "event") return yield* Effect.failCause(exit.cause)
-        return yield* outcomeOf(exit.cause)
-      })
 
     const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<ReadonlyArray<Delivery>, unknown> =>
       Effect.gen(function* () {
@@ -142,22 +111,6 @@ export const makeConsumer = (options: {
     return handle
   })
 
-const waiting: Outcome = { status: "waiting" }
-
-const asideOf = (delivery: Delivery, outcome: Outcome): Aside => {
-  const { reaction, source, event_id, key, record } = delivery
-  const { topic, partition, offset, headers } = record
-  const event = {
-    id: event_id,
-    source,
-    type: topic,
-    key: record.key,
-    headers,
-    value: Buffer.from(record.value!).toString(),
-  }
-  return { reaction, source, event_id, key, topic, partition, offset, event: JSON.stringify(event), outcome }
-}
-
 const byReaction = (deliveries: ReadonlyArray<Delivery>) => {
   const groups = new Map<Reaction<never>, [Event, ...Array<Event>]>()
   for (const { run } of deliveries) {
@@ -168,66 +121,6 @@ const byReaction = (deliveries: ReadonlyArray<Delivery>) => {
   }
   return groups as ReadonlyMap<Reaction<never>, NonEmptyReadonlyArray<Event>>
 }
-
-const deliveriesOf = (record: Received, reactions: ReadonlyArray<Reaction<never>>) =>
-  Effect.gen(function* () {
-    const found = decode(record)
-    if (found._tag === "Tombstone") return []
-    if (found._tag === "Malformed") {
-      const { id, source, reason } = found
-      const outcome: Outcome = { status: "parked", attempts: 1, reason: "malformed", error: reason, due: null }
-      return [{ reaction: "*", source, event_id: id, key: null, record, run: undefined, outcome }]
-    }
-    const deliveries: Array<Delivery> = []
-    for (const reaction of reactions) {
-      if (reaction.event.type !== record.topic) continue
-      const { id, source, key } = found.envelope
-      deliveries.push({
-        reaction: reaction.name,
-        source,
-        event_id: id,
-        key,
-        record,
-        ...(yield* workOf(reaction, found.envelope)),
-      })
-    }
-    return deliveries
-  })
-
-const workOf = (reaction: Reaction<never>, envelope: Envelope): Effect.Effect<Work> =>
-  Effect.gen(function* () {
-    if (envelope.version > reaction.event.version) {
-      const error = `version ${envelope.version} of ${envelope.type} is newer than ${reaction.event.version}, which this release knows`
-      const due = new Date((yield* Clock.currentTimeMillis) + newerVersionMillis)
-      return { run: undefined, outcome: { status: "retrying", attempts: 0, reason: "newer-version", error, due } }
-    }
-    const read = yield* Effect.exit(reaction.decode(envelope.data))
-    if (Exit.isFailure(read)) return { run: undefined, outcome: yield* outcomeOf(read.cause) }
-    const { id, source, type, time, key } = envelope
-    return { run: { reaction, event: { id, source, type, time, key, data: read.value } }, outcome: waiting }
-  })
-
-const outcomeOf = (cause: Cause.Cause<unknown>): Effect.Effect<Outcome> =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
-    const error = Cause.squash(cause)
-    const text = clean(error instanceof Error ? error.message : String(error))
-    if (error instanceof Reject) {
-      return { status: "parked", attempts: 1, reason: "rejected", error: clean(error.reason), due: null }
-    }
-    if (error instanceof Postpone) {
-      const due = new Date(now + Duration.toMillis(error.for))
-      return { status: "retrying", attempts: 0, reason: "postponed", error: "", due }
-    }
-    const reason = Schema.isSchemaError(error) ? "schema" : "failed"
-    return { status: "retrying", attempts: 1, reason, error: text, due: new Date(now + firstRetryMillis) }
-  })
-
-/** What may be kept and shown of an error: 2,000 characters of a line. */
-const clean = (text: string): string =>
-  text
-    .slice(0, 2_000)
-    .toWellFormed()
-    .replace(/[\u0000-\u001f\u007f-\u009f]+/gu, " ")
 
 /** Ids alone: nothing personal, no payload. */
 const idsIn = (data: unknown): string =>

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer"
 import { Clock, Effect } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import type { SqlClient } from "effect/sql"
@@ -31,8 +32,18 @@ export type Outcome =
       readonly due: Date | null
     }
 
-/** The statuses of an entry that holds its key. */
-export const open = ["waiting", "retrying", "parked"] as const
+/** A record's value inside JSON, byte by byte: as text where it is text. */
+export interface KeptValue {
+  readonly value: string
+  readonly encoding?: "base64"
+}
+
+export const keepValue = (bytes: Uint8Array): KeptValue => {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return isUtf8(buffer) ? { value: buffer.toString() } : { value: buffer.toString("base64"), encoding: "base64" }
+}
+
+export const bytesOf = ({ value, encoding }: KeptValue): Buffer => Buffer.from(value, encoding ?? "utf8")
 
 /**
  * The statements of DELIVERY §2, each to be run by itself inside one transaction, in this order. Their order is the
