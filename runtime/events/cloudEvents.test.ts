@@ -42,8 +42,7 @@ const envelopeOf = (decoded: Decoded): Envelope => {
 
 const read = (given: Received): Envelope => envelopeOf(decode(given))
 
-const isStorable = (text: string) =>
-  text !== "" && [...text].length <= 200 && text.isWellFormed() && !text.includes("\0")
+const isStorable = (text: string) => /^[^\0]{1,200}$/u.test(text) && text.isWellFormed()
 
 const Name = Schema.String.check(Schema.isMinLength(1), Schema.makeFilter(isStorable))
 const Millis = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Date.UTC(9999, 11, 31) }))
