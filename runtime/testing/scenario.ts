@@ -1,0 +1,199 @@
+import { ConfigProvider, Context, Effect, Layer, References, Schedule, Schema } from "effect"
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
+import type { SqlClient } from "effect/sql"
+import assert from "node:assert/strict"
+import { galleria } from "../compose.ts"
+import { eventsOf } from "../config.ts"
+import { decode, encode } from "../events/cloudEvents.ts"
+import type { EventType } from "../events/Event.ts"
+import { EventBus, type Outgoing, type Received } from "../events/EventBus.ts"
+import type { Module } from "../module/Module.ts"
+import { EmbeddedPostgres } from "../sql/embedded/EmbeddedPostgres.ts"
+import { drivers } from "./memory.ts"
+
+/** What a server answered: `body` is what its JSON says, undefined when there is none. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: any
+}
+
+/** What was told on a topic: `data` as it travels, before any schema reads it. */
+export interface Told {
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly key: string | null
+  readonly data: any
+}
+
+/**
+ * Modules alone, and a hand that plays the rest of the world: requests in, events in, events out.
+ *
+ * A test is a stimulus and a fact that follows. `settled` waits until everything that was told has arrived with
+ * everybody, the hand included; after it, what is not there will not come.
+ */
+export class Scenario extends Context.Service<
+  Scenario,
+  {
+    readonly url: string
+    /** `body` is sent as JSON. */
+    readonly request: (
+      method: string,
+      path: string,
+      options?: { readonly body?: unknown; readonly headers?: Readonly<Record<string, string>> },
+    ) => Effect.Effect<Answer>
+    readonly get: (path: string) => Effect.Effect<Answer>
+    readonly post: (path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Effect.Effect<Answer>
+    /** Tells an event as another module would, in its wire form, and says its id; the same `id` makes it a copy. */
+    readonly tell: <E extends EventType>(event: E, data: E["data"]["Encoded"], id?: string) => Effect.Effect<string>
+    /** Many at once, in this order. */
+    readonly tellAll: <E extends EventType>(event: E, datas: ReadonlyArray<E["data"]["Encoded"]>) => Effect.Effect<void>
+    /** Puts a record on a topic as anybody could: bare JSON of a foreign producer, or worse. */
+    readonly put: (record: Partial<Outgoing> & { readonly topic: string }) => Effect.Effect<void>
+    /** What was told so far of that type. */
+    readonly told: (event: EventType) => Effect.Effect<ReadonlyArray<Told>>
+    /** Waits until all is told and taken charge of. */
+    readonly settled: Effect.Effect<void>
+    /** What stepped aside in a module, in order. */
+    readonly held: (module: string) => Effect.Effect<ReadonlyArray<Held>>
+    /** A module's database. */
+    readonly database: (module: string) => SqlClient.SqlClient
+  }
+>()("galleria/testing/Scenario") {}
+
+export interface Held {
+  readonly reaction: string
+  readonly key: string | null
+  readonly status: string
+  readonly reason: string | null
+  readonly error: string | null
+}
+
+/** Repeats `fact` until it neither fails nor dies, as a failed `expect` does; after 60 s, how it went last. */
+export const eventually = <A, E, R>(fact: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.retry(Effect.sandbox(fact), Schedule.spaced("20 millis").pipe(Schedule.upTo({ duration: "60 seconds" }))).pipe(
+    Effect.catch((cause) => Effect.failCause(cause)),
+  )
+
+/** The same `times` at once. */
+export const together = <A, E, R>(times: number, run: (n: number) => Effect.Effect<A, E, R>) =>
+  Effect.forEach(
+    Array.from({ length: times }, (_, n) => n),
+    run,
+    { concurrency: "unbounded" },
+  )
+
+/** How many answers there were of each status. */
+export const statusesOf = (answers: ReadonlyArray<Answer>): Record<number, number> => {
+  const counts: Record<number, number> = {}
+  for (const { status } of answers) counts[status] = (counts[status] ?? 0) + 1
+  return counts
+}
+
+/** The items of every page of a list; `between` happens before each page but the first. */
+export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effect<unknown, E, R> = Effect.void) =>
+  Effect.gen(function* () {
+    const { get } = yield* Scenario
+    const pages: Array<ReadonlyArray<any>> = []
+    for (let cursor = ""; ;) {
+      const { body } = yield* get(`${path}${cursor}`)
+      pages.push(body.items)
+      if (body.next_cursor === null) return pages
+      cursor = `${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(body.next_cursor)}`
+      yield* between
+    }
+  })
+
+const make = (modules: ReadonlyArray<Module>) =>
+  Effect.gen(function* () {
+    const bus = yield* EventBus
+    const postgres = yield* EmbeddedPostgres
+    const { url } = yield* galleria({
+      host: "127.0.0.1",
+      port: 0,
+      modules,
+      dataDir: "memory",
+      partitions: undefined,
+      retentionDays: 30,
+      retryAttempts: 10,
+      adminToken: undefined,
+    })
+
+    const events: Array<Told> = []
+    const hear = (record: Received) => {
+      const heard = decode(record)
+      if (heard._tag === "Event") events.push(heard.envelope)
+    }
+    yield* bus.consume({
+      group: "hand",
+      topics: eventsOf(modules).map((event) => event.type),
+      handle: (records) => Effect.sync(() => records.forEach(hear)),
+    })
+
+    const sql = yield* postgres.client("events")
+    const databases = new Map<string, SqlClient.SqlClient>()
+    for (const { name } of modules) databases.set(name, yield* postgres.client(name))
+
+    const request: Scenario["Service"]["request"] = (method, path, { body, headers = {} } = {}) =>
+      Effect.promise(async (signal) => {
+        const response = await fetch(`${url}${path}`, {
+          method,
+          signal,
+          ...(body === undefined
+            ? { headers }
+            : { body: JSON.stringify(body), headers: { "content-type": "application/json", ...headers } }),
+        })
+        const text = await response.text()
+        return { status: response.status, headers: response.headers, body: text === "" ? undefined : JSON.parse(text) }
+      })
+
+    const recordOf = <E extends EventType>(event: E, data: E["data"]["Encoded"], id: string): Outgoing => {
+      const decoded: E["data"]["Type"] = Schema.decodeSync(event.data)(data)
+      return encode({
+        id,
+        source: "/galleria/hand",
+        type: event.type,
+        version: event.version,
+        key: event.key(decoded),
+        subject: event.subject(decoded),
+        time: new Date().toISOString(),
+        traceparent: null,
+        data: JSON.stringify(data),
+      })
+    }
+
+    const outboxes = modules.map(({ name }) => sql`select count(*) as waiting from ${sql(name)}.outbox`)
+    // One snapshot: what left an outbox is in the log, and what was read from the log has its effect.
+    const underWay = sql<{ waiting: string }>`
+      select sum(waiting) as waiting from (
+        select e.next - p.next as waiting from position p join partition e on e.topic = p.topic and e.part = p.part
+        union all ${sql.join(" union all ", false)(outboxes)}) as w`
+
+    return Scenario.of({
+      url,
+      request,
+      get: (path) => request("GET", path),
+      post: (path, body, headers = {}) => request("POST", path, { body, headers }),
+      tell: (event, data, id = uuidV7Unsafe()) => Effect.as(Effect.orDie(bus.send([recordOf(event, data, id)])), id),
+      tellAll: (event, datas) => Effect.orDie(bus.send(datas.map((data) => recordOf(event, data, uuidV7Unsafe())))),
+      put: (record) => Effect.orDie(bus.send([{ key: null, value: null, headers: {}, ...record }])),
+      told: ({ type }) => Effect.sync(() => events.filter((event) => event.type === type)),
+      settled: eventually(
+        Effect.map(Effect.orDie(underWay), ([row]) => assert.equal(row!.waiting, "0", "events are still under way")),
+      ),
+      held: (module) =>
+        Effect.orDie(databases.get(module)!<Held>`select reaction, key, status, reason, error from held order by pos`),
+      database: (module) => databases.get(module)!,
+    })
+  })
+
+/** These modules alone, on in-memory drivers, set as the settings say. */
+export const scenario = (modules: ReadonlyArray<Module>, settings: Readonly<Record<string, string>> = {}) =>
+  Layer.effect(Scenario, make(modules)).pipe(
+    Layer.provide([
+      drivers(),
+      ConfigProvider.layer(ConfigProvider.fromUnknown(settings)),
+      Layer.succeed(References.MinimumLogLevel, "Error" as const),
+    ]),
+  )
