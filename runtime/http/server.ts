@@ -1,7 +1,8 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { ByteSize, Context, Effect, Layer, Schema } from "effect"
-import { HttpIncomingMessage, HttpRouter, HttpServer } from "effect/http"
+import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { createServer, type Server } from "node:http"
+import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { type Kind, Kinds, problemOf } from "./Problem.ts"
 
@@ -29,16 +30,25 @@ const mostBody = ByteSize.fromInputUnsafe("1 MiB")
 /** How long requests that are under way may take once the process stops; its end comes within 10 s. */
 const graceMillis = 7_000
 
+/** How long a connection that is idle when the process stops may still bring a request: one may be on its way. */
+const lullMillis = 500
+
 /**
  * Serves the router's routes, which must all be there by now: the port opens as the last thing of a start, so no
  * request ever meets a server that cannot answer it. Says where it listens.
  *
- * When its scope closes, the port closes at once, requests under way are answered, and connections end with them.
+ * When its scope closes, the port closes at once; requests that were sent on open connections are answered, and the
+ * connections end with the answers, or soon when they bring nothing more.
  */
 export const serve = (options: { readonly host: string; readonly port: number }) =>
   Effect.gen(function* () {
     const router = yield* HttpRouter.HttpRouter
     const node = nodeServer()
+    const sockets = new Set<Socket>()
+    node.on("connection", (socket) => {
+      sockets.add(socket)
+      socket.once("close", () => sockets.delete(socket))
+    })
     yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
     const server = yield* Layer.build(
       NodeHttpServer.layerServer(() => node, { ...options, gracefulShutdownTimeout: graceMillis }),
@@ -46,9 +56,18 @@ export const serve = (options: { readonly host: string; readonly port: number })
       Effect.mapError(({ cause }) => new AddressUnusable({ ...options, cause })),
       Effect.map((context) => Context.get(context, HttpServer.HttpServer)),
     )
-    yield* server.serve(router.asHttpEffect()).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, mostBody))
-    // From here on, answers tell their clients to go, so that connections end while the server closes.
-    yield* Effect.addFinalizer(() => Effect.sync(() => endConnections(node)))
+    let stopping = false
+    // Answers tell their clients to go once the process stops, so that connections end while the server closes.
+    const routes = Effect.map(router.asHttpEffect(), (response) =>
+      stopping ? HttpServerResponse.setHeader(response, "connection", "close") : response,
+    )
+    yield* server.serve(routes).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, mostBody))
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        stopping = true
+        endConnections(node, sockets)
+      }),
+    )
     const address = node.address()
     return typeof address === "object" && address !== null ? address.port : options.port
   })
@@ -88,8 +107,16 @@ const rawProblem = (kind: Kind): string => {
   ].join("\r\n")
 }
 
-const endConnections = (server: Server) => {
-  server.prependListener("request", (_request, response) => response.setHeader("connection", "close"))
-  const timer = setInterval(() => server.closeIdleConnections(), 100)
+const endConnections = (server: Server, sockets: ReadonlySet<Socket>) => {
+  const closeIdle = server.closeIdleConnections.bind(server)
+  // Node calls it when the server closes, and would reset whoever is sending at that moment.
+  server.closeIdleConnections = () => {}
+  const began = Date.now()
+  const timer = setInterval(() => {
+    if (Date.now() - began < lullMillis) return
+    closeIdle()
+    // Node takes those that never sent anything, as browsers keep in reserve, for busy.
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
+  }, 100)
   server.once("close", () => clearInterval(timer))
 }
