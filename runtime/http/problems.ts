@@ -22,7 +22,7 @@ export const problemsEverywhere = (routes: ReadonlyArray<Route>) =>
         onSuccess: (response) =>
           Effect.succeed(response.status === 415 ? responseOf(Kinds.unsupportedMediaType) : response),
         onFailure: (cause) =>
-          Cause.hasInterruptsOnly(cause)
+          isClientGone(cause)
             ? Effect.failCause(cause)
             : Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => answerTo(cause, request, routes)),
       }),
@@ -43,6 +43,8 @@ const answerTo = (
         : responseOf(Kinds.badRequest, { connection: "close" }),
     )
   }
+  // The process stops, and this took longer than a stop may take.
+  if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(responseOf(Kinds.unavailable, retryAfter))
   if (faultOf(cause) !== "event") {
     return Effect.as(
       Effect.logWarning(`${request.method} could not be answered: the database is away`, cause),
@@ -51,6 +53,10 @@ const answerTo = (
   }
   return Effect.as(Effect.logError(`${request.method} ${pathOf(request)} failed`, cause), responseOf(Kinds.internal))
 }
+
+const isClientGone = (cause: Cause.Cause<unknown>) =>
+  Cause.hasInterruptsOnly(cause) &&
+  cause.reasons.some((reason) => reason.annotations.has(HttpServerError.ClientAbort.key))
 
 const answerToUnknown = (request: HttpServerRequest.HttpServerRequest, routes: ReadonlyArray<Route>) => {
   const path = pathOf(request)
