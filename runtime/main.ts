@@ -1,5 +1,5 @@
 import { NodeRuntime } from "@effect/platform-node"
-import { Cause, Effect, Exit, Layer, Runtime } from "effect"
+import { Cause, Effect, Exit, Layer, Option, Runtime } from "effect"
 import { drivers, galleria } from "./compose.ts"
 import { readLogSettings, readSettings } from "./config.ts"
 import { Loops, makeLoops } from "./module/loop.ts"
@@ -8,6 +8,17 @@ import * as logs from "./telemetry/logs.ts"
 
 const { argv, env } = process
 
+/** npm passes on a signal that the terminal has sent to all; a second one, of somebody who won't wait, comes later. */
+const sameSignalMillis = 500
+
+let signalled: number | undefined
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    signalled ??= performance.now()
+    if (performance.now() - signalled > sameSignalMillis) process.exit(1)
+  })
+}
+
 const main = Effect.gen(function* () {
   const settings = yield* readSettings({ env, named: argv.slice(2), known: modules })
   const context = yield* Layer.build(Layer.provideMerge(drivers(settings), Layer.sync(Loops, makeLoops)))
@@ -15,11 +26,17 @@ const main = Effect.gen(function* () {
   return yield* Effect.never
 }).pipe(Effect.scoped, Effect.provide(logs.layer(readLogSettings(env, process.stdout.isTTY))))
 
+/** A failure with a name says enough by its message; a defect is told in full. */
+const whyOf = (cause: Cause.Cause<unknown>) => {
+  const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
+  return failure instanceof Error ? failure.message : Cause.pretty(cause)
+}
+
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,
   teardown: (exit, done) => {
     if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return done(0)
-    if (Exit.isFailure(exit)) process.stderr.write(`${String(Cause.squash(exit.cause))}\n`)
+    if (Exit.isFailure(exit)) process.stderr.write(`${whyOf(exit.cause)}\n`)
     Runtime.defaultTeardown(exit, done)
   },
 })
