@@ -143,7 +143,7 @@ const namesIn = (list: string | undefined) =>
     .filter((name) => name !== "")
 
 /** The first line says what is wrong; the rest says where, which the name does already. */
-const reasonOf = (error: Config.ConfigError) => error.message.split("\n")[0]!
+const reasonOf = (error: Config.ConfigError) => error.message.split("\n")[0]!.replace(/^SchemaError\(/u, "")
 
 /** The topics that some modules publish to or read from, each as its event defines it. */
 export const eventsOf = (modules: ReadonlyArray<Pick<Module, "publishes" | "reactions">>): ReadonlyArray<EventType> => [
