@@ -1,12 +1,18 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Duration, Effect, Latch, Layer } from "effect"
 import { HttpRouter } from "effect/http"
+import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient, type SqlError } from "effect/sql"
 import { eventsOf, type Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
 import { housekeepingTurn } from "./delivery/housekeeping.ts"
 import * as EmbeddedEventBus from "./events/embedded/EmbeddedEventBus.ts"
 import { EventBus } from "./events/EventBus.ts"
+import * as DeadLetters from "./delivery/DeadLetters.ts"
+import { api as adminApi } from "./delivery/api.ts"
+import { http as adminHttp } from "./delivery/http.ts"
+import { makeRetryTurn } from "./delivery/retry.ts"
+import * as Admin from "./http/Admin.ts"
 import { type Check, type Health, healthRoutes } from "./health/health.ts"
 import { routesOf } from "./http/document.ts"
 import * as edge from "./http/edge.ts"
@@ -49,7 +55,7 @@ const portsOf = (
  * Builds one module by itself and starts its relay, its consumer and its workers. By itself: layers are shared by
  * reference, so modules that are merged into one layer would share the first one's outbox.
  */
-const start = (module: Module, retention: Duration.Duration) =>
+const start = (module: Module, settings: Settings) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const loops = yield* Loops
@@ -66,10 +72,27 @@ const start = (module: Module, retention: Duration.Duration) =>
       handle: yield* makeConsumer({ module: module.name, reactions }).pipe(Effect.provideContext(ports)),
     })
     yield* Effect.forkScoped(relay({ module: module.name, wake }).pipe(Effect.provideContext(ports)))
+
+    const retryWake = Latch.makeUnsafe(true)
+    const retry = { module: module.name, reactions, attempts: settings.retryAttempts }
+    yield* Effect.forkScoped(
+      loop({
+        name: `${module.name}.retry`,
+        turn: yield* Effect.provideContext(makeRetryTurn(retry), ports),
+        wake: retryWake,
+        poll: "250 millis",
+      }),
+    )
+    const deadLetters = yield* Layer.build(
+      Layer.provide(DeadLetters.layer(module.name, Effect.asVoid(retryWake.open)), Layer.succeedContext(ports)),
+    )
     yield* Effect.forkScoped(
       loop({
         name: `${module.name}.housekeeping`,
-        turn: Effect.andThen(database.writable, housekeepingTurn({ reactions: module.reactions, retention })),
+        turn: Effect.andThen(
+          database.writable,
+          housekeepingTurn({ reactions: module.reactions, retention: retentionOf(settings) }),
+        ),
         wake: Latch.makeUnsafe(false),
         poll: "1 minute",
       }).pipe(Effect.provideContext(ports)),
@@ -92,8 +115,20 @@ const start = (module: Module, retention: Duration.Duration) =>
       },
       { name: `consumer.${module.name}`, needed: false, fault: loops.faultOf(`${group}.consumer`) },
     ]
-    return checks
+    return { name: module.name, ports, checks, deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters) }
   }).pipe(Effect.annotateLogs("module", module.name))
+
+const retentionOf = (settings: Settings) => Duration.days(settings.retentionDays)
+
+/** The pages for people who run this, over all modules; keys and databases of pages are the first module's. */
+const admin = (running: ReadonlyArray<Effect.Success<ReturnType<typeof start>>>, settings: Settings) => {
+  const letters = new Map(running.map(({ name, deadLetters }) => [name, deadLetters]))
+  return HttpApiBuilder.layer(adminApi).pipe(
+    Layer.provide(adminHttp(letters)),
+    Layer.provide(Admin.layer(settings.adminToken)),
+    Layer.provide(Layer.succeedContext(running[0]!.ports)),
+  )
+}
 
 /** Reactions to events whose publishers do not run here: with an embedded log they stay silent. */
 const warnOfSilence = (modules: ReadonlyArray<Module>) => {
@@ -119,22 +154,24 @@ export const galleria = (settings: Settings) =>
   Effect.gen(function* () {
     const { modules, host, dataDir } = settings
     const names = modules.map((module) => module.name).join(", ")
-    const retention = Duration.days(settings.retentionDays)
     const health: Health = { state: "starting" }
     const bus = yield* EventBus
     yield* bus.ensure(
       eventsOf(modules).map((event) => ({
         name: event.type,
         partitions: settings.partitions,
-        retention: event.keptForever ? undefined : retention,
+        retention: event.keptForever ? undefined : retentionOf(settings),
       })),
     )
     const answers = Effect.match(bus.probe, { onSuccess: () => undefined, onFailure: (error) => error.message })
     const checks: Array<Check> = [{ name: "events", needed: false, fault: answers }]
-    for (const module of modules) checks.push(...(yield* start(module, retention)))
+    const running = []
+    for (const module of modules) running.push(yield* start(module, settings))
+    checks.push(...running.flatMap((module) => module.checks))
+    yield* Layer.build(admin(running, settings))
     yield* healthRoutes(health, checks)
     yield* explained
-    yield* problemsEverywhere([...routesOf(modules), ...operations])
+    yield* problemsEverywhere([...routesOf([...modules, { api: adminApi }]), ...operations])
     yield* warnOfSilence(modules)
 
     const port = yield* serve(settings)

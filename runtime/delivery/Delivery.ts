@@ -4,7 +4,7 @@ import type { Event } from "../events/Event.ts"
 import type { Received } from "../events/EventBus.ts"
 import { type Aside, keepValue, type Outcome } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
-import { outcomeOf } from "./attempt.ts"
+import { outcomeOf, waiting } from "./outcome.ts"
 
 /** One event for one reaction, and what is to be done about it. */
 export interface Delivery extends Work {
@@ -24,7 +24,8 @@ export interface Work {
 /** How long an event of a newer version waits before it is tried again (CONTRACT §2): the next release may know it. */
 const newerVersionMillis = 60_000
 
-export const waiting: Outcome = { status: "waiting" }
+/** In the place of a reaction's name: the record could not be read, so no reaction ever saw it. */
+export const ofNoReaction = "*"
 
 /** A delivery as it is set aside. */
 export const asideOf = (delivery: Delivery, outcome: Outcome): Aside => {
@@ -50,7 +51,7 @@ export const deliveriesOf = (record: Received, reactions: ReadonlyArray<Reaction
     if (found._tag === "Malformed") {
       const { id, source, reason } = found
       const outcome: Outcome = { status: "parked", attempts: 1, reason: "malformed", error: reason, due: null }
-      return [{ reaction: "*", source, event_id: id, key: null, record, run: undefined, outcome }]
+      return [{ reaction: ofNoReaction, source, event_id: id, key: null, record, run: undefined, outcome }]
     }
     const deliveries: Array<Delivery> = []
     for (const reaction of reactions) {

@@ -1,12 +1,9 @@
-import { Cause, Clock, Duration, Effect, Exit, Schema } from "effect"
+import { Effect, Exit } from "effect"
 import type { SqlClient } from "effect/sql"
-import type { Outcome } from "../inbox/Inbox.ts"
-import { Postpone, Reject } from "../module/Reaction.ts"
-import type { Delivery } from "./Delivery.ts"
+import type { Inbox } from "../inbox/Inbox.ts"
+import { asideOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
-
-/** The first wait of an event that failed; its retries follow the schedule. */
-const firstRetryMillis = 1_000
+import { outcomeOf, waiting } from "./outcome.ts"
 
 /**
  * Runs the reaction for one event in a savepoint of the running transaction. Undefined when it went well, else what
@@ -22,25 +19,17 @@ export const attempt = (sql: SqlClient.SqlClient, delivery: Delivery) =>
     return yield* outcomeOf(exit.cause)
   })
 
-/** What becomes of an event whose handling failed like this. */
-export const outcomeOf = (cause: Cause.Cause<unknown>): Effect.Effect<Outcome> =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
-    const error = Cause.squash(cause)
-    const text = clean(error instanceof Error ? error.message : String(error))
-    if (error instanceof Reject) {
-      return { status: "parked", attempts: 1, reason: "rejected", error: clean(error.reason), due: null }
-    }
-    if (error instanceof Postpone) {
-      const due = new Date(now + Duration.toMillis(error.for))
-      return { status: "retrying", attempts: 0, reason: "postponed", error: "", due }
-    }
-    const reason = Schema.isSchemaError(error) ? "schema" : "failed"
-    return { status: "retrying", attempts: 1, reason, error: text, due: new Date(now + firstRetryMillis) }
+/**
+ * Takes charge of one delivery in the running transaction: it is applied, or set aside as the outcome says, or was known.
+ * Fails by the fault of the infrastructure alone.
+ */
+export const takeAlone = (sql: SqlClient.SqlClient, inbox: Inbox, delivery: Delivery) =>
+  Effect.gen(function* () {
+    const [fresh] = yield* inbox.takeCharge([delivery])
+    if (fresh === undefined) return "known" as const
+    const isHeld = yield* inbox.heldOf([fresh])
+    const outcome = isHeld(fresh) ? waiting : yield* attempt(sql, fresh)
+    if (outcome === undefined) return "applied" as const
+    yield* inbox.setAside([asideOf(fresh, outcome)])
+    return outcome
   })
-
-/** What may be kept and shown of an error: 2,000 characters of a line. */
-const clean = (text: string): string =>
-  text
-    .slice(0, 2_000)
-    .toWellFormed()
-    .replace(/[\u0000-\u001f\u007f-\u009f]+/gu, " ")

@@ -6,9 +6,10 @@ import type { Handle } from "../events/EventBus.ts"
 import { inbox } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
-import { attempt } from "./attempt.ts"
-import { asideOf, deliveriesOf, type Delivery, waiting } from "./Delivery.ts"
+import { takeAlone } from "./attempt.ts"
+import { asideOf, deliveriesOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
+import { waiting } from "./outcome.ts"
 
 const slice = { least: 10, most: 500, millis: 20 }
 
@@ -29,7 +30,8 @@ export const makeConsumer = (options: {
   Effect.gen(function* () {
     const database = yield* Database
     const sql = yield* SqlClient.SqlClient
-    const { takeCharge, heldOf, setAside } = (options.inbox ?? inbox)(sql)
+    const statements = (options.inbox ?? inbox)(sql)
+    const { takeCharge, heldOf, setAside } = statements
     const service = `${options.module.charAt(0).toUpperCase()}${options.module.slice(1)}Service`
     let size = 100
 
@@ -48,22 +50,16 @@ export const makeConsumer = (options: {
       )
 
     const alone = (delivery: Delivery) =>
-      database.transaction(
-        Effect.gen(function* () {
-          const [fresh] = yield* takeCharge([delivery])
-          if (fresh === undefined) return []
-          const isHeld = yield* heldOf([fresh])
-          const outcome = isHeld(fresh) ? waiting : yield* attempt(sql, fresh)
-          if (outcome === undefined) return [fresh]
-          yield* setAside([asideOf(fresh, outcome)])
-          if (outcome.status !== "waiting") {
-            yield* Effect.logWarning(`[${service}] ${fresh.reaction} failed, its key waits: ${outcome.error}`).pipe(
-              Effect.annotateLogs({ event_id: fresh.event_id, topic: fresh.record.topic, status: outcome.status }),
-            )
-          }
-          return []
-        }),
-      )
+      Effect.gen(function* () {
+        const outcome = yield* database.transaction(takeAlone(sql, statements, delivery))
+        if (outcome === "applied") return [delivery]
+        if (outcome !== "known" && outcome.status !== "waiting") {
+          yield* Effect.logWarning(`[${service}] ${delivery.reaction} failed, its key waits: ${outcome.error}`).pipe(
+            Effect.annotateLogs({ event_id: delivery.event_id, topic: delivery.record.topic, status: outcome.status }),
+          )
+        }
+        return []
+      })
 
     const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<ReadonlyArray<Delivery>, unknown> =>
       Effect.gen(function* () {

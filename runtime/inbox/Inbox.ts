@@ -106,3 +106,5 @@ export const inbox = (sql: SqlClient.SqlClient) => {
       }),
   }
 }
+
+export type Inbox = ReturnType<typeof inbox>

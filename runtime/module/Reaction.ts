@@ -1,4 +1,4 @@
-import { Effect, Schema } from "effect"
+import { Effect, Schedule, Schema } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Event, EventType } from "../events/Event.ts"
 
@@ -22,11 +22,20 @@ export interface Reaction<out R> {
   readonly event: EventType
   readonly decode: (data: unknown) => Effect.Effect<unknown, Schema.SchemaError>
   readonly run: Handle<NonEmptyReadonlyArray<Event<any>>, R>
+  /** When an event that failed is tried again; once it is done, or `RETRY_ATTEMPTS` are, the event is parked. */
+  readonly retry: Schedule.Schedule<unknown>
 }
+
+/** 1 s doubling to 5 min, jittered (CONTRACT §2). */
+export const defaultRetry: Schedule.Schedule<unknown> = Schedule.min([
+  Schedule.exponential("1 second"),
+  Schedule.spaced("5 minutes"),
+]).pipe(Schedule.jittered)
 
 interface Options<Data extends Schema.Codec<any, any>> {
   readonly name: string
   readonly event: EventType<string, Data>
+  readonly retry?: Schedule.Schedule<unknown>
 }
 
 /**
@@ -40,6 +49,7 @@ export const all = <Data extends Schema.Codec<any, any>, R>(
   event: options.event,
   decode: Schema.decodeUnknownEffect(options.event.data, { errors: "all" }),
   run: options.handle,
+  retry: options.retry ?? defaultRetry,
 })
 
 /** A reaction to one event: the rule of one aggregate. */

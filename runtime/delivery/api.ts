@@ -1,0 +1,40 @@
+import { Schema } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { Admin } from "../http/Admin.ts"
+import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
+import { declare, Edge } from "../http/Problem.ts"
+import { DeadLetter, Status } from "./DeadLetters.ts"
+
+export class DeadLetterNotFound extends declare<DeadLetterNotFound>()("DeadLetterNotFound", {
+  slug: "dead-letter-not-found",
+  status: 404,
+  title: "Dead letter not found",
+  detail: "No event that stepped aside has this id.",
+}) {}
+
+/** The name of a module, a reaction or a type: whatever is not one matches nothing. */
+const Name = Schema.String.check(Schema.isPattern(/^[^\0]{1,200}$/u))
+const which = { module: Schema.optionalKey(Name), reaction: Schema.optionalKey(Name) }
+
+const one = { params: { id: Schema.String.check(Schema.isUUID()) }, success: DeadLetter, error: DeadLetterNotFound }
+
+const deadLetters = HttpApiGroup.make("deadLetters")
+  .add(
+    HttpApiEndpoint.get("list", "/admin/dead-letters", {
+      query: { ...PageQuery, ...which, status: Schema.optionalKey(Status) },
+      success: page(DeadLetter),
+      error: InvalidCursor,
+    }),
+    HttpApiEndpoint.get("get", "/admin/dead-letters/:id", one),
+    HttpApiEndpoint.post("redrive", "/admin/dead-letters/:id/redrive", one),
+    HttpApiEndpoint.post("discard", "/admin/dead-letters/:id/discard", one),
+    HttpApiEndpoint.post("redriveAll", "/admin/dead-letters/redrive", {
+      payload: [HttpApiSchema.NoContent, Schema.Struct({ ...which, type: Schema.optionalKey(Name) })],
+      success: Schema.Struct({ redriven: Schema.Int }),
+    }),
+  )
+  .middleware(Edge)
+  .middleware(Admin)
+  .annotateMerge(OpenApi.annotations({ title: "Dead letters" }))
+
+export const api = HttpApi.make("galleria").add(deadLetters).annotate(HttpApi.ParseOptions, { errors: "all" })

@@ -1,0 +1,195 @@
+import { Cause, Clock, Duration, Effect, Exit, Schedule } from "effect"
+import { SqlClient } from "effect/sql"
+import { bytesOf, inbox, type KeptValue, type Outcome } from "../inbox/Inbox.ts"
+import { defaultRetry, type Reaction } from "../module/Reaction.ts"
+import { Database } from "../sql/Database.ts"
+import { attempt, takeAlone } from "./attempt.ts"
+import { deliveriesOf, type Delivery, ofNoReaction } from "./Delivery.ts"
+
+/** Events of one key in one turn: a busy key must drain faster than it fills, or it never leaves the slow path. */
+const perTurn = 50
+
+/** An event that was only ever postponed is parked after this. */
+const mostPostponedMillis = 24 * 60 * 60 * 1_000
+
+/** What this release has no reaction for is looked at again after this: the next one may have it. */
+const unknownReactionMillis = 60_000
+
+interface Entry {
+  readonly pos: bigint
+  readonly id: string
+  readonly reaction: string
+  readonly key: string | null
+  readonly source: string
+  readonly event_id: string
+  readonly status: "waiting" | "retrying" | "parked"
+  readonly attempts: number
+  readonly topic: string
+  readonly partition: number
+  readonly offset: bigint
+  readonly event: KeptValue & {
+    readonly key: string | null
+    readonly headers: Readonly<Record<string, string>>
+    readonly time: number
+  }
+  readonly due: Date | null
+  readonly first_failed_at: Date | null
+  readonly redriven_at: Date | null
+}
+
+type Failure = Exclude<Outcome, { readonly status: "waiting" }>
+
+/**
+ * The worker that tries again what stepped aside (DELIVERY §2), by any number of instances: it locks the first open
+ * entry of a key that is due, runs its reaction in a savepoint, and goes on with the next of the key while that goes
+ * well. What the reactions did and what became of their entries commit together.
+ *
+ * A fault of the infrastructure undoes the turn. When the database answers all the same, it is the entry's statement
+ * that cannot be done now: it waits longer, uncounted, and lets other keys go on.
+ */
+export const makeRetryTurn = (options: {
+  readonly module: string
+  readonly reactions: ReadonlyArray<Reaction<never>>
+  /** `RETRY_ATTEMPTS`. */
+  readonly attempts: number
+}) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const database = yield* Database
+
+    const headDue = (now: Date) =>
+      sql<Entry>`
+        select * from held h
+        where status in ('waiting', 'retrying') and due <= ${now} and not exists (
+          select from held b where b.reaction = h.reaction and b.key = h.key and b.pos < h.pos
+            and b.status in ('waiting', 'retrying', 'parked'))
+        order by due, pos limit 1 for update of h skip locked`
+
+    const nextOf = ({ reaction, key, pos }: Entry) =>
+      sql<Entry>`
+        select * from held
+        where reaction = ${reaction} and key = ${key} and pos > ${pos} and status in ('waiting', 'retrying', 'parked')
+        order by pos limit 1 for update`
+
+    const succeed = (entry: Entry) =>
+      entry.status === "waiting"
+        ? sql`delete from held where pos = ${entry.pos}`
+        : sql`update held set status = ${entry.redriven_at === null ? "resolved" : "redriven"}, due = null
+            where pos = ${entry.pos}`
+
+    const fail = (entry: Entry, outcome: Failure) =>
+      Effect.gen(function* () {
+        const now = new Date(yield* Clock.currentTimeMillis)
+        const { status, attempts, due } = yield* verdictOn(entry, outcome, now)
+        yield* sql`
+          update held set status = ${status}, attempts = ${attempts}, due = ${due}, reason = ${outcome.reason},
+            error = ${outcome.error}, first_failed_at = coalesce(first_failed_at, ${now}), last_failed_at = ${now}
+          where pos = ${entry.pos}`
+        if (status === "parked") yield* tell("warn", entry, `is parked after ${attempts} attempts: ${outcome.error}`)
+      })
+
+    /** The schedule of the reaction, the limit of attempts, and what the outcome says by itself. */
+    const verdictOn = (entry: Entry, outcome: Failure, now: Date) =>
+      Effect.gen(function* () {
+        const attempts = entry.attempts + outcome.attempts
+        const parked = { status: "parked", attempts, due: null }
+        if (outcome.status === "parked") return parked
+        if (outcome.attempts === 0) {
+          const since = (entry.first_failed_at ?? now).getTime()
+          const tooLong = outcome.reason === "postponed" && now.getTime() - since >= mostPostponedMillis
+          return tooLong ? parked : { status: "retrying", attempts, due: outcome.due }
+        }
+        const schedule = options.reactions.find(({ name }) => name === entry.reaction)?.retry ?? defaultRetry
+        const delay = attempts >= options.attempts ? undefined : yield* delayAfter(schedule, attempts)
+        return delay === undefined ? parked : { status: "retrying", attempts, due: new Date(now.getTime() + delay) }
+      })
+
+    const tell = (level: "info" | "warn", entry: Entry, what: string) =>
+      (level === "warn" ? Effect.logWarning : Effect.logInfo)(`${entry.reaction}: an event ${what}`).pipe(
+        Effect.annotateLogs({ module: options.module, dead_letter: entry.id, event_id: entry.event_id }),
+      )
+
+    /** Undefined when it took effect. */
+    const tryAgain = (entry: Entry) =>
+      Effect.gen(function* () {
+        const deliveries = yield* deliveriesOf(recordOf(entry), options.reactions)
+        if (entry.reaction === ofNoReaction) return yield* takeForAll(deliveries)
+        const delivery = deliveries.find(({ reaction }) => reaction === entry.reaction)
+        if (delivery !== undefined) return yield* attempt(sql, delivery)
+        const due = new Date((yield* Clock.currentTimeMillis) + unknownReactionMillis)
+        const error = `this release has no reaction ${entry.reaction}`
+        return { status: "retrying", attempts: 0, reason: "newer-version", error, due } satisfies Failure
+      })
+
+    /** A record that could not be read: still not, or by now an event like any other. */
+    const takeForAll = (deliveries: ReadonlyArray<Delivery>) =>
+      Effect.gen(function* () {
+        const [first] = deliveries
+        if (first?.reaction === ofNoReaction) return first.outcome
+        for (const delivery of deliveries) yield* takeAlone(sql, inbox(sql), delivery)
+        return undefined
+      })
+
+    /** Says whether the entry took effect. */
+    const handle = (entry: Entry) =>
+      Effect.gen(function* () {
+        const outcome = yield* tryAgain(entry)
+        if (outcome !== undefined && outcome.status !== "waiting") {
+          yield* fail(entry, outcome)
+          return false
+        }
+        yield* succeed(entry)
+        if (entry.status !== "waiting")
+          yield* tell("info", entry, `took effect after ${entry.attempts} failed attempts`)
+        return true
+      })
+
+    return Effect.gen(function* () {
+      yield* database.writable
+      let current: Entry | undefined
+      const exit = yield* Effect.exit(
+        database.transaction(
+          Effect.gen(function* () {
+            const now = new Date(yield* Clock.currentTimeMillis)
+            const [head] = yield* headDue(now)
+            current = head
+            for (let n = 0; n < perTurn && current !== undefined; n++) {
+              const entry: Entry = current
+              if (!(yield* handle(entry)) || entry.key === null) break
+              const [next] = yield* nextOf(entry)
+              current = next !== undefined && next.due !== null && next.due <= now ? next : undefined
+            }
+            return head !== undefined
+          }),
+        ),
+      )
+      if (Exit.isSuccess(exit)) return exit.value
+      yield* Effect.mapError(database.probe, () => Cause.squash(exit.cause))
+      if (current === undefined) return yield* Effect.failCause(exit.cause)
+      const { pos, attempts } = current as Entry
+      const delay = (yield* delayAfter(defaultRetry, attempts + 1)) ?? unknownReactionMillis
+      const due = new Date((yield* Clock.currentTimeMillis) + delay)
+      yield* sql`update held set due = ${due} where pos = ${pos} and status in ('waiting', 'retrying')`
+      return true
+    })
+  })
+
+/** The wait of a schedule after that many attempts, in ms; undefined when it is done. */
+export const delayAfter = (schedule: Schedule.Schedule<unknown>, attempts: number) =>
+  Effect.gen(function* () {
+    const step = yield* Schedule.toStep(schedule)
+    const now = yield* Clock.currentTimeMillis
+    let delay = Duration.zero
+    for (let n = 0; n < attempts; n++) delay = (yield* step(now, undefined))[1]
+    return Duration.toMillis(delay) as number | undefined
+  }).pipe(Effect.catchCause(() => Effect.succeed(undefined)))
+
+const recordOf = ({ topic, partition, offset, event }: Entry) => ({
+  topic,
+  partition,
+  offset: Number(offset),
+  key: event.key,
+  headers: event.headers,
+  time: event.time,
+  value: bytesOf(event),
+})
