@@ -6,10 +6,15 @@ import type { Handle } from "../events/EventBus.ts"
 import { inbox } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
-import { takeAlone } from "./attempt.ts"
+import { runReaction, takeAlone } from "./attempt.ts"
 import { asideOf, deliveriesOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
 import { waiting } from "./outcome.ts"
+
+/** Failures that look like the infrastructure's, while it answers, until an event by itself is found guilty (DELIVERY §3). */
+const suspectAfter = 5
+
+const unsuspected = { at: "", times: 0 }
 
 const slice = { least: 10, most: 500, millis: 20 }
 
@@ -34,6 +39,7 @@ export const makeConsumer = (options: {
     const { takeCharge, heldOf, setAside } = statements
     const service = `${options.module.charAt(0).toUpperCase()}${options.module.slice(1)}Service`
     let size = 100
+    let suspicion = unsuspected
 
     const together = (deliveries: ReadonlyArray<Delivery>) =>
       database.transaction(
@@ -43,7 +49,7 @@ export const makeConsumer = (options: {
           const isHeld = yield* heldOf(fresh)
           yield* setAside(fresh.filter(isHeld).map((delivery) => asideOf(delivery, waiting)))
           for (const [reaction, events] of byReaction(fresh.filter((delivery) => !isHeld(delivery)))) {
-            yield* reaction.run(events)
+            yield* runReaction(reaction, events)
           }
           return fresh
         }),
@@ -51,7 +57,9 @@ export const makeConsumer = (options: {
 
     const alone = (delivery: Delivery) =>
       Effect.gen(function* () {
-        const outcome = yield* database.transaction(takeAlone(sql, statements, delivery))
+        const outcome = yield* database.transaction(
+          takeAlone(sql, statements, delivery, suspicion.times >= suspectAfter ? isAway : undefined),
+        )
         if (outcome === "applied") return [delivery]
         if (outcome !== "known" && outcome.status !== "waiting") {
           yield* Effect.logWarning(`[${service}] ${delivery.reaction} failed, its key waits: ${outcome.error}`).pipe(
@@ -67,15 +75,31 @@ export const makeConsumer = (options: {
           const exit = deliveries.some((delivery) => delivery.run === undefined)
             ? Exit.fail(undefined)
             : yield* Effect.exit(together(deliveries))
-          if (Exit.isSuccess(exit)) return exit.value
+          if (Exit.isSuccess(exit)) {
+            suspicion = unsuspected
+            return exit.value
+          }
           const fault = faultOf(exit.cause)
           if (fault === "event") break
-          if (fault === "infrastructure" || tries === 3) return yield* Effect.failCause(exit.cause)
+          if (fault === "again" && tries < 3) continue
+          if (yield* isAway) return yield* Effect.failCause(exit.cause)
+          if (!isSuspect(deliveries[0]!)) return yield* Effect.failCause(exit.cause)
+          break
         }
         const taken: Array<Delivery> = []
         for (const delivery of deliveries) taken.push(...(yield* alone(delivery)))
+        suspicion = unsuspected
         return taken
       })
+
+    const isAway = Effect.match(database.probe, { onSuccess: () => false, onFailure: () => true })
+
+    /** Whether a slice that begins like this has failed so often, while the database answers, that an event is to blame. */
+    const isSuspect = ({ source, event_id }: Delivery) => {
+      const at = `${source} ${event_id}`
+      suspicion = { at, times: suspicion.at === at ? suspicion.times + 1 : 1 }
+      return suspicion.times >= suspectAfter
+    }
 
     const report = (taken: ReadonlyArray<Delivery>) =>
       Effect.gen(function* () {

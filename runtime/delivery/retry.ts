@@ -85,7 +85,7 @@ export const makeRetryTurn = (options: {
           update held set status = ${status}, attempts = ${attempts}, due = ${due}, reason = ${outcome.reason},
             error = ${outcome.error}, first_failed_at = coalesce(first_failed_at, ${now}), last_failed_at = ${now}
           where pos = ${entry.pos}`
-        if (status === "parked") yield* tell("warn", entry, `is parked after ${attempts} attempts: ${outcome.error}`)
+        if (status === "parked") yield* tell("warn", entry, `is parked after ${attempts} attempts (${outcome.reason})`)
       })
 
     /** The schedule of the reaction, the limit of attempts, and what the outcome says by itself. */

@@ -48,13 +48,15 @@ export const loop = <E, R>(options: {
   readonly turn: Effect.Effect<boolean, E, R>
   readonly wake: Latch.Latch
   readonly poll: Duration.Input
-}): Effect.Effect<never, never, R | Loops> =>
+  /** Asked after each turn; the loop ends when it is true. Open `wake` after changing it. */
+  readonly isOver?: () => boolean
+}): Effect.Effect<void, never, R | Loops> =>
   Effect.gen(function* () {
     const loops = yield* Loops
     yield* Effect.addFinalizer(() => loops.ended(options.name))
     let failures = 0
     let pause = yield* Schedule.toStepWithSleep(backOff)
-    for (;;) {
+    while (!options.isOver?.()) {
       yield* loops.turned(options.name)
       yield* options.wake.close
       const exit = yield* Effect.exit(options.turn)
@@ -65,7 +67,7 @@ export const loop = <E, R>(options: {
           pause = yield* Schedule.toStepWithSleep(backOff)
           failures = 0
         }
-        if (!exit.value) yield* Effect.timeoutOption(options.wake.await, options.poll)
+        if (!exit.value && !options.isOver?.()) yield* Effect.timeoutOption(options.wake.await, options.poll)
         continue
       }
       // A loop that is being stopped ends here; a turn that interrupted itself has failed like any other.

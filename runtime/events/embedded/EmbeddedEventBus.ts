@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Latch, Layer } from "effect"
+import { Clock, Duration, Effect, Fiber, Latch, Layer } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { loop, Loops } from "../../module/loop.ts"
@@ -26,6 +26,9 @@ interface Row {
 
 /** Records that one turn of a member reads. */
 const perTurn = 500
+
+/** Closing waits that long for the running `handle`; then it is interrupted, and its records come again. */
+const closeWithin = "6 seconds"
 
 /** How often records whose retention has passed are removed. */
 const pruneEvery = "1 minute"
@@ -68,24 +71,27 @@ export const make = Effect.gen(function* () {
   yield* learn
 
   const ensure: EventBus["Service"]["ensure"] = Effect.fnUntraced(function* (topics) {
+    yield* attempt("make topics", learn)
+    for (const { name, partitions: wanted } of topics) {
+      const found = partitions.get(name)
+      if (wanted !== undefined && found !== undefined && wanted !== found) {
+        return yield* new PartitionsDiffer({ topic: name, wanted, found })
+      }
+    }
     for (const topic of topics) {
-      const days = topic.retention === undefined ? null : Duration.toMillis(topic.retention)
+      const millis = topic.retention === undefined ? null : Duration.toMillis(topic.retention)
       yield* attempt(
         "make topics",
         Effect.gen(function* () {
           const count = topic.partitions ?? defaultPartitions
           yield* sql`insert into topic (name, partitions) values (${topic.name}, ${count}) on conflict do nothing`
-          yield* sql`update topic set retention_ms = ${days} where name = ${topic.name}`
+          yield* sql`update topic set retention_ms = ${millis} where name = ${topic.name}`
           yield* sql`insert into partition (topic, part) select name, generate_series(0, partitions - 1) from topic
             where name = ${topic.name} on conflict do nothing`
         }),
       )
-      yield* attempt("make topics", learn)
-      const found = partitions.get(topic.name)!
-      if (topic.partitions !== undefined && topic.partitions !== found) {
-        return yield* new PartitionsDiffer({ topic: topic.name, wanted: topic.partitions, found })
-      }
     }
+    yield* attempt("make topics", learn)
   })
 
   let unkeyed = 0
@@ -182,12 +188,19 @@ export const make = Effect.gen(function* () {
       const rows = yield* read(group, member)
       const { busy } = groupOf(group)
       for (const records of byTopic(rows)) {
-        const places = [...new Set(records.map((record) => `${record.topic}/${record.partition}`))]
-        if (places.some((place) => busy.has(place))) continue
-        places.forEach((place) => busy.add(place))
+        const places = new Map(records.map((record) => [`${record.topic}/${record.partition}`, record]))
+        const owners = () => [...places.values()].map(({ topic, partition }) => owner(group, topic, partition))
+        // What was read may have gone to another member in the meantime.
+        if ([...places.keys()].some((place) => busy.has(place)) || owners().some((now) => now !== member)) continue
+        places.forEach((_, place) => busy.add(place))
         yield* handle(records).pipe(
           Effect.andThen(commit(group, member, records)),
-          Effect.ensuring(Effect.sync(() => places.forEach((place) => busy.delete(place)))),
+          Effect.ensuring(
+            Effect.sync(() => {
+              places.forEach((_, place) => busy.delete(place))
+              owners().forEach((now) => now?.wake.openUnsafe())
+            }),
+          ),
         )
       }
       return rows.length > 0
@@ -217,11 +230,21 @@ export const make = Effect.gen(function* () {
           rebalance(group)
         }),
     )
-    // Closing interrupts the loop between turns, and so waits for the one that runs.
-    const whole = Effect.uninterruptible(turn(group, member, handle))
-    yield* loop({ name: `${group}.consumer`, turn: whole, wake: member.wake, poll: "5 seconds" }).pipe(
-      Effect.provideService(Loops, loops),
-      Effect.forkScoped,
+    let over = false
+    const reading = yield* loop({
+      name: `${group}.consumer`,
+      turn: turn(group, member, handle),
+      wake: member.wake,
+      poll: "5 seconds",
+      isOver: () => over,
+    }).pipe(Effect.provideService(Loops, loops), Effect.forkDetach)
+    yield* Effect.addFinalizer(() =>
+      Effect.gen(function* () {
+        over = true
+        yield* member.wake.open
+        yield* Effect.timeoutOption(Fiber.await(reading), closeWithin)
+        yield* Fiber.interrupt(reading)
+      }),
     )
   })
 
