@@ -1,9 +1,10 @@
-import { Effect, Exit, Schema } from "effect"
+import { Clock, Effect, Exit, Schema } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { SqlClient } from "effect/sql"
 import type { Event } from "../events/Event.ts"
 import type { Inbox } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
+import { reactionSeconds } from "../telemetry/metrics.ts"
 import { asideOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
 import { outcomeOf, waiting } from "./outcome.ts"
@@ -22,10 +23,17 @@ export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>()("De
 
 /** Runs a reaction; one that takes too long is interrupted, and fails as if it had thrown. */
 export const runReaction = (reaction: Reaction<never>, events: NonEmptyReadonlyArray<Event>) =>
-  Effect.timeoutOrElse(reaction.run(events), {
-    duration: deadline,
-    orElse: () => Effect.die(new DeadlineExceeded({ reaction: reaction.name })),
+  Effect.gen(function* () {
+    const before = yield* Clock.currentTimeMillis
+    yield* Effect.timeoutOrElse(reaction.run(events), {
+      duration: deadline,
+      orElse: () => Effect.die(new DeadlineExceeded({ reaction: reaction.name })),
+    })
+    const labels = { module: moduleOf(reaction), reaction: reaction.name }
+    yield* reactionSeconds(labels, ((yield* Clock.currentTimeMillis) - before) / 1_000)
   })
+
+const moduleOf = ({ name }: Reaction<never>) => name.slice(0, name.indexOf("."))
 
 /**
  * Runs the reaction for one event in a savepoint of the running transaction. Undefined when it went well, else what
@@ -35,11 +43,14 @@ export const attempt = (sql: SqlClient.SqlClient, delivery: Delivery, isAway: Is
   Effect.gen(function* () {
     if (delivery.run === undefined) return delivery.outcome
     const { reaction, event } = delivery.run
-    const exit = yield* Effect.exit(sql.withTransaction(runReaction(reaction, [event])))
+    const exit = yield* Effect.exit(sql.withTransaction(Effect.andThen(runReaction(reaction, [event]), settled(sql))))
     if (Exit.isSuccess(exit)) return undefined
     if (faultOf(exit.cause) !== "event" && (yield* isAway)) return yield* Effect.failCause(exit.cause)
     return yield* outcomeOf(exit.cause)
   })
+
+/** Fails where the commit would: when a statement's failure was hidden, or a deferred constraint does not hold. */
+const settled = (sql: SqlClient.SqlClient) => sql`set constraints all immediate`
 
 /** Whether a fault of the infrastructure is taken for what it looks like. */
 export type IsAway = Effect.Effect<boolean>
