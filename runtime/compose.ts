@@ -25,6 +25,7 @@ import { Bound, Deployment, type Module } from "./module/Module.ts"
 import { Outbox } from "./outbox/Outbox.ts"
 import { outboxTable } from "./outbox/outboxTable.ts"
 import { relay } from "./outbox/relay.ts"
+import { metricsRoute } from "./telemetry/metrics.ts"
 import { Database, Databases } from "./sql/Database.ts"
 import * as EmbeddedDatabase from "./sql/embedded/EmbeddedDatabase.ts"
 import { EmbeddedPostgres } from "./sql/embedded/EmbeddedPostgres.ts"
@@ -115,7 +116,7 @@ const start = (module: Module, settings: Settings) =>
       },
       { name: `consumer.${module.name}`, needed: false, fault: loops.faultOf(`${group}.consumer`) },
     ]
-    return { name: module.name, ports, checks, deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters) }
+    return { name: module.name, group, ports, checks, deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters) }
   }).pipe(Effect.annotateLogs("module", module.name))
 
 const retentionOf = (settings: Settings) => Duration.days(settings.retentionDays)
@@ -170,6 +171,10 @@ export const galleria = (settings: Settings) =>
     checks.push(...running.flatMap((module) => module.checks))
     yield* Layer.build(admin(running, settings))
     yield* healthRoutes(health, checks)
+    yield* metricsRoute(
+      running.map(({ name, group, ports }) => ({ module: name, group, sql: Context.get(ports, SqlClient.SqlClient) })),
+      bus,
+    )
     yield* explained
     yield* problemsEverywhere([...routesOf([...modules, { api: adminApi }]), ...operations])
     yield* warnOfSilence(modules)
@@ -186,7 +191,7 @@ export const galleria = (settings: Settings) =>
   )
 
 /** The routes that no module declares. */
-const operations = ["/livez", "/readyz", "/problems", "/problems/[^/]+"].map((path) => ({
+const operations = ["/livez", "/readyz", "/metrics", "/problems", "/problems/[^/]+"].map((path) => ({
   test: new RegExp(`^${path}/?$`, "u"),
   methods: ["GET"],
 }))

@@ -6,6 +6,7 @@ import type { Handle } from "../events/EventBus.ts"
 import { inbox } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
+import * as metrics from "../telemetry/metrics.ts"
 import { runReaction, takeAlone } from "./attempt.ts"
 import { asideOf, deliveriesOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
@@ -13,6 +14,12 @@ import { waiting } from "./outcome.ts"
 
 /** Failures that look like the infrastructure's, while it answers, until an event by itself is found guilty (DELIVERY §3). */
 const suspectAfter = 5
+
+/** What became of deliveries: those that took effect, and how many had been taken charge of before. */
+interface Taken {
+  readonly applied: ReadonlyArray<Delivery>
+  readonly known: number
+}
 
 const unsuspected = { at: "", times: 0 }
 
@@ -37,7 +44,8 @@ export const makeConsumer = (options: {
     const sql = yield* SqlClient.SqlClient
     const statements = (options.inbox ?? inbox)(sql)
     const { takeCharge, heldOf, setAside } = statements
-    const service = `${options.module.charAt(0).toUpperCase()}${options.module.slice(1)}Service`
+    const { module } = options
+    const service = `${module.charAt(0).toUpperCase()}${module.slice(1)}Service`
     let size = 100
     let suspicion = unsuspected
 
@@ -45,13 +53,13 @@ export const makeConsumer = (options: {
       database.transaction(
         Effect.gen(function* () {
           const fresh = yield* takeCharge(deliveries)
-          if (fresh.length === 0) return fresh
+          const known = deliveries.length - fresh.length
+          if (fresh.length === 0) return { applied: [], known }
           const isHeld = yield* heldOf(fresh)
           yield* setAside(fresh.filter(isHeld).map((delivery) => asideOf(delivery, waiting)))
-          for (const [reaction, events] of byReaction(fresh.filter((delivery) => !isHeld(delivery)))) {
-            yield* runReaction(reaction, events)
-          }
-          return fresh
+          const applied = fresh.filter((delivery) => !isHeld(delivery))
+          for (const [reaction, events] of byReaction(applied)) yield* runReaction(reaction, events)
+          return { applied, known }
         }),
       )
 
@@ -60,16 +68,15 @@ export const makeConsumer = (options: {
         const outcome = yield* database.transaction(
           takeAlone(sql, statements, delivery, suspicion.times >= suspectAfter ? isAway : undefined),
         )
-        if (outcome === "applied") return [delivery]
-        if (outcome !== "known" && outcome.status !== "waiting") {
-          yield* Effect.logWarning(`[${service}] ${delivery.reaction} failed, its key waits: ${outcome.error}`).pipe(
+        if (outcome !== "applied" && outcome !== "known" && outcome.status !== "waiting") {
+          yield* Effect.logWarning(`[${service}] ${delivery.reaction} failed (${outcome.reason}), its key waits`).pipe(
             Effect.annotateLogs({ event_id: delivery.event_id, topic: delivery.record.topic, status: outcome.status }),
           )
         }
-        return []
+        return outcome
       })
 
-    const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<ReadonlyArray<Delivery>, unknown> =>
+    const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<Taken, unknown> =>
       Effect.gen(function* () {
         for (let tries = 1; ; tries++) {
           const exit = deliveries.some((delivery) => delivery.run === undefined)
@@ -86,10 +93,12 @@ export const makeConsumer = (options: {
           if (!isSuspect(deliveries[0]!)) return yield* Effect.failCause(exit.cause)
           break
         }
-        const taken: Array<Delivery> = []
-        for (const delivery of deliveries) taken.push(...(yield* alone(delivery)))
+        const outcomes = yield* Effect.forEach(deliveries, alone)
         suspicion = unsuspected
-        return taken
+        return {
+          applied: deliveries.filter((_, n) => outcomes[n] === "applied"),
+          known: outcomes.filter((outcome) => outcome === "known").length,
+        }
       })
 
     const isAway = Effect.match(database.probe, { onSuccess: () => false, onFailure: () => true })
@@ -101,12 +110,16 @@ export const makeConsumer = (options: {
       return suspicion.times >= suspectAfter
     }
 
-    const report = (taken: ReadonlyArray<Delivery>) =>
+    const report = ({ applied, known }: Taken) =>
       Effect.gen(function* () {
-        if (taken.length > 3) {
-          return yield* Effect.logInfo(`[${service}] Received ${taken.length} ${taken[0]!.record.topic} events`)
+        yield* metrics.duplicates({ module }, known)
+        for (const [reaction, events] of byReaction(applied)) {
+          yield* metrics.applied({ module, reaction: reaction.name }, events.length)
         }
-        for (const { run } of taken) {
+        if (applied.length > 3) {
+          return yield* Effect.logInfo(`[${service}] Received ${applied.length} ${applied[0]!.record.topic} events`)
+        }
+        for (const { run } of applied) {
           if (run !== undefined)
             yield* Effect.logInfo(`[${service}] Received ${run.event.type} event: ${idsIn(run.event.data)}`)
         }
@@ -117,6 +130,10 @@ export const makeConsumer = (options: {
         yield* database.writable
         const deliveries: Array<Delivery> = []
         for (const record of records) deliveries.push(...(yield* deliveriesOf(record, options.reactions)))
+        yield* metrics.skipped(
+          { module, topic: records[0].topic },
+          records.filter(({ value }) => value === null).length,
+        )
         for (let at = 0; at < deliveries.length;) {
           const part = deliveries.slice(at, at + size)
           const before = yield* Clock.currentTimeMillis
@@ -126,7 +143,7 @@ export const makeConsumer = (options: {
           if (millis > slice.millis) size = Math.max(slice.least, size >> 1)
           else if (millis < slice.millis / 2 && part.length === size) size = Math.min(slice.most, size * 2)
         }
-      }).pipe(Effect.annotateLogs("module", options.module))
+      }).pipe(Effect.annotateLogs({ module }))
 
     return handle
   })

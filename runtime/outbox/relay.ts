@@ -3,6 +3,7 @@ import type { SqlClient } from "effect/sql"
 import { encode } from "../events/cloudEvents.ts"
 import { EventBus } from "../events/EventBus.ts"
 import { loop } from "../module/loop.ts"
+import { published } from "../telemetry/metrics.ts"
 import { Database } from "../sql/Database.ts"
 
 interface Row {
@@ -67,13 +68,16 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
     const database = yield* Database
     const bus = yield* EventBus
     const session = yield* ScopedRef.fromAcquire(Effect.as(Effect.void, undefined as SqlClient.SqlClient | undefined))
-    const source = `/galleria/${options.module}`
+    const { module } = options
+    const source = `/galleria/${module}`
+    const send: EventBus["Service"]["send"] = (records) =>
+      Effect.andThen(bus.send(records), published({ module }, records.length))
     // After a failure the connection, and with it the lock, is thrown away: it may be the one that died.
     const renew = ScopedRef.set(session, Effect.void as Effect.Effect<undefined>)
     const turn = Effect.gen(function* () {
       yield* database.writable
       if ((yield* ScopedRef.get(session)) === undefined) yield* ScopedRef.set(session, database.exclusive)
-      return yield* relayTurn((yield* ScopedRef.get(session))!, bus, source)
+      return yield* relayTurn((yield* ScopedRef.get(session))!, { ...bus, send }, source)
     }).pipe(Effect.onError(() => renew))
-    return yield* loop({ name: `${options.module}.relay`, turn, wake: options.wake, poll: "1 second" })
+    return yield* loop({ name: `${module}.relay`, turn, wake: options.wake, poll: "1 second" })
   }).pipe(Effect.scoped)

@@ -1,0 +1,76 @@
+import { Clock, Effect, Metric } from "effect"
+import { HttpRouter, HttpServerResponse } from "effect/http"
+import { PrometheusMetrics } from "effect/observability"
+import type { SqlClient } from "effect/sql"
+import type { EventBus } from "../events/EventBus.ts"
+
+type Labels = Readonly<Record<string, string>>
+
+const counter = (name: string, description: string) => {
+  const metric = Metric.counter(name, { description, incremental: true })
+  return (labels: Labels, by: number) => Metric.update(Metric.withAttributes(metric, labels), by)
+}
+
+const gauge = (name: string, description: string) => {
+  const metric = Metric.gauge(name, { description })
+  return (labels: Labels, value: number) => Metric.update(Metric.withAttributes(metric, labels), value)
+}
+
+const seconds = (name: string, description: string, boundaries: ReadonlyArray<number>) => {
+  const metric = Metric.histogram(name, { description, boundaries })
+  return (labels: Labels, value: number) => Metric.update(Metric.withAttributes(metric, labels), value)
+}
+
+/** What is counted as it happens, by the names of CONTRACT §3. */
+export const published = counter("galleria_outbox_published_total", "Events that the bus has acknowledged")
+export const applied = counter("galleria_events_applied_total", "Events that took effect")
+export const duplicates = counter("galleria_inbox_duplicates_total", "Copies of events that had been taken charge of")
+export const skipped = counter("galleria_records_skipped_total", "Records without a value")
+export const reactionSeconds = seconds(
+  "galleria_reaction_seconds",
+  "How long a reaction took, for one event or a batch",
+  [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+)
+
+const outboxPending = gauge("galleria_outbox_pending", "Events that are written and not yet acknowledged")
+const outboxAge = gauge("galleria_outbox_oldest_age_seconds", "How long the oldest of them has been waiting")
+const lag = gauge("galleria_consumer_lag", "Records that the module has not finished")
+const held = gauge("galleria_dead_letters", "Events that stepped aside and are not done, by status")
+
+/** What one module is asked when somebody looks. */
+export interface Watched {
+  readonly module: string
+  readonly sql: SqlClient.SqlClient
+  readonly group: string
+}
+
+const look = ({ module, sql, group }: Watched, bus: EventBus["Service"]) =>
+  Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    const [outbox] = yield* sql<{ pending: number; oldest: Date | null }>`
+      select count(*)::float8 as pending, (select time from outbox order by seq limit 1) as oldest from outbox`
+    yield* outboxPending({ module }, outbox!.pending)
+    yield* outboxAge({ module }, outbox!.oldest === null ? 0 : Math.max(0, (now - outbox!.oldest.getTime()) / 1_000))
+    const counts = yield* sql<{ status: string; events: number }>`
+      select status, count(*)::float8 as events from held where status in ('waiting', 'retrying', 'parked') group by status`
+    for (const status of ["waiting", "retrying", "parked"]) {
+      yield* held({ module, status }, counts.find((row) => row.status === status)?.events ?? 0)
+    }
+    for (const { topic, partition, records } of yield* bus.lag(group)) {
+      yield* lag({ module, topic, partition: String(partition) }, records)
+    }
+  })
+
+/** `GET /metrics`, as Prometheus reads it. What cannot be asked just now keeps its last value. */
+export const metricsRoute = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]) =>
+  Effect.flatMap(HttpRouter.HttpRouter, (router) =>
+    router.add(
+      "GET",
+      "/metrics",
+      Effect.gen(function* () {
+        for (const module of watched) yield* Effect.ignoreCause(look(module, bus), { log: "Debug" })
+        const text = yield* PrometheusMetrics.format()
+        return HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
+      }),
+    ),
+  )
