@@ -11,6 +11,7 @@ import { EventBus } from "./events/EventBus.ts"
 import * as DeadLetters from "./delivery/DeadLetters.ts"
 import { api as adminApi } from "./delivery/api.ts"
 import { http as adminHttp } from "./delivery/http.ts"
+import { makeReplay } from "./delivery/replay.ts"
 import { makeRetryTurn } from "./delivery/retry.ts"
 import * as Admin from "./http/Admin.ts"
 import { type Check, type Health, healthRoutes } from "./health/health.ts"
@@ -116,20 +117,26 @@ const start = (module: Module, settings: Settings) =>
       },
       { name: `consumer.${module.name}`, needed: false, fault: loops.faultOf(`${group}.consumer`) },
     ]
-    return { name: module.name, group, ports, checks, deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters) }
+    return {
+      name: module.name,
+      group,
+      ports,
+      checks,
+      reactions,
+      deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters),
+      replay: yield* Effect.provideContext(makeReplay({ module: module.name, group }), ports),
+    }
   }).pipe(Effect.annotateLogs("module", module.name))
 
 const retentionOf = (settings: Settings) => Duration.days(settings.retentionDays)
 
 /** The pages for people who run this, over all modules; keys and databases of pages are the first module's. */
-const admin = (running: ReadonlyArray<Effect.Success<ReturnType<typeof start>>>, settings: Settings) => {
-  const letters = new Map(running.map(({ name, deadLetters }) => [name, deadLetters]))
-  return HttpApiBuilder.layer(adminApi).pipe(
-    Layer.provide(adminHttp(letters)),
+const admin = (running: ReadonlyArray<Effect.Success<ReturnType<typeof start>>>, settings: Settings) =>
+  HttpApiBuilder.layer(adminApi).pipe(
+    Layer.provide(adminHttp(running)),
     Layer.provide(Admin.layer(settings.adminToken)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )
-}
 
 /** Reactions to events whose publishers do not run here: with an embedded log they stay silent. */
 const warnOfSilence = (modules: ReadonlyArray<Module>) => {

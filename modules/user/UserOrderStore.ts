@@ -83,6 +83,22 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
         tell,
       )
 
+    /** Forgets that orders were placed: they are neither listed nor counted until they are placed again. */
+    const unplaceAll = Effect.andThen(
+      Effect.orDie(sql`update user_orders set created_at = null where created_at is not null`),
+      Effect.orDie(sql`delete from user_order_summaries`),
+    ).pipe(Effect.asVoid)
+
+    /** Forgets the endings of that kind: the orders are open again. */
+    const unendAll = (status: Ended["status"]) =>
+      Effect.asVoid(
+        Effect.orDie(sql`
+          with open as (update user_orders set status = 'created' where status = ${status}
+            returning user_id, amount, created_at)
+          ${summaries(sql`
+            select user_id, 1, amount from open where ${status !== "processed"} and created_at is not null`)}`),
+      )
+
     const newest = (user: number, before: string | undefined, limit: number) =>
       Effect.map(
         Effect.orDie(sql<{ order_id: bigint; amount: string; status: UserOrderStatus; created_at: Date }>`
@@ -100,7 +116,7 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
         ([row]) => (row === undefined ? { user_id: user, orders_count: 0, total_amount: "0.00" } : summaryOf(row)),
       )
 
-    return { place, end, newest, summary }
+    return { place, end, unplaceAll, unendAll, newest, summary }
   }),
 }) {
   static readonly layer = Layer.effect(this, this.make)

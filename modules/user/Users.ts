@@ -49,7 +49,11 @@ export class Users extends Context.Service<Users>()("user/Users", {
         orders.end(ended.map(({ data }) => ({ ...data, status, amount: format(data.amount) }))),
     )
 
-    return { create, get, list, ordersOf, summaryOf, recordOrders, recordEndings }
+    /** Forgets what `recordOrders` and `recordEndings` learned, so that it can be learned again. */
+    const forgetOrders = Effect.fn("Users.forgetOrders")(() => orders.unplaceAll)
+    const forgetEndings = Effect.fn("Users.forgetEndings")(orders.unendAll)
+
+    return { create, get, list, ordersOf, summaryOf, recordOrders, recordEndings, forgetOrders, forgetEndings }
   }),
 }) {
   static readonly layer = Layer.effect(this, this.make).pipe(Layer.provide([UserStore.layer, UserOrderStore.layer]))

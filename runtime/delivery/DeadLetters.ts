@@ -6,7 +6,7 @@ import { bytesOf, type KeptValue } from "../inbox/Inbox.ts"
 export const Status = Schema.Literals(["retrying", "parked", "resolved", "redriven", "discarded"])
 export type Status = typeof Status.Type
 
-const Instant = Schema.DateFromString.pipe(Schema.annotateEncoded({ format: "date-time" }))
+export const Instant = Schema.DateFromString.pipe(Schema.annotateEncoded({ format: "date-time" }))
 
 /** An event that stepped aside (CONTRACT §2, Failing events). */
 export const DeadLetter = Schema.Struct({

@@ -3,13 +3,28 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { Admin } from "../http/Admin.ts"
 import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
 import { declare, Edge } from "../http/Problem.ts"
-import { DeadLetter, Status } from "./DeadLetters.ts"
+import { DeadLetter, Instant, Status } from "./DeadLetters.ts"
+import { Replay } from "./replay.ts"
 
 export class DeadLetterNotFound extends declare<DeadLetterNotFound>()("DeadLetterNotFound", {
   slug: "dead-letter-not-found",
   status: 404,
   title: "Dead letter not found",
   detail: "No event that stepped aside has this id.",
+}) {}
+
+export class ReactionNotFound extends declare<ReactionNotFound>()("ReactionNotFound", {
+  slug: "reaction-not-found",
+  status: 404,
+  title: "Reaction not found",
+  detail: "No module that runs here has a reaction of this name.",
+}) {}
+
+export class ReactionNotResettable extends declare<ReactionNotResettable>()("ReactionNotResettable", {
+  slug: "reaction-not-resettable",
+  status: 409,
+  title: "Reaction not resettable",
+  detail: "This reaction cannot undo what it did; replay it without a reset.",
 }) {}
 
 /** The name of a module, a reaction or a type: whatever is not one matches nothing. */
@@ -31,6 +46,22 @@ const deadLetters = HttpApiGroup.make("deadLetters")
     HttpApiEndpoint.post("redriveAll", "/admin/dead-letters/redrive", {
       payload: [HttpApiSchema.NoContent, Schema.Struct({ ...which, type: Schema.optionalKey(Name) })],
       success: Schema.Struct({ redriven: Schema.Int }),
+    }),
+  )
+  .add(
+    HttpApiEndpoint.post("replay", "/admin/replays", {
+      payload: Schema.Struct({
+        reaction: Name,
+        from: Schema.optionalKey(Instant),
+        reset: Schema.optionalKey(Schema.Boolean),
+      }),
+      success: Replay,
+      error: [ReactionNotFound, ReactionNotResettable],
+    }),
+    HttpApiEndpoint.get("replayed", "/admin/replays/:reaction", {
+      params: { reaction: Name },
+      success: Replay,
+      error: ReactionNotFound,
     }),
   )
   .middleware(Edge)

@@ -1,14 +1,21 @@
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Page } from "../http/Page.ts"
-import { api, DeadLetterNotFound } from "./api.ts"
+import type { Reaction } from "../module/Reaction.ts"
+import { api, DeadLetterNotFound, ReactionNotFound, ReactionNotResettable } from "./api.ts"
 import type { DeadLetter, DeadLetters, Filter } from "./DeadLetters.ts"
+import type { makeReplay } from "./replay.ts"
 
-/** The dead letters of each module that runs. */
-export type ByModule = ReadonlyMap<string, DeadLetters["Service"]>
+/** A module that runs, as people who look after it see it. */
+export interface Administered {
+  readonly name: string
+  readonly reactions: ReadonlyArray<Reaction<never>>
+  readonly deadLetters: DeadLetters["Service"]
+  readonly replay: Effect.Success<ReturnType<typeof makeReplay>>
+}
 
-/** `/admin/dead-letters` over all modules of the process. */
-export const http = (byModule: ByModule) =>
+/** `/admin/dead-letters` and `/admin/replays` over all modules of the process. */
+export const http = (modules: ReadonlyArray<Administered>) =>
   HttpApiBuilder.group(
     api,
     "deadLetters",
@@ -16,12 +23,12 @@ export const http = (byModule: ByModule) =>
       const page = yield* Page
 
       const of = (module: string | undefined) =>
-        [...byModule].flatMap(([name, letters]) => (module === undefined || module === name ? [letters] : []))
+        modules.flatMap(({ name, deadLetters }) => (module === undefined || module === name ? [deadLetters] : []))
 
       /** The entry and whose it is. */
       const find = (id: string) =>
         Effect.gen(function* () {
-          for (const letters of byModule.values()) {
+          for (const letters of of(undefined)) {
             const entry = yield* letters.find(id)
             if (entry !== undefined) return { entry, letters }
           }
@@ -38,6 +45,15 @@ export const http = (byModule: ByModule) =>
             `A person asked to ${action} an event of ${reaction}${changed ? "" : ", which changed nothing"}`,
           ).pipe(Effect.annotateLogs({ module, dead_letter: id, was: status }))
           return (yield* find(id)).entry
+        })
+
+      const findReaction = (name: string) =>
+        Effect.suspend(() => {
+          for (const { reactions, replay } of modules) {
+            const reaction = reactions.find((one) => one.name === name)
+            if (reaction !== undefined) return Effect.succeed({ reaction, replay })
+          }
+          return Effect.fail(new ReactionNotFound({}))
         })
 
       return handlers.handleAll({
@@ -75,6 +91,15 @@ export const http = (byModule: ByModule) =>
             )
             return { redriven }
           }),
+        replay: ({ payload: { reaction: name, from, reset = false } }) =>
+          Effect.gen(function* () {
+            const { reaction, replay } = yield* findReaction(name)
+            return yield* Effect.catchTag(replay.start(reaction, from?.getTime(), reset), "NoReset", () =>
+              Effect.fail(new ReactionNotResettable({})),
+            )
+          }),
+        replayed: ({ params }) =>
+          Effect.flatMap(findReaction(params.reaction), ({ reaction, replay }) => replay.stateOf(reaction)),
       })
     }),
   )

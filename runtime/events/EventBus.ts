@@ -91,6 +91,18 @@ export class EventBus extends Context.Service<
       readonly handle: Handle
     }) => Effect.Effect<void, EventBusError, Scope.Scope>
 
+    /**
+     * Lets `group` read a topic again, from its oldest record or from the first that the bus took at `from` (ms) or
+     * later. No record of the topic is handled for the group while `meanwhile` runs, and the next that is handled is the
+     * one that was rewound to; when `meanwhile` fails, nothing is changed.
+     */
+    readonly rewind: <E>(options: {
+      readonly group: string
+      readonly topic: string
+      readonly from: number | undefined
+      readonly meanwhile: Effect.Effect<void, E>
+    }) => Effect.Effect<void, EventBusError | E>
+
     /** How far `group` is behind, for each partition of the topics that it reads. */
     readonly lag: (group: string) => Effect.Effect<ReadonlyArray<Lag>, EventBusError>
 

@@ -81,6 +81,7 @@ export const make = <
       reactions: reactions.map((reaction) => ({
         ...reaction,
         run: (events) => Effect.provideContext(reaction.run(events), services),
+        reset: reaction.reset === undefined ? undefined : Effect.provideContext(reaction.reset, services),
       })),
       workers: workers.map((worker) => ({ ...worker, turn: Effect.provideContext(worker.turn, services) })),
     })),

@@ -24,6 +24,8 @@ export interface Reaction<out R> {
   readonly run: Handle<NonEmptyReadonlyArray<Event<any>>, R>
   /** When an event that failed is tried again; once it is done, or `RETRY_ATTEMPTS` are, the event is parked. */
   readonly retry: Schedule.Schedule<unknown>
+  /** Undoes all that it ever did, so that its topic can be read again from the start; a projection has one. */
+  readonly reset: Effect.Effect<void, never, R> | undefined
 }
 
 /** 1 s doubling to 5 min, jittered (CONTRACT §2). */
@@ -32,10 +34,11 @@ export const defaultRetry: Schedule.Schedule<unknown> = Schedule.min([
   Schedule.spaced("5 minutes"),
 ]).pipe(Schedule.jittered)
 
-interface Options<Data extends Schema.Codec<any, any>> {
+interface Options<Data extends Schema.Codec<any, any>, R> {
   readonly name: string
   readonly event: EventType<string, Data>
   readonly retry?: Schedule.Schedule<unknown>
+  readonly reset?: Effect.Effect<void, never, R>
 }
 
 /**
@@ -43,16 +46,17 @@ interface Options<Data extends Schema.Codec<any, any>> {
  * one row itself. When it fails, it is called again with one event at a time.
  */
 export const all = <Data extends Schema.Codec<any, any>, R>(
-  options: Options<Data> & { readonly handle: Handle<NonEmptyReadonlyArray<Event<Data["Type"]>>, R> },
+  options: Options<Data, R> & { readonly handle: Handle<NonEmptyReadonlyArray<Event<Data["Type"]>>, R> },
 ): Reaction<R> => ({
   name: options.name,
   event: options.event,
   decode: Schema.decodeUnknownEffect(options.event.data, { errors: "all" }),
   run: options.handle,
   retry: options.retry ?? defaultRetry,
+  reset: options.reset,
 })
 
 /** A reaction to one event: the rule of one aggregate. */
 export const each = <Data extends Schema.Codec<any, any>, R>(
-  options: Options<Data> & { readonly handle: Handle<Event<Data["Type"]>, R> },
+  options: Options<Data, R> & { readonly handle: Handle<Event<Data["Type"]>, R> },
 ): Reaction<R> => all({ ...options, handle: (events) => Effect.forEach(events, options.handle, { discard: true }) })

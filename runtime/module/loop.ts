@@ -76,7 +76,7 @@ export const loop = <E, R>(options: {
       if (failures++ === 0) {
         yield* Effect.logWarning(`${options.name} falters, and tries again until it can`, exit.cause)
       }
-      yield* Effect.ignore(pause(undefined))
+      if (!options.isOver?.()) yield* Effect.ignore(pause(undefined))
     }
   }).pipe(Effect.scoped)
 

@@ -38,6 +38,8 @@ interface Member {
   readonly topics: ReadonlyArray<string>
   readonly wake: Latch.Latch
   present: boolean
+  /** Its `handle` runs, or the commit after it. */
+  handling: boolean
 }
 
 /**
@@ -55,7 +57,7 @@ export const make = Effect.gen(function* () {
     Effect.provideService(SqlClient.SqlClient, sql),
   )
   const partitions = new Map<string, number>()
-  const groups = new Map<string, { readonly members: Array<Member>; readonly busy: Set<string> }>()
+  const groups = new Map<string, { readonly members: Array<Member>; readonly busy: Set<string>; rewinds: number }>()
 
   const attempt = <A, R>(operation: string, work: Effect.Effect<A, SqlError.SqlError, R>) =>
     Effect.mapError(work, (cause) => new EventBusError({ operation, cause }))
@@ -139,7 +141,7 @@ export const make = Effect.gen(function* () {
     })
 
   const groupOf = (name: string) => {
-    const known = groups.get(name) ?? { members: [], busy: new Set<string>() }
+    const known = groups.get(name) ?? { members: [], busy: new Set<string>(), rewinds: 0 }
     groups.set(name, known)
     return known
   }
@@ -185,23 +187,27 @@ export const make = Effect.gen(function* () {
 
   const turn = (group: string, member: Member, handle: Handle) =>
     Effect.gen(function* () {
+      const { rewinds } = groupOf(group)
       const rows = yield* read(group, member)
       const { busy } = groupOf(group)
       for (const records of byTopic(rows)) {
+        // What was read before a rewind is not what comes next.
+        if (groupOf(group).rewinds !== rewinds) break
         const places = new Map(records.map((record) => [`${record.topic}/${record.partition}`, record]))
-        const owners = () => [...places.values()].map(({ topic, partition }) => owner(group, topic, partition))
-        // What was read may have gone to another member in the meantime.
-        if ([...places.keys()].some((place) => busy.has(place)) || owners().some((now) => now !== member)) continue
+        const isOurs = ([place, { topic, partition }]: readonly [string, Received]) =>
+          !busy.has(place) && owner(group, topic, partition) === member
+        // Another member may have got a partition since it was read.
+        if (![...places].every(isOurs)) continue
         places.forEach((_, place) => busy.add(place))
-        yield* handle(records).pipe(
-          Effect.andThen(commit(group, member, records)),
-          Effect.ensuring(
-            Effect.sync(() => {
-              places.forEach((_, place) => busy.delete(place))
-              owners().forEach((now) => now?.wake.openUnsafe())
-            }),
-          ),
-        )
+        member.handling = true
+        const free = Effect.sync(() => {
+          member.handling = false
+          for (const [place, { topic, partition }] of places) {
+            busy.delete(place)
+            owner(group, topic, partition)?.wake.openUnsafe()
+          }
+        })
+        yield* handle(records).pipe(Effect.andThen(commit(group, member, records)), Effect.ensuring(free))
       }
       return rows.length > 0
     })
@@ -216,7 +222,7 @@ export const make = Effect.gen(function* () {
           from partition p where p.topic = ${topic} on conflict do nothing`,
       )
     }
-    const member: Member = { topics, wake: Latch.makeUnsafe(true), present: true }
+    const member: Member = { topics, wake: Latch.makeUnsafe(true), present: true, handling: false }
     yield* Effect.acquireRelease(
       Effect.sync(() => {
         groupOf(group).members.push(member)
@@ -242,11 +248,43 @@ export const make = Effect.gen(function* () {
       Effect.gen(function* () {
         over = true
         yield* member.wake.open
-        yield* Effect.timeoutOption(Fiber.await(reading), closeWithin)
+        if (member.handling) yield* Effect.timeoutOption(Fiber.await(reading), closeWithin)
         yield* Fiber.interrupt(reading)
       }),
     )
   })
+
+  const rewind: EventBus["Service"]["rewind"] = ({ group, topic, from, meanwhile }) => {
+    const { busy } = groupOf(group)
+    const places = Array.from({ length: partitions.get(topic) ?? 0 }, (_, part) => `${topic}/${part}`)
+    const tryTake = Effect.sync(() => {
+      if (places.some((place) => busy.has(place))) return false
+      places.forEach((place) => busy.add(place))
+      groupOf(group).rewinds++
+      return true
+    })
+    const take = Effect.gen(function* () {
+      while (!(yield* tryTake)) yield* Effect.sleep("5 millis")
+    })
+    const free = Effect.sync(() => {
+      places.forEach((place) => busy.delete(place))
+      rebalance(group)
+    })
+    const move = attempt(
+      "rewind",
+      sql`
+        update position p set next = coalesce(
+          (select min(r."offset") from record r where r.topic = p.topic and r.part = p.part
+            and r.time >= ${new Date(from ?? 0)}),
+          (select e.next from partition e where e.topic = p.topic and e.part = p.part))
+        where p.grp = ${group} and p.topic = ${topic}`,
+    )
+    return Effect.acquireUseRelease(
+      take,
+      () => Effect.andThen(meanwhile, move),
+      () => free,
+    ).pipe(Effect.asVoid)
+  }
 
   const lag: EventBus["Service"]["lag"] = (group) =>
     Effect.map(
@@ -282,6 +320,7 @@ export const make = Effect.gen(function* () {
       ensure,
       send,
       consume,
+      rewind,
       lag,
       probe: attempt("answer", Effect.asVoid(sql`select 1`)),
     }),
