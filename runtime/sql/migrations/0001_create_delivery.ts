@@ -65,5 +65,5 @@ export const createDelivery = Effect.gen(function* () {
   // Puts the members of one JSON object in front of those of another, as text: what only the database knows, such as
   // a new id, before what the statement was given.
   yield* sql`create function completed(head text, rest text) returns text language sql immutable
-    return left(head, -1) || ',' || substr(rest, 2)`
+    return case when rest = '{}' then head else left(head, -1) || ',' || substr(rest, 2) end`
 })
