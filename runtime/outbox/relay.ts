@@ -42,7 +42,7 @@ const sendsPerTurn = 20
  * acknowledgement; one send in flight. A failed send drops what was read ahead, and the next turn starts at the head.
  * Says whether there may be more.
  */
-export const relayTurn = (sql: SqlClient.SqlClient, bus: EventBus["Service"], source: string) =>
+export const relayTurn = (sql: SqlClient.SqlClient, bus: Pick<EventBus["Service"], "send">, source: string) =>
   Effect.gen(function* () {
     const send = (rows: ReadonlyArray<Row>) => bus.send(rows.map((row) => encode({ ...row, id: row.event_id, source })))
     let sent: ReadonlyArray<Row> = []
@@ -77,7 +77,7 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
     const turn = Effect.gen(function* () {
       yield* database.writable
       if ((yield* ScopedRef.get(session)) === undefined) yield* ScopedRef.set(session, database.exclusive)
-      return yield* relayTurn((yield* ScopedRef.get(session))!, { ...bus, send }, source)
+      return yield* relayTurn((yield* ScopedRef.get(session))!, { send }, source)
     }).pipe(Effect.onError(() => renew))
     return yield* loop({ name: `${module}.relay`, turn, wake: options.wake, poll: "1 second" })
   }).pipe(Effect.scoped)
