@@ -174,16 +174,17 @@ export const make = Effect.gen(function* () {
       order by r.topic, r.part, r."offset"`
   }
 
-  const commit = (group: string, member: Member, records: ReadonlyArray<Received>) => {
-    const next = new Map<string, { topic: string; part: number; next: number }>()
-    for (const { topic, partition, offset } of records) {
-      if (!member.present || owner(group, topic, partition) !== member) continue
-      next.set(`${topic}/${partition}`, { topic, part: partition, next: offset + 1 })
-    }
-    return sql`update position p set next = x.next
-      from json_to_recordset(${JSON.stringify([...next.values()])}::json) as x (topic text, part int, next bigint)
-      where p.grp = ${group} and p.topic = x.topic and p.part = x.part`
-  }
+  const commit = (group: string, member: Member, records: ReadonlyArray<Received>) =>
+    Effect.suspend(() => {
+      const next = new Map<string, { topic: string; part: number; next: number }>()
+      for (const { topic, partition, offset } of records) {
+        if (!member.present || owner(group, topic, partition) !== member) continue
+        next.set(`${topic}/${partition}`, { topic, part: partition, next: offset + 1 })
+      }
+      return sql`update position p set next = x.next
+        from json_to_recordset(${JSON.stringify([...next.values()])}::json) as x (topic text, part int, next bigint)
+        where p.grp = ${group} and p.topic = x.topic and p.part = x.part`
+    })
 
   const turn = (group: string, member: Member, handle: Handle) =>
     Effect.gen(function* () {
