@@ -40,20 +40,30 @@ export const layer = Layer.effect(
       if ((yield* Effect.orDie(free)).length === 0) return yield* new KeyTaken()
     })
 
-    const recall = Effect.fnUntraced(function* ({ route, key, hash }: Claim) {
+    const keptOf = Effect.fnUntraced(function* ({ route, key }: Claim) {
       const now = yield* Clock.currentTimeMillis
       const [kept] = yield* Effect.orDie(
         sql<{ hash: string; location: string; body: string }>`
           select hash, location, body from idempotency
           where route = ${route} and key = ${key} and created_at > ${new Date(now - keptMillis)}`,
       )
+      return kept
+    })
+
+    const recall = Effect.fnUntraced(function* (claim: Claim) {
+      const kept = yield* keptOf(claim)
       if (kept === undefined) return yield* new RequestInProgress({})
-      if (kept.hash !== hash) return yield* new IdempotencyKeyReused({})
+      if (kept.hash !== claim.hash) return yield* new IdempotencyKeyReused({})
       return HttpServerResponse.text(kept.body, {
         status: 201,
         contentType: "application/json",
         headers: { location: kept.location, "idempotency-replayed": "true" },
       })
+    })
+
+    /** A request that was refused before it came to its key may still have come with one that is taken. */
+    const failIfTaken = Effect.fnUntraced(function* (claim: Claim | undefined) {
+      if (claim !== undefined && (yield* keptOf(claim)) !== undefined) return yield* new KeyTaken()
     })
 
     return {
@@ -69,7 +79,10 @@ export const layer = Layer.effect(
       once: (request, route, run) =>
         Effect.gen(function* () {
           const claim = yield* claimIn(request, route)
-          return yield* Effect.catchIf(run(claim), isKeyTaken, () => recall(claim!))
+          return yield* run(claim).pipe(
+            Effect.tapError(() => failIfTaken(claim)),
+            Effect.catchIf(isKeyTaken, () => recall(claim!)),
+          )
         }),
     }
   }),
