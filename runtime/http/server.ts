@@ -1,10 +1,10 @@
-import { NodeHttpServer } from "@effect/platform-node"
+import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
 import { ByteSize, Context, Effect, Layer, Schema } from "effect"
-import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createServer, type Server } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
-import { type Kind, Kinds, problemOf } from "./Problem.ts"
+import { type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
 /** The address cannot be listened on. */
 export class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("AddressUnusable", {
@@ -58,7 +58,7 @@ export const serve = (options: { readonly host: string; readonly port: number })
     )
     let stopping = false
     // Answers tell their clients to go once the process stops, so that connections end while the server closes.
-    const routes = Effect.map(router.asHttpEffect(), (response) =>
+    const routes = Effect.map(refusingHostless(router.asHttpEffect()), (response) =>
       stopping ? HttpServerResponse.setHeader(response, "connection", "close") : response,
     )
     yield* server.serve(routes).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, mostBody))
@@ -72,14 +72,25 @@ export const serve = (options: { readonly host: string; readonly port: number })
     return typeof address === "object" && address !== null ? address.port : options.port
   })
 
+/** Node's own refusal of a request without `Host` (RFC 9112 §3.2) is no problem of RFC 9457. */
+const refusingHostless = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+    request.headers["host"] === undefined && NodeHttpServerRequest.toIncomingMessage(request).httpVersion === "1.1"
+      ? Effect.succeed(responseOf(Kinds.badRequest, { connection: "close" }))
+      : routes,
+  )
+
 const nodeServer = () => {
   const server = createServer({
+    requireHostHeader: false,
     requestTimeout: 30_000,
     headersTimeout: 15_000,
     keepAliveTimeout: 5_000,
     connectionsCheckingInterval: 1_000,
     maxHeaderSize: 16 * 1024,
   })
+  // What else a client expects is left unmet (RFC 9110 §10.1.1 allows it); Node would refuse without a problem.
+  server.on("checkExpectation", (request, response) => server.emit("request", request, response))
   server.on("clientError", (error: Error & { code?: string }, socket: Duplex) => {
     if (error.code === "ECONNRESET" || !socket.writable) return socket.destroy()
     socket.end(rawProblem(kindOf(error.code)))
