@@ -35,7 +35,7 @@ const whyOf = (cause: Cause.Cause<unknown>) => {
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,
   teardown: (exit, done) => {
-    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return done(0)
+    if (signalled !== undefined && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return done(0)
     if (Exit.isFailure(exit)) process.stderr.write(`${whyOf(exit.cause)}\n`)
     Runtime.defaultTeardown(exit, done)
   },
