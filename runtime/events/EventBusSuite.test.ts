@@ -1,0 +1,333 @@
+import { expect, it, layer } from "@effect/vitest"
+import { Cause, Clock, type Duration, Effect, Exit, Scope } from "effect"
+import { drivers } from "../testing/memory.ts"
+import { EventBus, EventBusError, type Handle, type Outgoing, type Received } from "./EventBus.ts"
+import { type Check, checks, run } from "./EventBusSuite.ts"
+
+type Bus = EventBus["Service"]
+type Consume = Parameters<Bus["consume"]>[0]
+
+/** A driver that breaks a promise. */
+interface Broken {
+  readonly driver: string
+  readonly breaking: (bus: Bus) => Bus
+  /** The checks that have to notice, by name, and what each complains of. */
+  readonly red: Readonly<Record<string, string>>
+  readonly patience?: Duration.Input
+}
+
+const sending = (change: (records: ReadonlyArray<Outgoing>) => ReadonlyArray<Outgoing>) => (bus: Bus) => ({
+  ...bus,
+  send: (records: ReadonlyArray<Outgoing>) => bus.send(change(records)),
+})
+
+const sendingEach = (change: (record: Outgoing) => Outgoing) => sending((records) => records.map(change))
+
+const handling = (change: (handle: Handle) => Handle) => (bus: Bus) => ({
+  ...bus,
+  consume: (options: Consume) => bus.consume({ ...options, handle: change(options.handle) }),
+})
+
+/** Hands on what there is, if there is anything. */
+const some = (handle: Handle, records: ReadonlyArray<Received>) => {
+  const [first, ...rest] = records
+  return first === undefined ? Effect.void : handle([first, ...rest])
+}
+
+/** Reads under other names of groups, which it may choose anew for each member. */
+const grouping = (nameOf: (options: Consume) => string) => (bus: Bus) => {
+  const names = new Map<string, string>()
+  return {
+    ...bus,
+    consume: (options: Consume) => {
+      names.set(options.group, nameOf(options))
+      return bus.consume({ ...options, group: names.get(options.group)! })
+    },
+    lag: (group: string) => bus.lag(names.get(group)!),
+  }
+}
+
+const refuse = (operation: string) => Effect.fail(new EventBusError({ operation, cause: new Error("broken") }))
+
+const again = (how: string) => `brings the same records again, and skips none, after a handle that ${how}`
+
+const brokenDrivers: ReadonlyArray<Broken> = [
+  {
+    driver: "loses a record of each send",
+    breaking: sending((records) => records.slice(0, Math.max(1, records.length - 1))),
+    red: { "brings every record, with offsets that count up from 0 without gap": "all that was sent" },
+  },
+  {
+    driver: "skips a record when it brings several",
+    breaking: handling((handle) => (records) => some(handle, records.length > 2 ? records.toSpliced(1, 1) : records)),
+    red: { "brings every record, with offsets that count up from 0 without gap": "what no bus may do" },
+  },
+  {
+    driver: "brings what was committed once more",
+    breaking: handling((handle) => {
+      let last: ReadonlyArray<Received> = []
+      return (records) =>
+        Effect.suspend(() => {
+          const committed = last
+          last = records
+          return Effect.andThen(some(handle, committed), handle(records))
+        })
+    }),
+    red: { "brings a record once while nothing fails": "each record once" },
+  },
+  {
+    driver: "reorders the records of a send",
+    breaking: sending((records) => records.toReversed()),
+    red: {
+      "keeps the order of each key": "the order of each key",
+      "shares the partitions between two members of a group, and keeps the order of each key": "the order of each key",
+    },
+  },
+  {
+    driver: "sends a large batch in pieces, the last one first",
+    breaking: sending((records) => [...records.slice(100), ...records.slice(0, 100)]),
+    red: { "keeps the order of 1,000 records of one send": "the order of each key" },
+  },
+  {
+    driver: "reorders the records that it brings",
+    breaking: handling((handle) => (records) => some(handle, records.toReversed())),
+    red: { "keeps the order of each key": "what no bus may do" },
+  },
+  {
+    driver: "spreads a key over the partitions",
+    breaking: (bus) =>
+      handling(
+        (handle) => (records) =>
+          some(
+            handle,
+            records.map((record) => ({ ...record, key: record.headers["key"]! })),
+          ),
+      )(sendingEach((record) => ({ ...record, key: null, headers: { key: record.key! } }))(bus)),
+    red: { "puts a key into the same partition each time, the one that Java's client would choose": "of each key" },
+  },
+  {
+    driver: "drops headers",
+    breaking: sendingEach((record) => ({ ...record, headers: {} })),
+    red: { "brings value, key and headers as they were sent, and the time at which it took them": "what was sent" },
+  },
+  {
+    driver: "takes an empty value for none",
+    breaking: sendingEach((record) => ({ ...record, value: record.value?.length === 0 ? null : record.value })),
+    red: { "brings value, key and headers as they were sent, and the time at which it took them": "what was sent" },
+  },
+  {
+    driver: "has one position for all groups",
+    breaking: grouping(({ topics }) => `all of ${topics.join()}`),
+    red: { "brings everything to each of two groups": "all that was sent" },
+  },
+  {
+    driver: "forgets its position when a group comes back",
+    breaking: (bus) => {
+      let members = 0
+      return grouping(({ group }) => `${group} ${members++}`)(bus)
+    },
+    red: {
+      "goes on where it was when a group comes back": "only what is new",
+      "leaves a partition to the member that is busy with it when another one joins": "in two calls at once",
+    },
+  },
+  {
+    driver: "starts a new group at the newest record",
+    breaking: (bus) => ({
+      ...bus,
+      consume: (options) =>
+        Effect.flatMap(Clock.currentTimeMillis, (joined) =>
+          handling(
+            (handle) => (records) =>
+              some(
+                handle,
+                records.filter(({ time }) => time > joined),
+              ),
+          )(bus).consume(options),
+        ),
+    }),
+    red: { "starts a new group at the oldest record": "all that was sent" },
+  },
+  {
+    driver: "commits the position before the handle has finished",
+    breaking: handling((handle) => (records) => Effect.asVoid(Effect.forkDetach(handle(records)))),
+    red: {
+      [again("fails")]: "the offset at which each call begins",
+      "brings again what was handled when its member went away before the commit": "all once more",
+      "waits for the running handle when its scope closes, and commits what that finished": "the handle has finished",
+    },
+  },
+  {
+    driver: "commits the position whatever became of the handle",
+    breaking: handling((handle) => (records) => Effect.asVoid(Effect.exit(handle(records)))),
+    red: {
+      [again("fails")]: "the offset at which each call begins",
+      [again("dies")]: "the offset at which each call begins",
+      [again("is interrupted")]: "the offset at which each call begins",
+    },
+  },
+  {
+    driver: "handles one partition in two calls at once",
+    breaking: handling((handle) => (records) => {
+      const half = records.length >> 1
+      const calls = [records.slice(0, half), records.slice(half)].map((part) => some(handle, part))
+      return Effect.all(calls, { concurrency: 2, discard: true })
+    }),
+    red: {
+      "hands partitions over while members come and go, loses nothing, and keeps the order of each key":
+        "in two calls at once",
+    },
+  },
+  {
+    driver: "gives everything to the member that came first",
+    breaking: (bus) => {
+      const groups = new Set<string>()
+      return {
+        ...bus,
+        consume: (options) => {
+          if (groups.has(options.group)) return Effect.void
+          groups.add(options.group)
+          return bus.consume(options)
+        },
+      }
+    },
+    red: {
+      "shares the partitions between two members of a group, and keeps the order of each key":
+        "not seen in time: both members get something",
+    },
+    patience: "2 seconds",
+  },
+  {
+    driver: "reads the topics of a group's first member alone",
+    breaking: (bus) => {
+      const topics = new Map<string, ReadonlyArray<string>>()
+      return {
+        ...bus,
+        consume: (options) => {
+          if (!topics.has(options.group)) topics.set(options.group, options.topics)
+          return bus.consume({ ...options, topics: topics.get(options.group)! })
+        },
+      }
+    },
+    red: {
+      "brings each of a group's topics, also where its members read different ones": "all of the topic that one reads",
+    },
+  },
+  {
+    driver: "closes without waiting for the handle",
+    breaking: (bus) => ({
+      ...bus,
+      consume: (options) =>
+        Effect.acquireRelease(
+          Effect.tap(Scope.make(), (scope) => Scope.provide(bus.consume(options), scope)),
+          (scope) => Effect.asVoid(Effect.forkDetach(Scope.close(scope, Exit.void))),
+        ),
+    }),
+    red: {
+      "waits for the running handle when its scope closes, and commits what that finished": "the handle has finished",
+    },
+  },
+  {
+    driver: "makes a topic only once",
+    breaking: (bus) => {
+      const made = new Set<string>()
+      return {
+        ...bus,
+        ensure: (topics) =>
+          topics.some(({ name }) => made.has(name))
+            ? refuse("make a topic twice")
+            : Effect.tap(bus.ensure(topics), () => Effect.sync(() => topics.forEach(({ name }) => made.add(name)))),
+      }
+    },
+    red: { "ensures a topic again without changing it": "failed to make a topic twice" },
+  },
+  {
+    driver: "takes a topic with another number of partitions",
+    breaking: (bus) => ({
+      ...bus,
+      ensure: (topics) => Effect.catchTag(bus.ensure(topics), "PartitionsDiffer", () => Effect.void),
+    }),
+    red: { "refuses a topic with another number of partitions, and changes nothing": "the answer" },
+  },
+  {
+    driver: "gives a new topic one partition",
+    breaking: (bus) => ({
+      ...bus,
+      ensure: (topics) => bus.ensure(topics.map((topic) => ({ ...topic, partitions: topic.partitions ?? 1 }))),
+    }),
+    red: { "gives a new topic the default number of partitions when none is asked for": "its partitions" },
+  },
+  {
+    driver: "swallows what it cannot send",
+    breaking: (bus) => ({ ...bus, send: (records) => Effect.ignore(bus.send(records)) }),
+    red: { "fails to send to a topic that does not exist": "the answer" },
+  },
+  {
+    driver: "refuses an empty send",
+    breaking: (bus) => ({ ...bus, send: (records) => (records.length === 0 ? refuse("send") : bus.send(records)) }),
+    red: { "takes an empty send": "the answer" },
+  },
+  {
+    driver: "takes records for sent that it was only asked to send",
+    breaking: (bus) => {
+      const asked = new WeakSet<Outgoing>()
+      return {
+        ...bus,
+        send: (records) =>
+          Effect.gen(function* () {
+            const fresh = records.filter((record) => !asked.has(record))
+            fresh.forEach((record) => asked.add(record))
+            for (let turn = 0; turn < 10; turn++) yield* Effect.yieldNow
+            yield* bus.send(fresh)
+          }),
+      }
+    },
+    red: { "takes the same records again after a send that was interrupted": "all, in order" },
+  },
+  {
+    driver: "tells no lag",
+    breaking: (bus) => ({
+      ...bus,
+      lag: (group) => Effect.map(bus.lag(group), (lags) => lags.map((lag) => ({ ...lag, records: 0 }))),
+    }),
+    red: { "counts as lag what is not finished, and nothing in the end": "the lag while nothing is finished" },
+  },
+  {
+    driver: "does not answer",
+    breaking: (bus) => ({ ...bus, probe: refuse("answer") }),
+    red: { "answers a probe": "the answer" },
+  },
+]
+
+const named = (name: string): Check => {
+  const check = checks.find((check) => check.name === name)
+  if (check === undefined) throw new Error(`there is no check "${name}"`)
+  return check
+}
+
+/** What a check complains of when it is run against `bus`; undefined when it is green. */
+const complaint = (check: Check, bus: Bus, patience: Duration.Input = "30 seconds") =>
+  run(check, { patience }).pipe(
+    Effect.provideService(EventBus, bus),
+    Effect.exit,
+    Effect.map((exit) => (Exit.isSuccess(exit) ? undefined : String(Cause.squash(exit.cause)))),
+  )
+
+layer(drivers(), { excludeTestServices: true })("EventBusSuite", (it) => {
+  for (const { driver, breaking, red, patience } of brokenDrivers) {
+    it.effect(`is red for a driver that ${driver}, and green without the fault`, () =>
+      Effect.gen(function* () {
+        const bus = yield* EventBus
+        for (const [name, complains] of Object.entries(red)) {
+          expect(yield* complaint(named(name), bus), `${name}, on the right driver`).toBeUndefined()
+          expect(yield* complaint(named(name), breaking(bus), patience), name).toContain(complains)
+        }
+      }),
+    )
+  }
+})
+
+it("EventBusSuite has no check that was never seen red", () => {
+  const seen = new Set(brokenDrivers.flatMap(({ red }) => Object.keys(red)))
+  expect(checks.map(({ name }) => name).filter((name) => !seen.has(name))).toEqual([])
+})
