@@ -99,6 +99,7 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
     for (let cursor = ""; ;) {
       const { body } = yield* get(`${path}${cursor}`)
       pages.push(body.items)
+      assert.ok(pages.length < 100, "the pages have no end")
       if (body.next_cursor === null) return pages
       cursor = `${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(body.next_cursor)}`
       yield* between
