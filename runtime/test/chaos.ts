@@ -1,0 +1,153 @@
+import { Effect, Layer } from "effect"
+import { setTimeout as sleep } from "node:timers/promises"
+import { parseArgs } from "node:util"
+import type { Order } from "../../modules/order/contract/api.ts"
+import { drivers } from "../compose.ts"
+import { encode } from "../events/cloudEvents.ts"
+import { EventBus } from "../events/EventBus.ts"
+import { Loops, makeLoops } from "../module/loop.ts"
+import { auditFolder, auditOverHttp, pagesOf } from "../testing/audit.ts"
+import { type Galleria, launch, patienceMillis, start, temporaryFolder, until } from "../testing/process.ts"
+import { killWhileShopping, makeShoppers, type Random, randomOf } from "../testing/shoppers.ts"
+
+/** What happened in a run. */
+export interface Outcome {
+  readonly kills: { readonly first: number; readonly load: number; readonly start: number }
+  readonly asked: number
+  readonly unanswered: number
+  readonly paid: number
+  readonly faults: ReadonlyArray<string>
+}
+
+type Payable = Pick<typeof Order.Encoded, "id" | "user_id" | "amount">
+
+/**
+ * Tells of payments as another process would, on the log of a folder that is free; all of them twice, as a relay does
+ * that was killed before it could note that they were sent.
+ */
+const pay = (dataDir: string, orders: ReadonlyArray<Payable>) => {
+  const records = orders.map(({ id, user_id, amount }) =>
+    encode({
+      id: `payment-of-${id}`,
+      source: "/galleria/payment",
+      type: "payment_successful",
+      version: 1,
+      key: String(user_id),
+      subject: String(id),
+      time: new Date().toISOString(),
+      traceparent: null,
+      data: JSON.stringify({ payment_id: id, order_id: id, user_id, amount }),
+    }),
+  )
+  return EventBus.use((bus) => bus.send([...records, ...records])).pipe(
+    Effect.provide(Layer.provide(drivers({ dataDir }), Layer.sync(Loops, makeLoops))),
+    Effect.runPromise,
+  )
+}
+
+/**
+ * Kills Galleria again and again on one folder, with kill -9: twice during its first start, then under the load of a
+ * crowd, and each fifth time during a start; starts it again and audits what it finds. Moments and wishes come from
+ * `seed`. Ends at the first fault.
+ */
+export const chaos = async (options: {
+  readonly kills: number
+  readonly seed: number
+  /** After how many kills the process is stopped and its folder audited. */
+  readonly folderEvery: number
+  readonly say: (line: string) => void
+}): Promise<Outcome> => {
+  const random = randomOf(options.seed)
+  const shoppers = makeShoppers(random)
+  const { ledger } = shoppers
+  const kills = { first: 0, load: 0, start: 0 }
+  using folder = temporaryFolder()
+  const dataDir = folder.path
+  /** Some orders wait for a payment, and can be cancelled until then; the others are processed at once. */
+  const settings = () => ({ dataDir, env: { ORDER_STEPS: random() < 0.5 ? "none" : "payment" } })
+  let faults: ReadonlyArray<string> = []
+
+  for (; kills.first < 2; kills.first++) {
+    await using galleria = launch(settings())
+    await until("the database is being prepared", () => /Preparing/u.test(galleria.output()))
+    await sleep(random() * 2_000 * kills.first)
+  }
+  for (let n = 1; n <= options.kills && faults.length === 0; n++) {
+    if (n % 5 === 0) {
+      await using _killed = launch(settings())
+      await sleep(random() * 1_500)
+      kills.start++
+    } else {
+      await using galleria = await start(settings())
+      faults = await audited(galleria, shoppers)
+      await killWhileShopping(shoppers, galleria, 20 + random() * 800)
+      kills.load++
+    }
+    if (n % options.folderEvery === 0 && faults.length === 0) {
+      faults = await auditStopped(dataDir, shoppers, random)
+      options.say(`${n} kills, ${ledger.wishes.length} wishes, ${faults.length} faults`)
+    }
+  }
+  if (faults.length === 0) faults = await auditStopped(dataDir, shoppers, random)
+  const unanswered = ledger.wishes.filter(({ id }) => id === undefined).length
+  return { kills, asked: ledger.wishes.length, unanswered, paid: ledger.paid.size, faults }
+}
+
+/** Asks again what was not answered, waits until everything is delivered, and says what is not as it must be. */
+const audited = async (galleria: Galleria, { ledger, askAgain }: ReturnType<typeof makeShoppers>) => {
+  await askAgain(galleria)
+  const deadline = Date.now() + patienceMillis
+  for (;;) {
+    const faults = await auditOverHttp(galleria, ledger)
+    if (faults.length === 0 || ledger.faults.length > 0 || Date.now() > deadline) return faults
+    await sleep(20)
+  }
+}
+
+/** The same, and then what the database says once the process has stopped. Pays for some of the orders that wait. */
+const auditStopped = async (dataDir: string, shoppers: ReturnType<typeof makeShoppers>, random: Random) => {
+  const { ledger } = shoppers
+  let faults: ReadonlyArray<string> = []
+  let payable: ReadonlyArray<Payable> = []
+  // What is told last of all, of the summaries, nobody waits for: it may be on its way when the process stops.
+  for (let tries = 0; tries < 5; tries++) {
+    await using galleria = await start({ dataDir })
+    faults = await audited(galleria, shoppers)
+    if (faults.length > 0) return faults
+    payable = await pagesOf<Payable>(galleria, "/orders?status=created")
+    const { code } = await galleria.stop()
+    if (code !== 0) return [`it stopped with ${code}:\n${galleria.output()}`]
+    faults = await auditFolder(dataDir, ledger)
+    if (faults.length === 0) break
+  }
+  const paid = payable.filter(() => random() < 0.5)
+  await pay(dataDir, paid)
+  for (const { id, user_id } of paid) {
+    ledger.paid.add(id)
+    ledger.touched.add(user_id)
+  }
+  return faults
+}
+
+const main = async () => {
+  const { values } = parseArgs({
+    options: { kills: { type: "string", default: "300" }, seed: { type: "string", default: String(Date.now() % 1e6) } },
+  })
+  const began = Date.now()
+  const seed = Number(values.seed)
+  const { kills, asked, unanswered, paid, faults } = await chaos({
+    kills: Number(values.kills),
+    seed,
+    folderEvery: 20,
+    say: console.log,
+  })
+  for (const fault of faults) console.error(fault)
+  console.log(
+    `chaos: seed ${seed}; killed ${kills.first} times in its first start, ${kills.load} under load, ${kills.start} while starting; ` +
+      `${asked} wishes, ${unanswered} never answered, ${paid} orders paid; ${faults.length} faults; ` +
+      `${Math.round((Date.now() - began) / 1_000)} s`,
+  )
+  process.exit(faults.length === 0 ? 0 : 1)
+}
+
+if (import.meta.main) await main()

@@ -1,0 +1,272 @@
+import { mkdirSync, writeFileSync } from "node:fs"
+import { Agent, request } from "node:http"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import type { Order } from "../../modules/order/contract/api.ts"
+import { modules } from "../modules.ts"
+import { pagesOf } from "../testing/audit.ts"
+import { type Galleria, launch, type Options, start, temporaryFolder, until } from "../testing/process.ts"
+
+/** A folder that was started once and stopped: copies of it start faster. */
+const prepared = temporaryFolder()
+let firstStart = ""
+
+beforeAll(async () => {
+  await using galleria = await start({ dataDir: prepared.path })
+  expect(await galleria.stop()).toEqual({ code: 0, signal: null })
+  firstStart = galleria.output()
+})
+afterAll(() => prepared[Symbol.dispose]())
+
+/** Starts what cannot start: it must end by itself with code 1 and say why on standard error, without a stack trace. */
+const refused = async (options: Options): Promise<string> => {
+  await using galleria = launch(options)
+  expect(await galleria.exit, galleria.output()).toEqual({ code: 1, signal: null })
+  expect(galleria.output()).not.toMatch(/^\s+at /mu)
+  return galleria.errors()
+}
+
+const isUp = async (galleria: Galleria) => (await galleria.call("GET", "/readyz")).status === 200
+
+describe("Starting", () => {
+  it("says once that it prepares the database", async () => {
+    expect(firstStart).toMatch(/Preparing the database/u)
+    using folder = temporaryFolder(prepared.path)
+    await using galleria = await start({ dataDir: folder.path })
+    expect(galleria.output()).not.toMatch(/Preparing/u)
+  })
+
+  it("refuses a folder that another process uses, until that one is gone", async () => {
+    using folder = temporaryFolder(prepared.path)
+    const dataDir = folder.path
+    await using first = await start({ dataDir })
+
+    expect(await refused({ dataDir })).toBe(
+      `the data folder ${dataDir} cannot be used: another process is using it; stop that one, or set DATA_DIR\n`,
+    )
+    expect(await isUp(first)).toBe(true)
+    expect((await first.call("POST", "/users", { email: "ada@example.org", name: "Ada" })).status).toBe(201)
+
+    await first.stop("SIGKILL")
+    await using second = await start({ dataDir })
+    expect((await second.call("GET", "/users/1")).status).toBe(200)
+  })
+
+  it("refuses a port that is in use", async () => {
+    using folder = temporaryFolder(prepared.path)
+    using other = temporaryFolder(prepared.path)
+    await using galleria = await start({ dataDir: folder.path })
+    const { port } = new URL(await galleria.url)
+
+    expect(await refused({ dataDir: other.path, env: { PORT: port } })).toBe(
+      `cannot listen on 127.0.0.1:${port}: another process listens there; stop that one, or set PORT\n`,
+    )
+    expect(await isUp(galleria)).toBe(true)
+  })
+
+  it("refuses modules that do not exist, named as arguments or by MODULES", async () => {
+    using folder = temporaryFolder()
+    const dataDir = folder.path
+    const says = (from: string) =>
+      `${from}: there is no module "users" or "shop"; there are ${Object.keys(modules).join(", ")}`
+    expect(await refused({ dataDir, modules: ["users", "order", "shop"] })).toContain(says("the command line"))
+    expect(await refused({ dataDir, env: { MODULES: "users, order, shop" } })).toContain(says("MODULES"))
+  })
+
+  it("names every wrong setting in one message, the modules' own too, and shows no secret", async () => {
+    using folder = temporaryFolder()
+    const token = join(folder.path, "token")
+    writeFileSync(token, "secret-in-a-file")
+    const wrong = {
+      PORT: "eighty",
+      MODULES: "user,order,shop",
+      PARTITIONS: "0",
+      RETENTION_DAYS: "1.5",
+      RETRY_ATTEMPTS: "-1",
+      LOG_LEVEL: "loud",
+      LOG_FORMAT: "xml",
+      DATABASE_URL: "postgres://galleria:secret-in-a-url@localhost/galleria",
+      KAFKA_BOOTSTRAP_SERVERS: "localhost:9092",
+      ORDER_STEPS: "payment,prayer",
+      USER_WAIT_MS: "a while",
+      ADMIN_TOKEN_FILE: token,
+    }
+    const dataDir = join(folder.path, "data")
+    const message = await refused({ dataDir, env: { ...wrong, ADMIN_TOKEN: "secret-in-a-variable" } })
+
+    const named = [...message.matchAll(/^ {2}(\w+): \S/gmu)].map(([, name]) => name)
+    expect(named.sort()).toEqual(Object.keys(wrong).sort())
+    expect(message).toMatch(/^Galleria does not start, for 12 settings are wrong:\n/u)
+    expect(message).not.toContain("secret")
+    expect(() => mkdirSync(dataDir)).not.toThrow()
+  })
+
+  it("takes a setting from a file, and names a file that cannot be read", async () => {
+    using folder = temporaryFolder(prepared.path)
+    const token = join(folder.path, "token")
+    expect(await refused({ dataDir: folder.path, env: { ADMIN_TOKEN_FILE: token } })).toMatch(
+      /ADMIN_TOKEN_FILE: there is no such file/u,
+    )
+    expect(await refused({ dataDir: folder.path, env: { ADMIN_TOKEN_FILE: folder.path } })).toMatch(
+      /ADMIN_TOKEN_FILE: the file cannot be read/u,
+    )
+    const level = join(folder.path, "level")
+    writeFileSync(level, "loud\n")
+    expect(await refused({ dataDir: folder.path, env: { LOG_LEVEL_FILE: level } })).toMatch(/LOG_LEVEL: /u)
+  })
+
+  it("stops when PARTITIONS is not what a topic has, and otherwise goes on with what is there", async () => {
+    using folder = temporaryFolder(prepared.path)
+    const dataDir = folder.path
+    expect(await refused({ dataDir, env: { PARTITIONS: "7" } })).toMatch(
+      /^topic \w+ has 6 partitions, not 7: the number must not change/u,
+    )
+    await using galleria = await start({ dataDir, env: { PARTITIONS: "6" } })
+    expect(await isUp(galleria)).toBe(true)
+  })
+
+  it("runs only the modules that are named as arguments, whatever MODULES says", async () => {
+    using folder = temporaryFolder(prepared.path)
+    await using galleria = await start({ dataDir: folder.path, modules: ["user"], env: { MODULES: "order" } })
+
+    expect(galleria.output()).toMatch(/Galleria runs user on /u)
+    expect((await galleria.call("GET", "/users")).status).toBe(200)
+    expect(await galleria.call("GET", "/orders")).toMatchObject({ status: 404, body: { type: "/problems/not-found" } })
+    const warnings = galleria.records.filter(({ level }) => level === "warn").map(({ message }) => message)
+    expect(warnings).toEqual([expect.stringMatching(/^Nobody here publishes order_created, /u)])
+  })
+
+  it("warns of steps in ORDER_STEPS that nobody does, and takes them at their word", async () => {
+    using folder = temporaryFolder(prepared.path)
+    const env = { ORDER_STEPS: "inventory", MODULES: "user,order" }
+    await using galleria = await start({ dataDir: folder.path, env })
+
+    const warnings = galleria.records.filter(({ level, message }) => level === "warn" && /ORDER_STEPS/u.test(message))
+    expect(warnings).toMatchObject([{ message: expect.stringMatching(/inventory, which nobody here does/u) }])
+  })
+})
+
+/** What became of a request, as whoever sent it sees it. */
+type Fate =
+  | { readonly is: "answered"; readonly status: number; readonly tag: string }
+  /** The connection was a new one, and nobody took it. */
+  | { readonly is: "refused"; readonly tag: string }
+  | { readonly is: "lost"; readonly why: string; readonly tag: string }
+
+/** Sends one request on the agent's connection. */
+const send = (agent: Agent, url: string, method: string, path: string, tag: string, body?: string) =>
+  new Promise<Fate>((resolve) => {
+    const lost = (why: string) => resolve({ is: "lost", why, tag })
+    const sent = request(`${url}${path}`, { agent, method, headers: { "content-type": "application/json" } })
+    sent.once("response", (response) => {
+      let text = ""
+      response.setEncoding("utf8").on("data", (part: string) => (text += part))
+      response.once("error", () => lost("half an answer"))
+      response.once("end", () => {
+        try {
+          JSON.parse(text)
+          resolve({ is: "answered", status: response.statusCode!, tag })
+        } catch {
+          lost(`an answer that is not JSON: ${text}`)
+        }
+      })
+    })
+    sent.once("error", (error) =>
+      sent.reusedSocket ? lost(`no answer: ${error.message}`) : resolve({ is: "refused", tag }),
+    )
+    sent.end(body)
+  })
+
+/** Orders and looks, one request after the other on one connection, with and without a breath, until it is refused. */
+const shopOnOneConnection = async (url: string, user: number, name: string): Promise<ReadonlyArray<Fate>> => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const fates: Array<Fate> = []
+  for (let n = 0; ; n++) {
+    const tag = `${name}-${n}`
+    const order = JSON.stringify({ user_id: user, items: [{ product_id: tag, quantity: 1, price: "1.50" }] })
+    const fate =
+      n % 3 === 2
+        ? await send(agent, url, "GET", `/users/${user}/orders`, tag)
+        : await send(agent, url, "POST", "/orders", tag, order)
+    fates.push(fate)
+    if (fate.is !== "answered") return fates
+    if (n % 2 === 0) await sleep(n % 7)
+  }
+}
+
+describe("Stopping", () => {
+  it.each(["SIGTERM", "SIGINT"] as const)(
+    "answers, under load, every request that was sent on an open connection, and keeps what it acknowledged (%s)",
+    async (signal) => {
+      using folder = temporaryFolder(prepared.path)
+      const dataDir = folder.path
+      const fates: Array<Fate> = []
+      {
+        await using galleria = await start({ dataDir })
+        const url = await galleria.url
+        const { body } = await galleria.call<{ id: number }>("POST", "/users", { email: "a@example.org", name: "A" })
+        const shoppers = Array.from({ length: 24 }, (_, n) => shopOnOneConnection(url, body.id, `shopper-${n}`))
+        await until("orders are placed", async () => (await pagesOf(galleria, "/orders")).length > 200)
+
+        const began = Date.now()
+        expect(await galleria.stop(signal)).toEqual({ code: 0, signal: null })
+        expect(Date.now() - began).toBeLessThan(10_000)
+        fates.push(...(await Promise.all(shoppers)).flat())
+        expect(galleria.records.filter(({ level }) => level === "error" || level === "fatal")).toEqual([])
+      }
+      expect(fates.filter(({ is }) => is === "lost")).toEqual([])
+      expect(fates.filter((fate) => fate.is === "answered" && ![200, 201, 503].includes(fate.status))).toEqual([])
+
+      await using again = await start({ dataDir })
+      const tags = (await pagesOf<typeof Order.Encoded>(again, "/orders")).map(({ items }) => items[0]!.product_id)
+      const acknowledged = fates.flatMap((fate) => (fate.is === "answered" && fate.status === 201 ? [fate.tag] : []))
+      expect(tags.sort()).toEqual(acknowledged.sort())
+    },
+  )
+
+  it("answers a request that takes longer than a stop may take with 503", async () => {
+    using folder = temporaryFolder(prepared.path)
+    await using galleria = await start({ dataDir: folder.path, env: { USER_WAIT_MS: "60000" } })
+    const waiting = galleria.call("POST", "/orders", { user_id: 1_000, amount: "1" })
+    await sleep(200)
+    const began = Date.now()
+    expect(await galleria.stop()).toEqual({ code: 0, signal: null })
+    expect(Date.now() - began).toBeLessThan(10_000)
+    expect(await waiting).toMatchObject({ status: 503, body: { type: "/problems/unavailable" } })
+  })
+
+  it("ends at once at a second signal", async () => {
+    using folder = temporaryFolder(prepared.path)
+    await using galleria = await start({ dataDir: folder.path, env: { USER_WAIT_MS: "8000" } })
+    const waiting = galleria.call("POST", "/orders", { user_id: 1_000, amount: "1" }).catch(() => "no answer")
+    await sleep(200)
+    galleria.kill("SIGTERM")
+    await sleep(1_000)
+    const began = Date.now()
+    expect(await galleria.stop()).toEqual({ code: 1, signal: null })
+    expect(Date.now() - began).toBeLessThan(2_000)
+    expect(await waiting).toBe("no answer")
+  })
+
+  it("takes a signal that npm passes on right after the terminal's for the same one", async () => {
+    using folder = temporaryFolder(prepared.path)
+    await using galleria = await start({ dataDir: folder.path })
+    const waiting = galleria.call("POST", "/orders", { user_id: 1_000, amount: "1" })
+    await sleep(200)
+    galleria.kill("SIGINT")
+    await sleep(50)
+    expect(await galleria.stop("SIGINT")).toEqual({ code: 0, signal: null })
+    expect(await waiting).toMatchObject({ status: 404, body: { type: "/problems/user-not-found" } })
+  })
+
+  it("stops in the middle of its first start, and the next one begins again", async () => {
+    using folder = temporaryFolder()
+    const dataDir = folder.path
+    await using galleria = launch({ dataDir })
+    await until("it prepares the database", () => /Preparing/u.test(galleria.output()))
+    expect((await galleria.stop()).code).toBe(0)
+    await using again = await start({ dataDir })
+    expect(await isUp(again)).toBe(true)
+  })
+})
