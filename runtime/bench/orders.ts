@@ -1,0 +1,34 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { connect, expect, request } from "./connection.ts"
+
+/** The bodies by which orders are placed: an amount alone, or two items. */
+export const shapes = ["amount", "items"] as const
+export type Shape = (typeof shapes)[number]
+
+export const orderOf = (shape: Shape, user_id: number) =>
+  shape === "amount"
+    ? { user_id, amount: "100.50" }
+    : {
+        user_id,
+        items: [
+          { product_id: "LAPTOP001", product_name: "Gaming Laptop", quantity: 1, price: "999.99" },
+          { product_id: "MOUSE001", product_name: "Wireless Mouse", quantity: 2, price: "19.50" },
+        ],
+      }
+
+/** Signs up that many users, and waits until an order of each is accepted and visible. */
+export const signUp = async (port: number, count: number): Promise<ReadonlyArray<number>> => {
+  using connection = await connect(port)
+  const users: Array<number> = []
+  for (let n = 1; n <= count; n++) {
+    const { id } = await expect(connection, 201, request("POST", "/users", { email: `${n}@example.org`, name: `${n}` }))
+    users.push(id)
+  }
+  for (const user of users) await expect(connection, 201, request("POST", "/orders", orderOf("amount", user)))
+  for (const user of users) {
+    while ((await expect(connection, 200, request("GET", `/users/${user}/order-summary`))).orders_count < 1) {
+      await sleep(20)
+    }
+  }
+  return users
+}
