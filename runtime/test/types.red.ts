@@ -1,3 +1,4 @@
+// Only the compiler is asked here. @effect-diagnostics *:off
 /**
  * The net of types, seen red: each of these must not compile. `npm run check` fails when one of them does, for then
  * its `@ts-expect-error` has nothing to expect.
