@@ -156,9 +156,13 @@ export const layer = (module: string, changed: Effect.Effect<void>) =>
         redriveAll: (filter) =>
           Effect.gen(function* () {
             const now = new Date(yield* Clock.currentTimeMillis)
+            // Locked in one order, whoever asks at the same time.
             const rows = yield* Effect.orDie(sql`
-              update held h set status = 'retrying', attempts = 0, due = ${now}, redriven_at = ${now}
-              where ${sql.and(matching({ ...filter, statuses: ["retrying", "parked"] }))} returning h.pos`)
+              with open as (
+                select h.pos from held h where ${sql.and(matching({ ...filter, statuses: ["retrying", "parked"] }))}
+                order by h.pos for update)
+              update held set status = 'retrying', attempts = 0, due = ${now}, redriven_at = ${now}
+              from open where held.pos = open.pos returning held.pos`)
             yield* changed
             return rows.length
           }),
