@@ -77,7 +77,7 @@ const workOf = (reaction: Reaction<never>, envelope: Envelope): Effect.Effect<Wo
       return { run: undefined, outcome: { status: "retrying", attempts: 0, reason: "newer-version", error, due } }
     }
     const read = yield* Effect.exit(reaction.decode(envelope.data))
-    if (Exit.isFailure(read)) return { run: undefined, outcome: yield* outcomeOf(read.cause) }
+    if (Exit.isFailure(read)) return { run: undefined, outcome: yield* outcomeOf(read.cause, reaction.retry) }
     const { id, source, type, time, key } = envelope
     return { run: { reaction, event: { id, source, type, time, key, data: read.value } }, outcome: waiting }
   })

@@ -46,11 +46,17 @@ export const attempt = (sql: SqlClient.SqlClient, delivery: Delivery, isAway: Is
     const exit = yield* Effect.exit(sql.withTransaction(Effect.andThen(runReaction(reaction, [event]), settled(sql))))
     if (Exit.isSuccess(exit)) return undefined
     if (faultOf(exit.cause) !== "event" && (yield* isAway)) return yield* Effect.failCause(exit.cause)
-    return yield* outcomeOf(exit.cause)
+    return yield* outcomeOf(exit.cause, reaction.retry)
   })
 
-/** Fails where the commit would: when a statement's failure was hidden, or a deferred constraint does not hold. */
-const settled = (sql: SqlClient.SqlClient) => sql`set constraints all immediate`
+/**
+ * Fails where the commit would: when a statement's failure was hidden, or a deferred constraint does not hold. Takes
+ * back that constraints are immediate, for more events may follow in the same transaction.
+ */
+const settled = (sql: SqlClient.SqlClient) =>
+  Effect.all([sql`savepoint settled`, sql`set constraints all immediate`, sql`rollback to savepoint settled`], {
+    discard: true,
+  })
 
 /** Whether a fault of the infrastructure is taken for what it looks like. */
 export type IsAway = Effect.Effect<boolean>

@@ -1,28 +1,33 @@
-import { Cause, Clock, Duration, Effect, Schema } from "effect"
+import { Cause, Clock, Duration, Effect, Schedule, Schema } from "effect"
 import type { Outcome } from "../inbox/Inbox.ts"
-import { Postpone, Reject } from "../module/Reaction.ts"
+import { defaultRetry, Postpone, Reject } from "../module/Reaction.ts"
 import { sqlErrorIn } from "../sql/transaction.ts"
 import { faultOf } from "./fault.ts"
 
 /** Queued behind an earlier event of its key. */
 export const waiting: Outcome = { status: "waiting" }
 
-/** The first wait of an event that failed; its retries follow the schedule. */
-const firstRetryMillis = 1_000
+/** Sooner it would only spin, and later nobody would ever look. */
+const postponed = { leastMillis: 1_000, mostMillis: 24 * 60 * 60 * 1_000 }
 
 /** The wait of an event whose statement cannot be done now, though the database answers. */
 const laterMillis = 10_000
 
-/** What becomes of an event whose handling failed like this. */
-export const outcomeOf = (cause: Cause.Cause<unknown>): Effect.Effect<Outcome> =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
+/** What becomes of an event whose handling failed like this, for the first time; `schedule` says when it is tried again. */
+export const outcomeOf = (
+  cause: Cause.Cause<unknown>,
+  schedule: Schedule.Schedule<unknown> = defaultRetry,
+): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
     const error = sqlErrorIn(cause)?.reason.cause ?? Cause.squash(cause)
-    const text = clean(error instanceof Error ? error.message : String(error))
+    const text = clean(textOf(error))
     if (error instanceof Reject) {
       return { status: "parked", attempts: 1, reason: "rejected", error: clean(error.reason), due: null }
     }
     if (error instanceof Postpone) {
-      const due = new Date(now + Duration.toMillis(error.for))
+      const { leastMillis, mostMillis } = postponed
+      const due = new Date(now + Math.min(Math.max(Duration.toMillis(error.for), leastMillis), mostMillis))
       return { status: "retrying", attempts: 0, reason: "postponed", error: "", due }
     }
     if (faultOf(cause) !== "event") {
@@ -30,8 +35,30 @@ export const outcomeOf = (cause: Cause.Cause<unknown>): Effect.Effect<Outcome> =
       return { status: "retrying", attempts: 0, reason: "unavailable", error: text, due: new Date(now + laterMillis) }
     }
     const reason = Schema.isSchemaError(error) ? "schema" : "failed"
-    return { status: "retrying", attempts: 1, reason, error: text, due: new Date(now + firstRetryMillis) }
+    const delay = yield* delayAfter(schedule, 1)
+    return delay === undefined
+      ? { status: "parked", attempts: 1, reason, error: text, due: null }
+      : { status: "retrying", attempts: 1, reason, error: text, due: new Date(now + delay) }
   })
+
+/** The wait of a schedule after that many attempts, in ms; undefined when it is done. */
+export const delayAfter = (schedule: Schedule.Schedule<unknown>, attempts: number) =>
+  Effect.gen(function* () {
+    const step = yield* Schedule.toStep(schedule)
+    const now = yield* Clock.currentTimeMillis
+    let delay = Duration.zero
+    for (let n = 0; n < attempts; n++) delay = (yield* step(now, undefined))[1]
+    return Duration.toMillis(delay) as number | undefined
+  }).pipe(Effect.catchCause(() => Effect.succeed(undefined)))
+
+/** A defect may be anything, even what has no text. */
+const textOf = (error: unknown): string => {
+  try {
+    return String(error instanceof Error ? error.message : error)
+  } catch {
+    return "an error without a text"
+  }
+}
 
 /** What may be kept and shown of an error: 2,000 characters of a line. */
 const clean = (text: string): string =>

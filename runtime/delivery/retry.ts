@@ -1,15 +1,20 @@
-import { Cause, Clock, Duration, Effect, Exit, Schedule } from "effect"
+import { Cause, Clock, Effect, Exit } from "effect"
 import { SqlClient } from "effect/sql"
 import { bytesOf, inbox, type KeptValue, type Outcome } from "../inbox/Inbox.ts"
 import { defaultRetry, type Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
+import * as metrics from "../telemetry/metrics.ts"
 import { attempt, takeAlone } from "./attempt.ts"
 import { deliveriesOf, type Delivery, ofNoReaction } from "./Delivery.ts"
+import { delayAfter } from "./outcome.ts"
 
 /** Events of one key in one turn: a busy key must drain faster than it fills, or it never leaves the slow path. */
 const perTurn = 50
 
-/** An event that was only ever postponed is parked after this. */
+/** A turn that took this long ends, so that others get theirs: an embedded database has but one session. */
+const longTurnMillis = 50
+
+/** An event that was only ever postponed, since it failed first or was redriven, is parked after this. */
 const mostPostponedMillis = 24 * 60 * 60 * 1_000
 
 /** What this release has no reaction for is looked at again after this: the next one may have it. */
@@ -95,7 +100,7 @@ export const makeRetryTurn = (options: {
         const parked = { status: "parked", attempts, due: null }
         if (outcome.status === "parked") return parked
         if (outcome.attempts === 0) {
-          const since = (entry.first_failed_at ?? now).getTime()
+          const since = (entry.redriven_at ?? entry.first_failed_at ?? now).getTime()
           const tooLong = outcome.reason === "postponed" && now.getTime() - since >= mostPostponedMillis
           return tooLong ? parked : { status: "retrying", attempts, due: outcome.due }
         }
@@ -147,6 +152,7 @@ export const makeRetryTurn = (options: {
     return Effect.gen(function* () {
       yield* database.writable
       let current: Entry | undefined
+      let applied: ReadonlyArray<Entry> = []
       const exit = yield* Effect.exit(
         database.transaction(
           Effect.gen(function* () {
@@ -155,7 +161,10 @@ export const makeRetryTurn = (options: {
             current = head
             for (let n = 0; n < perTurn && current !== undefined; n++) {
               const entry: Entry = current
-              if (!(yield* handle(entry)) || entry.key === null) break
+              if (!(yield* handle(entry))) break
+              applied = [...applied, entry]
+              if (entry.key === null) break
+              if ((yield* Clock.currentTimeMillis) - now.getTime() >= longTurnMillis) break
               const [next] = yield* nextOf(entry)
               current = next !== undefined && next.due !== null && next.due <= now ? next : undefined
             }
@@ -163,7 +172,10 @@ export const makeRetryTurn = (options: {
           }),
         ),
       )
-      if (Exit.isSuccess(exit)) return exit.value
+      if (Exit.isSuccess(exit)) {
+        for (const { reaction } of applied) yield* metrics.applied({ module: options.module, reaction }, 1)
+        return exit.value
+      }
       yield* Effect.mapError(database.probe, () => Cause.squash(exit.cause))
       if (current === undefined) return yield* Effect.failCause(exit.cause)
       const { pos, attempts } = current as Entry
@@ -173,16 +185,6 @@ export const makeRetryTurn = (options: {
       return true
     })
   })
-
-/** The wait of a schedule after that many attempts, in ms; undefined when it is done. */
-export const delayAfter = (schedule: Schedule.Schedule<unknown>, attempts: number) =>
-  Effect.gen(function* () {
-    const step = yield* Schedule.toStep(schedule)
-    const now = yield* Clock.currentTimeMillis
-    let delay = Duration.zero
-    for (let n = 0; n < attempts; n++) delay = (yield* step(now, undefined))[1]
-    return Duration.toMillis(delay) as number | undefined
-  }).pipe(Effect.catchCause(() => Effect.succeed(undefined)))
 
 const recordOf = ({ topic, partition, offset, event }: Entry) => ({
   topic,

@@ -5,7 +5,7 @@ import type { Event, EventType } from "../events/Event.ts"
 /** This event can never be handled: it is parked at once, and a person looks. */
 export class Reject extends Schema.TaggedError<Reject>()("Reject", { reason: Schema.String }) {}
 
-/** Not now: the event, and those of its key behind it, are tried again after `for`. It is no failed attempt. */
+/** Not now: the event, and those of its key behind it, are tried again after `for`, 1 s to 24 h. It is no failed attempt. */
 export class Postpone extends Schema.TaggedError<Postpone>()("Postpone", { for: Schema.Duration }) {}
 
 type Handle<Input, R> = (input: Input) => Effect.Effect<void, Reject | Postpone, R>
