@@ -1,0 +1,57 @@
+import { Effect } from "effect"
+import { inbox } from "../inbox/Inbox.ts"
+import { suiteOnEveryDatabase } from "../testing/suite.ts"
+import { deadLettersSuite, type Subject } from "./DeadLettersSuite.ts"
+
+/** The statements as they are, but for one part. */
+const changing = (part: RegExp, by = ""): Subject => ({ statement: (text) => text.replace(part, by) })
+
+const doesNotAsk: Subject = {
+  inbox: (sql) => {
+    const statements = inbox(sql)
+    return {
+      ...statements,
+      takeCharge: (deliveries) =>
+        Effect.map(statements.takeCharge(deliveries), (fresh) => (deliveries.length === 1 ? [...deliveries] : fresh)),
+    }
+  },
+}
+
+// Deliberate mistakes, each one small change of the protocol: C7, C8 and C10 of its table of variants, and more.
+await suiteOnEveryDatabase("DeadLetters", {
+  checks: deadLettersSuite,
+  right: {},
+  mistakes: [
+    {
+      name: "a second transaction that does not ask the inbox again",
+      subject: doesNotAsk,
+      caughtBy: "does not set aside what another member applied while its own batch failed",
+    },
+    {
+      name: "a worker without lock",
+      subject: changing(/for update of h skip locked/u),
+      caughtBy: "leaves to another worker what that one has in hand, with its key, and takes the next key",
+      sideBySide: true,
+    },
+    {
+      name: "a redrive without the status",
+      subject: changing(/(set status = 'retrying'[\s\S]+where id = \S+) and status in \([^)]*\)/u, "$1"),
+      caughtBy: "changes nothing on an entry that is discarded",
+    },
+    {
+      name: "a discard without the status",
+      subject: changing(/(set status = 'discarded'[\s\S]+where id = \S+) and status in \([^)]*\)/u, "$1"),
+      caughtBy: "changes nothing on an entry that is resolved",
+    },
+    {
+      name: "a worker that takes any event of a key that is due",
+      subject: changing(/and not exists \([\s\S]+?\)\)/u),
+      caughtBy: "tries only the first event of a key, however long the others wait",
+    },
+    {
+      name: "a worker that looks past an event that waits for a person",
+      subject: changing(/(b\.status in \('waiting', 'retrying'), 'parked'/u, "$1"),
+      caughtBy: "queues what comes behind an event that waits for a person, and takes it after that",
+    },
+  ],
+})
