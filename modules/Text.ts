@@ -19,6 +19,7 @@ export const text = (most: number) =>
 export const Email = Schema.String.check(
   Schema.isPattern(
     /^[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/u,
+    { message: "expected an e-mail address, such as ada@example.org" },
   ),
   Schema.isMaxLength(254),
 )

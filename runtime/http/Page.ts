@@ -8,7 +8,9 @@ export class InvalidCursor extends declare<InvalidCursor>()("InvalidCursor", {
   detail: "This cursor was altered, or belongs to another list; start without one.",
 }) {}
 
-const Limit = Schema.String.check(Schema.isPattern(/^[1-9]\d{0,2}$/u)).pipe(
+const Limit = Schema.String.check(
+  Schema.isPattern(/^[1-9]\d{0,2}$/u, { message: "expected a whole number from 1 to 200" }),
+).pipe(
   Schema.decodeTo(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200 })),
     SchemaTransformation.transform({ decode: Number, encode: String }),

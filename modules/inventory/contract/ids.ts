@@ -1,6 +1,8 @@
 import { Schema } from "effect"
 
 /** A product as people name it, such as `LAPTOP001`. */
-export const ProductId = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/u)).annotate({
+export const ProductId = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/u, { message: "expected 1 to 64 letters, digits, dots, - or _" }),
+).annotate({
   identifier: "ProductId",
 })
