@@ -37,7 +37,18 @@ export class OrderNotCancellable extends declare<OrderNotCancellable>()(
   { order_id: OrderId, order_status: OrderStatus },
 ) {}
 
-const Quantity = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 }))
+const mostQuantity = 1_000_000
+
+const Quantity = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: mostQuantity }))
+
+/** Lines of one product are one quantity: that of the product of which there is most. */
+const mostOfOneProduct = (lines: ReadonlyArray<{ readonly product_id: string; readonly quantity: number }>) => {
+  const quantities = new Map<string, number>()
+  for (const { product_id, quantity } of lines) {
+    quantities.set(product_id, (quantities.get(product_id) ?? 0) + quantity)
+  }
+  return Math.max(...quantities.values())
+}
 
 const NewItem = Schema.Struct({
   product_id: ProductId,
@@ -51,15 +62,18 @@ export const NewOrder = Schema.Struct({
   user_id: UserId,
   amount: Schema.optionalKey(Money),
   items: Schema.optionalKey(Schema.Array(NewItem).check(Schema.isMinLength(1), Schema.isMaxLength(100))),
-  payment_method: Schema.String.check(Schema.isPattern(/^[a-z0-9_]{1,64}$/u)).pipe(
-    Schema.withDecodingDefaultTypeKey(Effect.succeed("card_ok")),
-  ),
+  payment_method: Schema.String.check(
+    Schema.isPattern(/^[a-z0-9_]{1,64}$/u, { message: "expected 1 to 64 lower-case letters, digits or _" }),
+  ).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed("card_ok"))),
 })
   .check(
     Schema.makeFilter(({ amount, items }) => {
       if (items === undefined) return amount !== undefined || "expected an amount or items"
       const sum = sumOfLines(items)
       if (!inRange(sum)) return { path: ["items"], issue: "expected the items to come to at most 99999999.99" }
+      if (mostOfOneProduct(items) > mostQuantity) {
+        return { path: ["items"], issue: `expected at most ${mostQuantity} of one product` }
+      }
       if (amount === undefined || format(amount) === format(sum)) return true
       return { path: ["amount"], issue: `expected the sum of the items, ${format(sum)}` }
     }),
