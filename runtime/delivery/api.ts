@@ -28,7 +28,7 @@ export class ReactionNotResettable extends declare<ReactionNotResettable>()("Rea
 }) {}
 
 /** The name of a module, a reaction or a type: whatever is not one matches nothing. */
-const Name = Schema.String.check(Schema.isPattern(/^[^\0]{1,200}$/u))
+const Name = Schema.String.check(Schema.isPattern(/^[^\0\ud800-\udfff]{1,200}$/u, { message: "expected a name" }))
 const which = { module: Schema.optionalKey(Name), reaction: Schema.optionalKey(Name) }
 
 const one = { params: { id: Schema.String.check(Schema.isUUID()) }, success: DeadLetter, error: DeadLetterNotFound }
