@@ -149,10 +149,13 @@ const warnOfSilence = (modules: ReadonlyArray<Module>) => {
       )
 }
 
+/** Paths are told apart by case and by every slash but the last, as gateways and `routesOf` do. */
+const strictPaths = { caseSensitive: true, ignoreDuplicateSlashes: false, ignoreTrailingSlash: true }
+
 /** What every module shares, whatever the drivers. */
 const platform = (settings: Settings) =>
   Layer.mergeAll(
-    HttpRouter.layer,
+    Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
     NodeHttpServer.layerHttpServices,
     Layer.succeed(Deployment, { modules: settings.modules.map((module) => module.name), distributed: false }),
   )

@@ -61,8 +61,9 @@ const isClientGone = (cause: Cause.Cause<unknown>) =>
 const answerToUnknown = (request: HttpServerRequest.HttpServerRequest, routes: ReadonlyArray<Route>) => {
   const path = pathOf(request)
   const methods = new Set(routes.filter(({ test }) => test.test(path)).flatMap((route) => route.methods))
-  if (methods.size === 0) return responseOf(Kinds.notFound)
   if (methods.has("GET")) methods.add("HEAD")
+  // An address that has the method, and yet no route: what stands for a parameter cannot be decoded, or is too long.
+  if (methods.size === 0 || methods.has(request.method)) return responseOf(Kinds.notFound)
   const allow = { allow: [...methods, "OPTIONS"].join(", ") }
   return request.method === "OPTIONS"
     ? HttpServerResponse.empty({ status: 204, headers: allow })

@@ -58,7 +58,7 @@ export const serve = (options: { readonly host: string; readonly port: number })
     )
     let stopping = false
     // Answers tell their clients to go once the process stops, so that connections end while the server closes.
-    const routes = Effect.map(refusingHostless(router.asHttpEffect()), (response) =>
+    const routes = Effect.map(refusingHostless(inSegments(router.asHttpEffect())), (response) =>
       stopping ? HttpServerResponse.setHeader(response, "connection", "close") : response,
     )
     yield* server.serve(routes).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, mostBody))
@@ -79,6 +79,15 @@ const refusingHostless = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpSer
       ? Effect.succeed(responseOf(Kinds.badRequest, { connection: "close" }))
       : routes,
   )
+
+/** The router would take what follows a semicolon for a query; to us it is a part of the path as any other. */
+const inSegments = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    const [path, ...query] = request.url.split("?")
+    if (!path!.includes(";")) return routes
+    const url = [path!.replaceAll(";", "%3B"), ...query].join("?")
+    return Effect.provideService(routes, HttpServerRequest.HttpServerRequest, request.modify({ url }))
+  })
 
 const nodeServer = () => {
   const server = createServer({
