@@ -1,9 +1,9 @@
 import { isUtf8 } from "node:buffer"
 import { Effect, Layer, SchemaIssue } from "effect"
-import { HttpServerRequest } from "effect/http"
+import { HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
-import type { unhandled } from "effect/Types"
 import { Database } from "../sql/Database.ts"
+import * as json from "./json.ts"
 import { Edge, MalformedJson, NotFound, ValidationFailed } from "./Problem.ts"
 
 /** The `Edge` of a module's endpoints. */
@@ -14,16 +14,39 @@ export const layer = Layer.effect(
     return (answer) =>
       Effect.gen(function* () {
         const request = yield* HttpServerRequest.HttpServerRequest
-        if (request.method !== "GET" && request.method !== "HEAD") {
-          yield* Effect.orDie(database.writable)
-          if (!isUtf8(new Uint8Array(yield* Effect.orDie(request.arrayBuffer)))) return yield* new MalformedJson({})
-        }
-        return yield* Effect.catch(answer, (error): Effect.Effect<never, unhandled | Refusal> =>
-          HttpApiError.HttpApiSchemaError.is(error) ? problemOf(error, request) : Effect.fail(error),
-        )
+        if (request.method === "GET" || request.method === "HEAD") return yield* explained(answer, request)
+        yield* Effect.orDie(database.writable)
+        if (!isUtf8(new Uint8Array(yield* Effect.orDie(request.arrayBuffer)))) return yield* new MalformedJson({})
+        const prepared = yield* prepare(request)
+        return yield* explained(Effect.provideService(answer, HttpServerRequest.HttpServerRequest, prepared), prepared)
       })
   }),
 )
+
+const explained = <E, R>(
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
+  request: HttpServerRequest.HttpServerRequest,
+) =>
+  Effect.catch(answer, (error): Effect.Effect<never, E | Refusal> =>
+    HttpApiError.HttpApiSchemaError.is(error) ? problemOf(error, request) : Effect.fail(error),
+  )
+
+const isJsonType = /^\s*application\/json\s*(?:;|$)/iu
+
+/** The request with its body as the schema is to see it. */
+const prepare = (request: HttpServerRequest.HttpServerRequest) =>
+  Effect.gen(function* () {
+    if (!isJsonType.test(request.headers["content-type"] ?? "application/json")) return request
+    const given = yield* Effect.orDie(request.text)
+    const body = json.prepare(given)
+    if ("text" in body) {
+      return body.text === given
+        ? request
+        : (Object.create(request, { text: { value: Effect.succeed(body.text) } }) as typeof request)
+    }
+    const detail = `expected at most ${json.mostMembers} members`
+    return yield* new ValidationFailed({ errors: body.tooLong.map((name) => ({ pointer: pointer([name]), detail })) })
+  })
 
 type Refusal = MalformedJson | ValidationFailed | NotFound
 
