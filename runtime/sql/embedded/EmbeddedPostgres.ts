@@ -57,8 +57,13 @@ export class EmbeddedPostgres extends Context.Service<
     )
 }
 
-/** Reading a page anywhere costs as much as reading the next one: an index wins over a whole table early. */
-const session = "set random_page_cost = 1.1"
+/**
+ * The plan of a prepared statement is made once, often while its tables are small, and kept while they grow: every
+ * one goes by an index, however few rows there are.
+ */
+const session = `
+  set plan_cache_mode = force_generic_plan; set random_page_cost = 1.1;
+  set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off`
 
 const open = (create: () => Promise<PGlite>) =>
   Effect.acquireRelease(

@@ -13,6 +13,20 @@ export interface Gate {
 const readyForQuery = { idle: 0x49 }
 const message = { terminate: 0x58, sync: 0x53, query: 0x51 }
 
+const queryOf = (text: string) => {
+  const bytes = Buffer.from(`\0\0\0\0\0${text}\0`)
+  bytes[0] = message.query
+  bytes.writeInt32BE(bytes.length - 1, 1)
+  return bytes
+}
+
+/** The answer in bytes: PGlite's other ways to ask read it all before the client does. */
+const ask = async (db: PGlite, request: Uint8Array): Promise<Buffer> => {
+  const parts: Array<Buffer> = []
+  await db.execProtocolRawStream(request, { onRawData: (part) => void parts.push(Buffer.from(part)) })
+  return Buffer.concat(parts)
+}
+
 /**
  * PostgreSQL's wire protocol into an in-process PGlite, for one client of @effect/sql-pg that works in `schema`.
  *
@@ -39,7 +53,7 @@ export const pgliteDuplex = (options: {
     release = leave
     if (gate.schema !== schema) {
       gate.schema = undefined
-      await db.exec(`set search_path to "${schema}"`)
+      await ask(db, queryOf(`set search_path to "${schema}"`))
       gate.schema = schema
     }
   }
@@ -53,7 +67,7 @@ export const pgliteDuplex = (options: {
   const run = async (request: Uint8Array) => {
     try {
       await enter()
-      const answer = await db.runExclusive(() => db.execProtocolRaw(request, { throwOnError: false }))
+      const answer = await db.runExclusive(() => ask(db, request))
       options.onAnswer(answer)
       duplex.push(answer)
       if (answer.length < 6 || answer[answer.length - 1] === readyForQuery.idle) leave()
@@ -104,7 +118,7 @@ export const pgliteDuplex = (options: {
     destroy(error, done) {
       if (release === undefined) return done(error)
       gate.schema = undefined
-      db.exec("rollback")
+      ask(db, queryOf("rollback"))
         .catch(() => {})
         .finally(() => {
           leave()
