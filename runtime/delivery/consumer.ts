@@ -1,4 +1,4 @@
-import { Clock, Effect, Exit } from "effect"
+import { Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql"
 import type { Event } from "../events/Event.ts"
@@ -23,7 +23,8 @@ interface Taken {
 
 const unsuspected = { at: "", times: 0 }
 
-const slice = { least: 10, most: 500, millis: 20 }
+/** Deliveries in one transaction: many, for most of its cost is its own; not so many that requests wait for long. */
+const slice = 250
 
 /**
  * Takes charge of records for one module (DELIVERY §2): each event takes effect once for each of its reactions, in
@@ -31,7 +32,7 @@ const slice = { least: 10, most: 500, millis: 20 }
  *
  * A slice of a batch is one transaction. When it fails by an event's fault, it is taken again one event at a time,
  * so that only the bad one is found guilty. It fails only by the fault of the infrastructure, and may then be called
- * again with the same records. Slices shrink and grow to take about 20 ms, so that requests get their turn.
+ * again with the same records.
  */
 export const makeConsumer = (options: {
   readonly module: string
@@ -46,7 +47,6 @@ export const makeConsumer = (options: {
     const { takeCharge, heldOf, setAside } = statements
     const { module } = options
     const service = `${module.charAt(0).toUpperCase()}${module.slice(1)}Service`
-    let size = 100
     let suspicion = unsuspected
 
     const together = (deliveries: ReadonlyArray<Delivery>) =>
@@ -134,14 +134,8 @@ export const makeConsumer = (options: {
           { module, topic: records[0].topic },
           records.filter(({ value }) => value === null).length,
         )
-        for (let at = 0; at < deliveries.length;) {
-          const part = deliveries.slice(at, at + size)
-          const before = yield* Clock.currentTimeMillis
-          yield* report(yield* take(part))
-          const millis = (yield* Clock.currentTimeMillis) - before
-          at += part.length
-          if (millis > slice.millis) size = Math.max(slice.least, size >> 1)
-          else if (millis < slice.millis / 2 && part.length === size) size = Math.min(slice.most, size * 2)
+        for (let at = 0; at < deliveries.length; at += slice) {
+          yield* report(yield* take(deliveries.slice(at, at + slice)))
         }
       }).pipe(Effect.annotateLogs({ module }))
 
