@@ -1,7 +1,7 @@
 import { Cause, Effect } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { faultOf } from "../delivery/fault.ts"
-import { catalogue, Kinds, problemOf, responseOf } from "./Problem.ts"
+import { catalogue, type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
 /** Seconds after which a client may ask again. */
 const retryAfter = { "retry-after": "1" }
@@ -79,11 +79,17 @@ const httpErrorIn = (cause: Cause.Cause<unknown>) =>
     )
     .find(HttpServerError.isHttpServerError)
 
-/** `GET /problems`: every kind; `GET /problems/:slug`: one, explained. */
+/** `GET /problems`: every kind; `GET /problems/:slug`: one, explained. A page for whom asks for HTML, else JSON. */
 export const explained = Effect.gen(function* () {
   const router = yield* HttpRouter.HttpRouter
-  yield* router.add("GET", "/problems", () =>
-    Effect.succeed(HttpServerResponse.jsonUnsafe({ items: catalogue().map(problemOf) })),
+  yield* router.add(
+    "GET",
+    "/problems",
+    Effect.map(wantsPage, (page) =>
+      page
+        ? pageOf("Problems", catalogue().map(entry).join("\n"))
+        : HttpServerResponse.jsonUnsafe({ items: catalogue().map(problemOf) }, { headers: varying }),
+    ),
   )
   yield* router.add(
     "GET",
@@ -91,7 +97,37 @@ export const explained = Effect.gen(function* () {
     Effect.gen(function* () {
       const { slug } = yield* HttpRouter.params
       const kind = catalogue().find((kind) => kind.slug === slug)
-      return kind === undefined ? responseOf(Kinds.notFound) : HttpServerResponse.jsonUnsafe(problemOf(kind))
+      if (kind === undefined) return responseOf(Kinds.notFound)
+      return (yield* wantsPage)
+        ? pageOf(kind.title, `${entry(kind)}\n<p><a href="/problems">All problems</a></p>`)
+        : HttpServerResponse.jsonUnsafe(problemOf(kind), { headers: varying })
     }),
   )
 })
+
+const varying = { vary: "accept" }
+
+/** Browsers name HTML and not JSON; programs name JSON, or nothing. */
+const wantsPage = Effect.map(HttpServerRequest.HttpServerRequest, ({ headers }) => {
+  const accept = headers["accept"] ?? ""
+  return accept.includes("text/html") && !accept.includes("json")
+})
+
+const entry = ({ slug, status, title, detail }: Kind) =>
+  `<h2><a href="/problems/${slug}">${slug}</a></h2>
+<p>${status} ${html(title)}. ${html(detail).replaceAll(/`([^`]+)`/gu, "<code>$1</code>")}</p>`
+
+const html = (text: string) => text.replaceAll(/[&<>"']/gu, (character) => `&#${character.codePointAt(0)};`)
+
+const pageOf = (title: string, content: string) =>
+  HttpServerResponse.text(
+    `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>${html(title)}</title>
+<body style="font: 1rem/1.5 sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem">
+<h1>${html(title)}</h1>
+${content}
+`,
+    { contentType: "text/html; charset=utf-8", headers: varying },
+  )
