@@ -54,7 +54,7 @@ const codec = <Wire extends Schema.Codec<string | number>>(wire: Wire) =>
   )
 
 /**
- * Money on the wire (CONTRACT §1): read from a string or a number of plain digits with at most two places, no sign,
+ * Money on the wire: read from a string or a number of plain digits with at most two places, no sign,
  * exponent, space or leading zero, from 0.01 to 99999999.99; written as a string with two places.
  */
 export const Money = codec(Schema.Union([Schema.String, Schema.Finite])).annotate({ identifier: "Money" })

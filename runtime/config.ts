@@ -24,7 +24,7 @@ const notYet = (name: string, what: string) =>
     Config.schema(Schema.String.check(Schema.makeFilter(() => `this release runs ${what} only; leave it unset`)), name),
   )
 
-/** The runtime's own settings (CONTRACT §3). A module's are declared with the module. */
+/** The runtime's own settings. A module's are declared with the module. */
 const own = {
   HOST: Config.String("HOST").pipe(Config.withDefault("127.0.0.1")),
   PORT: number("PORT", 0, 65_535).pipe(Config.withDefault(8000)),

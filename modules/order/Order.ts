@@ -61,7 +61,7 @@ const proceed = (order: Order): Decision => {
 const finish = (order: Order, step: Step): Decision =>
   order.done.includes(step) ? { order, facts: [] } : proceed({ ...order, done: [...order.done, step] })
 
-/** The table *order* of ORDER-LIFE, row by row; an ending absorbs everything later. */
+/** The table of README.md, row by row; an ending absorbs everything later. */
 export const learn = (order: Order, news: News): Result.Result<Decision, AmountDiffers> => {
   const unchanged = { order, facts: [] }
   if (news._tag === "Paid" && !BigDecimal.equals(news.amount, order.amount)) {

@@ -8,7 +8,7 @@ export type Status = typeof Status.Type
 
 export const Instant = Schema.DateFromString.pipe(Schema.annotateEncoded({ format: "date-time" }))
 
-/** An event that stepped aside (CONTRACT §2, Failing events). */
+/** An event that stepped aside. */
 export const DeadLetter = Schema.Struct({
   id: Schema.String,
   module: Schema.String,

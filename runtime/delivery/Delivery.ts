@@ -21,7 +21,7 @@ export interface Work {
   readonly outcome: Outcome
 }
 
-/** How long an event of a newer version waits before it is tried again (CONTRACT §2): the next release may know it. */
+/** How long an event of a newer version waits before it is tried again: the next release may know it. */
 const newerVersionMillis = 60_000
 
 /** In the place of a reaction's name: the record could not be read, so no reaction ever saw it. */

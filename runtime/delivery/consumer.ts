@@ -12,7 +12,7 @@ import { asideOf, deliveriesOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
 import { waiting } from "./outcome.ts"
 
-/** Failures that look like the infrastructure's, while it answers, until an event by itself is found guilty (DELIVERY §3). */
+/** Failures that look like the infrastructure's, while it answers, until an event by itself is found guilty (DELIVERY.md §3). */
 const suspectAfter = 5
 
 /** What became of deliveries: those that took effect, and how many had been taken charge of before. */
@@ -24,10 +24,10 @@ interface Taken {
 const unsuspected = { at: "", times: 0 }
 
 /** Deliveries in one transaction: many, for most of its cost is its own; not so many that requests wait for long. */
-const slice = 250
+const slice = 200
 
 /**
- * Takes charge of records for one module (DELIVERY §2): each event takes effect once for each of its reactions, in
+ * Takes charge of records for one module (DELIVERY.md §2): each event takes effect once for each of its reactions, in
  * order within a key; one that fails steps aside with those of its key behind it, and holds up nothing else.
  *
  * A slice of a batch is one transaction. When it fails by an event's fault, it is taken again one event at a time,

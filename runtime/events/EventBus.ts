@@ -113,5 +113,5 @@ export class EventBus extends Context.Service<
 
 export type Handle = (records: NonEmptyReadonlyArray<Received>) => Effect.Effect<void, unknown>
 
-/** The default of `PARTITIONS` (CONTRACT §3). */
+/** The default of `PARTITIONS`. */
 export const defaultPartitions = 6

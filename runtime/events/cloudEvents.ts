@@ -13,7 +13,7 @@ export interface Envelope {
   readonly data: unknown
 }
 
-/** What a record on a topic turned out to be (CONTRACT §2, the table of failing events). */
+/** What a record on a topic turned out to be. */
 export type Decoded =
   | { readonly _tag: "Event"; readonly envelope: Envelope }
   | { readonly _tag: "Malformed"; readonly reason: string; readonly id: string; readonly source: string }

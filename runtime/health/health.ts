@@ -18,7 +18,7 @@ export interface Health {
 /** A loop that has not turned for that long makes `/livez` red. */
 const stillMillis = 60_000
 
-/** `/livez`: do the loops turn? `/readyz`: can requests be answered, and what is missing? (CONTRACT §2) */
+/** `/livez`: do the loops turn? `/readyz`: can requests be answered, and what is missing? */
 export const healthRoutes = (health: Health, checks: ReadonlyArray<Check>) =>
   Effect.gen(function* () {
     const router = yield* HttpRouter.HttpRouter

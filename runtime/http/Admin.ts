@@ -19,7 +19,7 @@ export class Forbidden extends declare<Forbidden>()("Forbidden", {
 }) {}
 
 /**
- * What every address under `/admin` goes through (CONTRACT §2): the bearer token where `ADMIN_TOKEN` is set, else a
+ * What every address under `/admin` goes through: the bearer token where `ADMIN_TOKEN` is set, else a
  * loopback peer with a loopback `Host` and no foreign `Origin`, so that no page of a browser can reach it.
  */
 export class Admin extends HttpApiMiddleware.Service<Admin>()("galleria/Admin", { error: [Unauthorized, Forbidden] }) {}

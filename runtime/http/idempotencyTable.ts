@@ -11,7 +11,7 @@ import {
   RequestInProgress,
 } from "./Idempotency.ts"
 
-/** How long an answer is kept (CONTRACT §2). */
+/** How long an answer is kept. */
 export const keptMillis = 24 * 60 * 60 * 1_000
 
 /** `Idempotency` in the table of that name. */

@@ -24,7 +24,7 @@ export class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("Addr
   }
 }
 
-/** The largest body, in bytes (CONTRACT §2). */
+/** The largest body, in bytes. */
 const mostBody = ByteSize.fromInputUnsafe("1 MiB")
 
 /** How long requests that are under way may take once the process stops; its end comes within 10 s. */

@@ -530,7 +530,7 @@ const headers = (scene: Scene, what: Record<string, string> = {}) => ({
 })
 const structured = { headers: { "content-type": "application/cloudevents+json; charset=utf-8" } }
 
-/** Records that nobody can read (CONTRACT §2, the table of failing events). */
+/** Records that nobody can read. */
 const malformed: ReadonlyArray<readonly [string, (scene: Scene) => Received]> = [
   ["is empty", (scene) => scene.foreign("")],
   ["is not UTF-8", (scene) => scene.foreign(Uint8Array.of(0x7b, 0xff, 0x7d))],
@@ -795,7 +795,7 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
 ]
 
 /**
- * What DELIVERY §2 promises of taking charge: each event takes effect once for each reaction, in order within a key;
+ * What DELIVERY.md §2 promises of taking charge: each event takes effect once for each reaction, in order within a key;
  * what fails steps aside and holds back its own key alone; and nothing of a fault of the infrastructure is left behind.
  */
 export const inboxSuite: ReadonlyArray<Check<Subject>> = [

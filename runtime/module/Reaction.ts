@@ -28,7 +28,7 @@ export interface Reaction<out R> {
   readonly reset: Effect.Effect<void, never, R> | undefined
 }
 
-/** 1 s doubling to 5 min, jittered (CONTRACT §2). */
+/** 1 s doubling to 5 min, jittered. */
 export const defaultRetry: Schedule.Schedule<unknown> = Schedule.min([
   Schedule.exponential("1 second"),
   Schedule.spaced("5 minutes"),

@@ -5,7 +5,7 @@ type Record_ = Readonly<Record<string, unknown>>
 
 const levels = { trace: "Trace", debug: "Debug", info: "Info", warn: "Warn", error: "Error", fatal: "Fatal" } as const
 
-/** The fields of a log line (CONTRACT §3): ids only, no personal data, no secrets, no payloads. */
+/** The fields of a log line: ids only, no personal data, no secrets, no payloads. */
 const recordOf = (options: Logger.Options<unknown>): Record_ => {
   const span = Context.getOrUndefined(options.fiber.context, Tracer.ParentSpan)
   const parts = Array.isArray(options.message) ? options.message : [options.message]

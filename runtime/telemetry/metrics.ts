@@ -21,7 +21,7 @@ const seconds = (name: string, description: string, boundaries: ReadonlyArray<nu
   return (labels: Labels, value: number) => Metric.update(Metric.withAttributes(metric, labels), value)
 }
 
-/** What is counted as it happens, by the names of CONTRACT §3. */
+/** What is counted as it happens, by names that dashboards rely on. */
 export const published = counter("galleria_outbox_published_total", "Events that the bus has acknowledged")
 export const applied = counter("galleria_events_applied_total", "Events that took effect")
 export const duplicates = counter("galleria_inbox_duplicates_total", "Copies of events that had been taken charge of")

@@ -181,7 +181,7 @@ describe("Order, whatever happens in whatever order", () => {
   const endings = ["processed", "failed", "cancelled"]
   const refusals = new Set<Happening>(["payment_failed", "payment_refunded", "inventory_rejected"])
 
-  /** Whether all that is needed was seen: ORDER-LIFE's *done*, said without its state. */
+  /** Whether all that is needed was seen: done, said without its state. */
   const complete = (steps: ReadonlyArray<Step>, lived: ReadonlyArray<Happening>) => {
     const seen = new Set(lived)
     const done = { payment: seen.has("payment_successful"), inventory: seen.has("inventory_updated {taken}") }

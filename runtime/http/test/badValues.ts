@@ -1,5 +1,5 @@
 /**
- * What CONTRACT refuses, by the kind of the value. All values are JSON texts, for some can be told apart in no other
+ * What is refused, by the kind of the value. All values are JSON texts, for some can be told apart in no other
  * form: `1e2` from `100`, or a lone surrogate, which is written as an escape.
  */
 export type Json = string
