@@ -30,8 +30,8 @@ const slice = 200
  * Takes charge of records for one module (DELIVERY.md §2): each event takes effect once for each of its reactions, in
  * order within a key; one that fails steps aside with those of its key behind it, and holds up nothing else.
  *
- * A slice of a batch is one transaction. When it fails by an event's fault, it is taken again one event at a time,
- * so that only the bad one is found guilty. It fails only by the fault of the infrastructure, and may then be called
+ * A slice of a batch is one transaction. When it fails by an event's fault, it is taken again in halves, down to the
+ * one event that is guilty. It fails only by the fault of the infrastructure, and may then be called
  * again with the same records.
  */
 export const makeConsumer = (options: {
@@ -87,6 +87,7 @@ export const makeConsumer = (options: {
             return exit.value
           }
           const fault = faultOf(exit.cause)
+          if (fault === "event" && deliveries.length > 1) return yield* inHalves(deliveries)
           if (fault === "event") break
           if (fault === "again" && tries < 3) continue
           if (yield* isAway) return yield* Effect.failCause(exit.cause)
@@ -99,6 +100,15 @@ export const makeConsumer = (options: {
           applied: deliveries.filter((_, n) => outcomes[n] === "applied"),
           known: outcomes.filter((outcome) => outcome === "known").length,
         }
+      })
+
+    /** One bad event among many costs some transactions more, not one for each. */
+    const inHalves = (deliveries: ReadonlyArray<Delivery>) =>
+      Effect.gen(function* () {
+        const middle = deliveries.length >> 1
+        const first = yield* take(deliveries.slice(0, middle))
+        const second = yield* take(deliveries.slice(middle))
+        return { applied: [...first.applied, ...second.applied], known: first.known + second.known }
       })
 
     const isAway = Effect.match(database.probe, { onSuccess: () => false, onFailure: () => true })

@@ -43,7 +43,7 @@ interface Options<Data extends Schema.Codec<any, any>, R> {
 
 /**
  * A reaction to many events at once, in their order: the set statement of a projection. It must fold two events of
- * one row itself. When it fails, it is called again with one event at a time.
+ * one row itself. When it fails, it is called again with fewer, down to one.
  */
 export const all = <Data extends Schema.Codec<any, any>, R>(
   options: Options<Data, R> & { readonly handle: Handle<NonEmptyReadonlyArray<Event<Data["Type"]>>, R> },
