@@ -4,12 +4,13 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { inspect, parseArgs } from "node:util"
 import type { Case } from "./Case.ts"
+import { failingKey } from "./failingKey.ts"
 import { postOrders } from "./postOrders.ts"
 import { postToVisible } from "./postToVisible.ts"
 import { judge, type Line, tableOf } from "./report.ts"
 
 /** A case more is a file more, and its name here. */
-const cases: ReadonlyArray<Case> = [postOrders, postToVisible]
+const cases: ReadonlyArray<Case> = [postOrders, postToVisible, failingKey]
 
 const cache = fileURLToPath(new URL("../../.cache", import.meta.url))
 const options = { "cpu-prof": { type: "boolean", default: false } } as const
