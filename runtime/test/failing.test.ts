@@ -285,7 +285,8 @@ layer(scenario([breakable(userModule), order]), { excludeTestServices: true })("
           yield* settled
           expect(yield* ordersOf(user)).toEqual([next.order_id])
           const entries = (yield* entriesOf(user)).filter(({ reason }) => reason === "malformed")
-          expect(entries.map(({ module }) => module).toSorted()).toEqual(["order", "user"])
+          expect(new Set(entries.map(({ module }) => module))).toEqual(new Set(["order", "user"]))
+          expect(entries).toHaveLength(2)
           for (const entry of entries) {
             expect(entry).toMatchObject({ reaction: "*", status: "parked", waiting: 0, topic })
             expect(entry.error).toMatch(/\w/u)
@@ -321,7 +322,8 @@ layer(scenario([breakable(userModule), order]), { excludeTestServices: true })("
       yield* settled
       const entries = yield* entriesOf(user)
       const reactions = [...userModule.reactions, ...order.reactions].filter(({ event }) => event.type === topic)
-      expect(entries.map(({ reaction }) => reaction).toSorted()).toEqual(reactions.map(({ name }) => name).toSorted())
+      expect(entries).toHaveLength(reactions.length)
+      expect(new Set(entries.map(({ reaction }) => reaction))).toEqual(new Set(reactions.map(({ name }) => name)))
       for (const entry of entries) expect(entry).toMatchObject({ status: "retrying", reason: "schema", waiting: 1 })
       expect(yield* ordersOf(user)).toEqual([])
       const { body } = yield* get("/admin/dead-letters?module=order&status=retrying&limit=200")
@@ -364,9 +366,9 @@ layer(scenario([breakable(userModule), order]), { excludeTestServices: true })("
     Effect.gen(function* () {
       const { get } = yield* Scenario
       const pages = yield* pagesOf("/admin/dead-letters?limit=3")
-      const ids = pages.flat().map(({ id }) => id)
+      const ids = pages.flat().map(({ id }) => String(id))
       expect(pages.length).toBeGreaterThan(3)
-      expect(ids).toEqual([...new Set(ids)].toSorted().toReversed())
+      expect(ids.filter((id, n) => n > 0 && id >= ids[n - 1]!)).toEqual([])
       expect(new Set(pages.flat().map(({ module }) => module))).toEqual(new Set(["user", "order"]))
       expect((yield* get("/admin/dead-letters?module=nobody")).body).toEqual({ items: [], next_cursor: null })
     }),
