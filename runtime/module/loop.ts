@@ -80,7 +80,12 @@ export const loop = <E, R>(options: {
     }
   }).pipe(Effect.scoped)
 
+/** A defect may be anything, even what has no text. */
 const messageOf = (cause: Cause.Cause<unknown>): string => {
   const error = Cause.squash(cause)
-  return error instanceof Error ? error.message.split("\n")[0]! : String(error)
+  try {
+    return String(error instanceof Error ? error.message : error).split("\n")[0]!
+  } catch {
+    return "an error without a text"
+  }
 }
