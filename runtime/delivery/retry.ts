@@ -3,7 +3,9 @@ import { SqlClient } from "effect/sql"
 import { bytesOf, inbox, type KeptValue, type Outcome } from "../inbox/Inbox.ts"
 import { defaultRetry, type Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
+import { placeOfRecord } from "../telemetry/messages.ts"
 import * as metrics from "../telemetry/metrics.ts"
+import { loggedAt } from "../telemetry/trace.ts"
 import { attempt, takeAlone } from "./attempt.ts"
 import { deliveriesOf, type Delivery, ofNoReaction } from "./Delivery.ts"
 import { delayAfter } from "./outcome.ts"
@@ -62,13 +64,43 @@ export const makeRetryTurn = (options: {
     const sql = yield* SqlClient.SqlClient
     const database = yield* Database
 
-    const headDue = (now: Date) =>
+    /** The first open entry of a key, that failed and is due. */
+    const failedDue = (now: Date) =>
       sql<Entry>`
         select * from held h
-        where status in ('waiting', 'retrying') and due <= ${now} and not exists (
+        where status = 'retrying' and due <= ${now} and not exists (
           select from held b where b.reaction = h.reaction and b.key = h.key and b.pos < h.pos
             and b.status in ('waiting', 'retrying', 'parked'))
         order by due, pos limit 1 for update of h skip locked`
+
+    /**
+     * The first open entry of a key, where that is one that only waited: what was in front of it has ended. Steps from
+     * key to key, for behind one that fails for long there may be very many.
+     */
+    const queuedFirst = (now: Date) =>
+      sql<Entry>`
+        with recursive queue as (
+          (select reaction, key from held where status = 'waiting' order by reaction, key limit 1)
+          union all
+          select next.reaction, next.key from queue, lateral (
+            select reaction, key from held
+            where status = 'waiting' and (reaction, key) > (queue.reaction, queue.key)
+            order by reaction, key limit 1) next)
+        select h.* from queue, lateral (
+          select pos from held where reaction = queue.reaction and key = queue.key
+            and status in ('waiting', 'retrying', 'parked') order by pos limit 1) first
+        join held h on h.pos = first.pos
+        where h.status = 'waiting' and h.due <= ${now}
+        order by h.due, h.pos limit 1 for update of h skip locked`
+
+    let turns = 0
+    /** Both kinds have their turn, whichever there are many of. */
+    const headDue = (now: Date) =>
+      Effect.gen(function* () {
+        const [one, other] = ++turns % 16 === 0 ? [queuedFirst, failedDue] : [failedDue, queuedFirst]
+        const found = yield* one(now)
+        return found.length > 0 ? found : yield* other(now)
+      })
 
     const nextOf = ({ reaction, key, pos }: Entry) =>
       sql<Entry>`
@@ -112,6 +144,7 @@ export const makeRetryTurn = (options: {
     const tell = (level: "info" | "warn", entry: Entry, what: string) =>
       (level === "warn" ? Effect.logWarning : Effect.logInfo)(`${entry.reaction}: an event ${what}`).pipe(
         Effect.annotateLogs({ module: options.module, dead_letter: entry.id, event_id: entry.event_id }),
+        loggedAt(placeOfRecord(entry.event)),
       )
 
     /** Undefined when it took effect. */

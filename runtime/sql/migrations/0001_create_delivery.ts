@@ -49,7 +49,8 @@ export const createDelivery = Effect.gen(function* () {
     unique (reaction, source, event_id)
   )`
   yield* sql`create index held_open on held (reaction, key, pos) where status in ('waiting', 'retrying', 'parked')`
-  yield* sql`create index held_due on held (due, pos) where status in ('waiting', 'retrying')`
+  yield* sql`create index held_queue on held (reaction, key) where status = 'waiting'`
+  yield* sql`create index held_due on held (due, pos) where status = 'retrying'`
   // Answers to requests that carried an Idempotency-Key.
   yield* sql`create table idempotency (
     route text not null,
