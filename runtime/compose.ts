@@ -1,5 +1,5 @@
 import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Duration, Effect, Latch, Layer } from "effect"
+import { Context, Duration, Effect, Latch, Layer, References, Schedule } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient, type SqlError } from "effect/sql"
@@ -26,7 +26,9 @@ import { Bound, Deployment, type Module } from "./module/Module.ts"
 import { Outbox } from "./outbox/Outbox.ts"
 import { outboxTable } from "./outbox/outboxTable.ts"
 import { relay } from "./outbox/relay.ts"
-import { metricsRoute } from "./telemetry/metrics.ts"
+import { observeRequests } from "./telemetry/http.ts"
+import { lookAt, metricsRoute } from "./telemetry/metrics.ts"
+import { exportMillis } from "./telemetry/otlp.ts"
 import { Database, Databases } from "./sql/Database.ts"
 import * as EmbeddedDatabase from "./sql/embedded/EmbeddedDatabase.ts"
 import { EmbeddedPostgres } from "./sql/embedded/EmbeddedPostgres.ts"
@@ -158,6 +160,7 @@ const platform = (settings: Settings) =>
     Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
     NodeHttpServer.layerHttpServices,
     Layer.succeed(Deployment, { modules: settings.modules.map((module) => module.name), distributed: false }),
+    Layer.succeed(References.TracerEnabled, false),
   )
 
 /** Runs Galleria on the drivers given, until the scope closes. Succeeds when everything is up, and says where. */
@@ -181,12 +184,19 @@ export const galleria = (settings: Settings) =>
     checks.push(...running.flatMap((module) => module.checks))
     yield* Layer.build(admin(running, settings))
     yield* healthRoutes(health, checks)
-    yield* metricsRoute(
-      running.map(({ name, group, ports }) => ({ module: name, group, sql: Context.get(ports, SqlClient.SqlClient) })),
-      bus,
-    )
+    const watched = running.map(({ name, group, ports }) => ({
+      module: name,
+      group,
+      sql: Context.get(ports, SqlClient.SqlClient),
+    }))
+    yield* metricsRoute(watched, bus)
+    if (settings.otlp !== undefined) {
+      yield* Effect.forkScoped(Effect.repeat(lookAt(watched, bus), Schedule.spaced(exportMillis.metrics)))
+    }
     yield* explained
-    yield* problemsEverywhere([...routesOf([...modules, { api: adminApi }]), ...operations])
+    const routes = [...routesOf([...modules, { api: adminApi }]), ...operations]
+    yield* observeRequests(routes)
+    yield* problemsEverywhere(routes)
     yield* warnOfSilence(modules)
 
     const port = yield* serve(settings)
@@ -201,7 +211,8 @@ export const galleria = (settings: Settings) =>
   )
 
 /** The routes that no module declares. */
-const operations = ["/livez", "/readyz", "/metrics", "/problems", "/problems/[^/]+"].map((path) => ({
-  test: new RegExp(`^${path}/?$`, "u"),
+const operations = ["/livez", "/readyz", "/metrics", "/problems", "/problems/{slug}"].map((path) => ({
+  path,
+  test: new RegExp(`^${path.replaceAll(/\{\w+\}/gu, "[^/]+")}/?$`, "u"),
   methods: ["GET"],
 }))

@@ -2,6 +2,7 @@ import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from
 import { existsSync, readFileSync } from "node:fs"
 import type { Module } from "./module/Module.ts"
 import type { EventType } from "./events/Event.ts"
+import type { OtlpSettings } from "./telemetry/otlp.ts"
 
 /** Settings that are wrong: each named, in one message, without any value that could be a secret. */
 export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
@@ -24,6 +25,12 @@ const notYet = (name: string, what: string) =>
     Config.schema(Schema.String.check(Schema.makeFilter(() => `this release runs ${what} only; leave it unset`)), name),
   )
 
+const isCollector = (text: string) => {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/u.test(url.protocol)) return "expected a URL such as http://localhost:4318"
+  return url.username === "" && url.password === "" ? undefined : "a URL with a user or password cannot be used"
+}
+
 /** The runtime's own settings. A module's are declared with the module. */
 const own = {
   HOST: Config.String("HOST").pipe(Config.withDefault("127.0.0.1")),
@@ -38,6 +45,10 @@ const own = {
   ),
   LOG_FORMAT: Config.option(Config.schema(Schema.Literals(["pretty", "json"]), "LOG_FORMAT")),
   ADMIN_TOKEN: Config.option(Config.Redacted("ADMIN_TOKEN")),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Config.option(
+    Config.schema(Schema.String.check(Schema.makeFilter(isCollector)), "OTEL_EXPORTER_OTLP_ENDPOINT"),
+  ),
+  OTEL_SERVICE_NAME: Config.String("OTEL_SERVICE_NAME").pipe(Config.withDefault("galleria")),
   KAFKA_BOOTSTRAP_SERVERS: notYet("KAFKA_BOOTSTRAP_SERVERS", "on its embedded event log"),
   DATABASE_URL: notYet("DATABASE_URL", "on its embedded database"),
 }
@@ -51,6 +62,8 @@ export interface Settings {
   readonly retentionDays: number
   readonly retryAttempts: number
   readonly adminToken: Redacted.Redacted | undefined
+  /** Where traces and metrics go; undefined: nowhere. */
+  readonly otlp: OtlpSettings | undefined
 }
 
 export type LogSettings = { readonly level: string; readonly format: "pretty" | "json" }
@@ -126,6 +139,12 @@ export const readSettings = (options: {
       retentionDays: values.RETENTION_DAYS,
       retryAttempts: values.RETRY_ATTEMPTS,
       adminToken: Option.getOrUndefined(values.ADMIN_TOKEN),
+      otlp: Option.getOrUndefined(
+        Option.map(values.OTEL_EXPORTER_OTLP_ENDPOINT, (endpoint) => ({
+          endpoint,
+          serviceName: values.OTEL_SERVICE_NAME,
+        })),
+      ),
     }
   })
 

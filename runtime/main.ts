@@ -5,6 +5,7 @@ import { readLogSettings, readSettings } from "./config.ts"
 import { Loops, makeLoops } from "./module/loop.ts"
 import { modules } from "./modules.ts"
 import * as logs from "./telemetry/logs.ts"
+import * as otlp from "./telemetry/otlp.ts"
 
 const { argv, env } = process
 
@@ -21,7 +22,12 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 const main = Effect.gen(function* () {
   const settings = yield* readSettings({ env, named: argv.slice(2), known: modules })
-  const context = yield* Layer.build(Layer.provideMerge(drivers(settings), Layer.sync(Loops, makeLoops)))
+  const context = yield* Layer.build(
+    drivers(settings).pipe(
+      Layer.provideMerge(Layer.sync(Loops, makeLoops)),
+      Layer.provideMerge(otlp.layer(settings.otlp)),
+    ),
+  )
   yield* Effect.provideContext(galleria(settings), context)
   return yield* Effect.never
 }).pipe(Effect.scoped, Effect.provide(logs.layer(readLogSettings(env, process.stdout.isTTY))))

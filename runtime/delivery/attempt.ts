@@ -1,10 +1,10 @@
 import { Clock, Effect, Exit, Schema } from "effect"
-import type { NonEmptyReadonlyArray } from "effect/Array"
+import { map, type NonEmptyReadonlyArray } from "effect/Array"
 import type { SqlClient } from "effect/sql"
-import type { Event } from "../events/Event.ts"
 import type { Inbox } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { reactionSeconds } from "../telemetry/metrics.ts"
+import { processing } from "../telemetry/messages.ts"
 import { asideOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
 import { outcomeOf, waiting } from "./outcome.ts"
@@ -21,16 +21,19 @@ export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>()("De
   }
 }
 
+/** A delivery that a reaction is to see. */
+export type Run = NonNullable<Delivery["run"]> & Pick<Delivery, "record">
+
 /** Runs a reaction; one that takes too long is interrupted, and fails as if it had thrown. */
-export const runReaction = (reaction: Reaction<never>, events: NonEmptyReadonlyArray<Event>) =>
+export const runReaction = (reaction: Reaction<never>, runs: NonEmptyReadonlyArray<Run>) =>
   Effect.gen(function* () {
+    const module = moduleOf(reaction)
     const before = yield* Clock.currentTimeMillis
-    yield* Effect.timeoutOrElse(reaction.run(events), {
+    yield* Effect.timeoutOrElse(reaction.run(map(runs, ({ event }) => event)), {
       duration: deadline,
       orElse: () => Effect.die(new DeadlineExceeded({ reaction: reaction.name })),
-    })
-    const labels = { module: moduleOf(reaction), reaction: reaction.name }
-    yield* reactionSeconds(labels, ((yield* Clock.currentTimeMillis) - before) / 1_000)
+    }).pipe(processing({ module, reaction: reaction.name, messages: runs }))
+    yield* reactionSeconds({ module, reaction: reaction.name }, ((yield* Clock.currentTimeMillis) - before) / 1_000)
   })
 
 const moduleOf = ({ name }: Reaction<never>) => name.slice(0, name.indexOf("."))
@@ -42,8 +45,9 @@ const moduleOf = ({ name }: Reaction<never>) => name.slice(0, name.indexOf("."))
 export const attempt = (sql: SqlClient.SqlClient, delivery: Delivery, isAway: IsAway = away) =>
   Effect.gen(function* () {
     if (delivery.run === undefined) return delivery.outcome
-    const { reaction, event } = delivery.run
-    const exit = yield* Effect.exit(sql.withTransaction(Effect.andThen(runReaction(reaction, [event]), settled(sql))))
+    const { reaction } = delivery.run
+    const run = runReaction(reaction, [{ ...delivery.run, record: delivery.record }])
+    const exit = yield* Effect.exit(sql.withTransaction(Effect.andThen(run, settled(sql))))
     if (Exit.isSuccess(exit)) return undefined
     if (faultOf(exit.cause) !== "event" && (yield* isAway)) return yield* Effect.failCause(exit.cause)
     return yield* outcomeOf(exit.cause, reaction.retry)

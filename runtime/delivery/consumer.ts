@@ -1,13 +1,14 @@
 import { Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql"
-import type { Event } from "../events/Event.ts"
 import type { Handle } from "../events/EventBus.ts"
 import { inbox } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
+import { placeOfRecord } from "../telemetry/messages.ts"
 import * as metrics from "../telemetry/metrics.ts"
-import { runReaction, takeAlone } from "./attempt.ts"
+import { loggedAt } from "../telemetry/trace.ts"
+import { type Run, runReaction, takeAlone } from "./attempt.ts"
 import { asideOf, deliveriesOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
 import { waiting } from "./outcome.ts"
@@ -58,7 +59,7 @@ export const makeConsumer = (options: {
           const isHeld = yield* heldOf(fresh)
           yield* setAside(fresh.filter(isHeld).map((delivery) => asideOf(delivery, waiting)))
           const applied = fresh.filter((delivery) => !isHeld(delivery))
-          for (const [reaction, events] of byReaction(applied)) yield* runReaction(reaction, events)
+          for (const [reaction, runs] of byReaction(applied)) yield* runReaction(reaction, runs)
           return { applied, known }
         }),
       )
@@ -71,6 +72,7 @@ export const makeConsumer = (options: {
         if (outcome !== "applied" && outcome !== "known" && outcome.status !== "waiting") {
           yield* Effect.logWarning(`[${service}] ${delivery.reaction} failed (${outcome.reason}), its key waits`).pipe(
             Effect.annotateLogs({ event_id: delivery.event_id, topic: delivery.record.topic, status: outcome.status }),
+            loggedAt(placeOfRecord(delivery.record)),
           )
         }
         return outcome
@@ -123,15 +125,17 @@ export const makeConsumer = (options: {
     const report = ({ applied, known }: Taken) =>
       Effect.gen(function* () {
         yield* metrics.duplicates({ module }, known)
-        for (const [reaction, events] of byReaction(applied)) {
-          yield* metrics.applied({ module, reaction: reaction.name }, events.length)
+        for (const [reaction, runs] of byReaction(applied)) {
+          yield* metrics.applied({ module, reaction: reaction.name }, runs.length)
         }
         if (applied.length > 3) {
           return yield* Effect.logInfo(`[${service}] Received ${applied.length} ${applied[0]!.record.topic} events`)
         }
-        for (const { run } of applied) {
-          if (run !== undefined)
-            yield* Effect.logInfo(`[${service}] Received ${run.event.type} event: ${idsIn(run.event.data)}`)
+        for (const { run, record } of applied) {
+          if (run === undefined) continue
+          yield* Effect.logInfo(`[${service}] Received ${run.event.type} event: ${idsIn(run.event.data)}`).pipe(
+            loggedAt(placeOfRecord(record)),
+          )
         }
       })
 
@@ -153,14 +157,14 @@ export const makeConsumer = (options: {
   })
 
 const byReaction = (deliveries: ReadonlyArray<Delivery>) => {
-  const groups = new Map<Reaction<never>, [Event, ...Array<Event>]>()
-  for (const { run } of deliveries) {
+  const groups = new Map<Reaction<never>, [Run, ...Array<Run>]>()
+  for (const { run, record } of deliveries) {
     if (run === undefined) continue
-    const events = groups.get(run.reaction)
-    if (events === undefined) groups.set(run.reaction, [run.event])
-    else events.push(run.event)
+    const runs = groups.get(run.reaction)
+    if (runs === undefined) groups.set(run.reaction, [{ ...run, record }])
+    else runs.push({ ...run, record })
   }
-  return groups as ReadonlyMap<Reaction<never>, NonEmptyReadonlyArray<Event>>
+  return groups as ReadonlyMap<Reaction<never>, NonEmptyReadonlyArray<Run>>
 }
 
 /** Ids alone: nothing personal, no payload. */

@@ -1,7 +1,8 @@
-import { Clock, Context, Effect, Schema, type Tracer } from "effect"
+import { Clock, Context, Effect, Schema } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import type { Statement } from "effect/sql"
 import type { EventType, Fact } from "../events/Event.ts"
+import { placeIn, traceparentOf } from "../telemetry/trace.ts"
 
 /** An event as it is written down: identity, time and data never change after this. */
 export interface Draft {
@@ -41,9 +42,6 @@ export class Outbox extends Context.Service<
   }
 >()("galleria/Outbox") {}
 
-const traceparentOf = (span: Tracer.AnySpan | undefined): string | null =>
-  span === undefined ? null : `00-${span.traceId}-${span.spanId}-0${span.sampled ? 1 : 0}`
-
 /** Gives a fact its identity, now. `assigned` names the members that the statement will add; they are left out. */
 export const draft = <E extends EventType, const Assigned extends keyof E["data"]["Type"] & string = never>(
   event: E,
@@ -52,7 +50,7 @@ export const draft = <E extends EventType, const Assigned extends keyof E["data"
 ): Effect.Effect<Draft> =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
-    const span = yield* Effect.option(Effect.currentParentSpan)
+    const place = placeIn(yield* Effect.context())
     const encoded = Schema.encodeSync(event.data)({ ...data, ...assigned })
     for (const member of Object.keys(assigned ?? {})) delete encoded[member]
     const text = JSON.stringify(encoded)
@@ -64,7 +62,7 @@ export const draft = <E extends EventType, const Assigned extends keyof E["data"
       type: event.type,
       version: event.version,
       time: new Date(now).toISOString(),
-      traceparent: traceparentOf(span._tag === "Some" ? span.value : undefined),
+      traceparent: place === undefined ? null : traceparentOf(place),
       data: text,
     }
   })

@@ -3,6 +3,7 @@ import type { SqlClient } from "effect/sql"
 import { encode } from "../events/cloudEvents.ts"
 import { EventBus } from "../events/EventBus.ts"
 import { loop } from "../module/loop.ts"
+import { publishing } from "../telemetry/messages.ts"
 import { published } from "../telemetry/metrics.ts"
 import { Database } from "../sql/Database.ts"
 
@@ -71,7 +72,7 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
     const { module } = options
     const source = `/galleria/${module}`
     const send: EventBus["Service"]["send"] = (records) =>
-      Effect.andThen(bus.send(records), published({ module }, records.length))
+      bus.send(records).pipe(publishing(records), Effect.andThen(published({ module }, records.length)))
     // After a failure the connection, and with it the lock, is thrown away: it may be the one that died.
     const renew = ScopedRef.set(session, Effect.void as Effect.Effect<undefined>)
     const turn = Effect.gen(function* () {

@@ -1,6 +1,7 @@
 import { Cause, Deferred, Effect, Exit, Queue } from "effect"
 import { SqlError } from "effect/sql"
 import { faultOf } from "../delivery/fault.ts"
+import { onBehalfOf, type Place, placeIn } from "../telemetry/trace.ts"
 import { DatabaseUnavailable } from "./Database.ts"
 
 /** Callers in one statement, and callers that may wait before the next is told to come back later. */
@@ -19,13 +20,15 @@ export const coalesce = <Input, Output>(
   Effect.gen(function* () {
     interface Job {
       readonly input: Input
+      readonly caller: Place | undefined
       readonly done: Deferred.Deferred<Output>
     }
     const queue = yield* Queue.dropping<Job>(limits.waiting)
 
     const answer = (jobs: ReadonlyArray<Job>): Effect.Effect<void> =>
       Effect.gen(function* () {
-        const exit = yield* Effect.exit(Effect.orDie(many(jobs.map((job) => job.input))))
+        const callers = jobs.flatMap(({ caller }) => caller ?? [])
+        const exit = yield* many(jobs.map(({ input }) => input)).pipe(Effect.orDie, onBehalfOf(callers), Effect.exit)
         if (Exit.isSuccess(exit)) {
           for (const [n, job] of jobs.entries()) Deferred.doneUnsafe(job.done, Exit.succeed(exit.value[n]!))
         } else if (jobs.length > 1 && faultOf(exit.cause) === "event" && !Cause.hasInterrupts(exit.cause)) {
@@ -38,9 +41,9 @@ export const coalesce = <Input, Output>(
     yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.takeBetween(queue, 1, limits.together), answer)))
 
     return (input: Input): Effect.Effect<Output> =>
-      Effect.suspend(() => {
+      Effect.withFiber(({ context }) => {
         const done = Deferred.makeUnsafe<Output>()
-        return Queue.offerUnsafe(queue, { input, done })
+        return Queue.offerUnsafe(queue, { input, caller: placeIn(context), done })
           ? Deferred.await(done)
           : Effect.die(new DatabaseUnavailable({ reason: "too many callers are waiting for the database" }))
       })

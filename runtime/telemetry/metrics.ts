@@ -32,6 +32,29 @@ export const reactionSeconds = seconds(
   [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
 )
 
+/** What OpenTelemetry calls `http.server.request.duration` and exports by that name; Prometheus' names carry the unit. */
+export const durationName = "http.server.request.duration"
+const durations = Metric.histogram(durationName, {
+  description: "How long answers took, by route",
+  boundaries: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
+})
+const durationsBy = new Map<string, typeof durations>()
+
+/** The series of one method, route and status; of no route: undefined. */
+export const duration = (method: string, route: string | undefined, status: number) => {
+  const key = `${method} ${status} ${route}`
+  const known = durationsBy.get(key)
+  if (known !== undefined) return known
+  const series = Metric.withAttributes(durations, {
+    "http.request.method": method,
+    "http.route": route ?? "unmatched",
+    "http.response.status_code": String(status),
+    unit: "s",
+  })
+  durationsBy.set(key, series)
+  return series
+}
+
 const outboxPending = gauge("galleria_outbox_pending", "Events that are written and not yet acknowledged")
 const outboxAge = gauge("galleria_outbox_oldest_age_seconds", "How long the oldest of them has been waiting")
 const lag = gauge("galleria_consumer_lag", "Records that the module has not finished")
@@ -61,16 +84,22 @@ const look = ({ module, sql, group }: Watched, bus: EventBus["Service"]) =>
     }
   })
 
-/** `GET /metrics`, as Prometheus reads it. What cannot be asked just now keeps its last value. */
+/** Asks what is counted only when somebody looks. What cannot be asked just now keeps its last value. */
+export const lookAt = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]) =>
+  Effect.forEach(watched, (module) => Effect.ignoreCause(look(module, bus), { log: "Debug" }), { discard: true })
+
+/** `GET /metrics`, as Prometheus reads it. */
 export const metricsRoute = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]) =>
   Effect.flatMap(HttpRouter.HttpRouter, (router) =>
     router.add(
       "GET",
       "/metrics",
       Effect.gen(function* () {
-        for (const module of watched) yield* Effect.ignoreCause(look(module, bus), { log: "Debug" })
-        const text = yield* PrometheusMetrics.format()
+        yield* lookAt(watched, bus)
+        const text = yield* PrometheusMetrics.format({ metricNameMapper })
         return HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
       }),
     ),
   )
+
+const metricNameMapper = (name: string) => (name === durationName ? `${name}.seconds` : name)

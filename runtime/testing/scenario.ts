@@ -119,6 +119,7 @@ const make = (modules: ReadonlyArray<Module>) =>
       retentionDays: 30,
       retryAttempts: 10,
       adminToken: undefined,
+      otlp: undefined,
     })
 
     const events: Array<Told> = []
