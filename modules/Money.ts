@@ -3,9 +3,12 @@ import { BigDecimal, Effect, Schema, SchemaIssue, SchemaTransformation } from "e
 /** An amount of the one configured currency: a decimal, never a float. */
 export type Money = BigDecimal.BigDecimal
 
-const plain = /^(?:0|[1-9]\d{0,7})(?:\.\d{1,2})?$/u
-const least = BigDecimal.fromStringUnsafe("0.01")
-const most = BigDecimal.fromStringUnsafe("99999999.99")
+/** Any amount in range and nothing else, which is how the range can be told to those who read patterns. */
+const plain = /^(?!0(?:\.00?)?$)(?:0|[1-9]\d{0,7})(?:\.\d{1,2})?$/u
+const least = "0.01"
+const most = "99999999.99"
+const range = { minimum: BigDecimal.fromStringUnsafe(least), maximum: BigDecimal.fromStringUnsafe(most) }
+const wording = `an amount from ${least} to ${most} in plain digits with at most two places, such as 100.50`
 
 /** With exactly two places, as it travels: `100.5` becomes `"100.50"`. */
 export const format = (money: Money): string => {
@@ -16,12 +19,10 @@ export const format = (money: Money): string => {
 /** Reads plain digits with at most two places from `0.01` to `99999999.99`; anything else is undefined. */
 export const parse = (wire: string | number): Money | undefined => {
   const text = String(wire)
-  if (!plain.test(text)) return undefined
-  const money = BigDecimal.fromStringUnsafe(text)
-  return inRange(money) ? money : undefined
+  return plain.test(text) ? BigDecimal.fromStringUnsafe(text) : undefined
 }
 
-export const inRange = (money: Money): boolean => BigDecimal.between(money, { minimum: least, maximum: most })
+export const inRange = (money: Money): boolean => BigDecimal.between(money, range)
 
 export const zero: Money = BigDecimal.fromBigInt(0n)
 
@@ -40,12 +41,7 @@ const codec = <Wire extends Schema.Codec<string | number>>(wire: Wire) =>
         decode: (input: string | number) => {
           const money = parse(input)
           return money === undefined
-            ? Effect.fail(
-                new SchemaIssue.InvalidValue({
-                  message:
-                    "expected an amount from 0.01 to 99999999.99 in plain digits with at most two places, such as 100.50",
-                }),
-              )
+            ? Effect.fail(new SchemaIssue.InvalidValue({ message: `expected ${wording}` }))
             : Effect.succeed(money)
         },
         encode: (money: Money) => Effect.succeed(format(money)),
@@ -57,12 +53,29 @@ const codec = <Wire extends Schema.Codec<string | number>>(wire: Wire) =>
  * Money on the wire: read from a string or a number of plain digits with at most two places, no sign,
  * exponent, space or leading zero, from 0.01 to 99999999.99; written as a string with two places.
  */
-export const Money = codec(Schema.Union([Schema.String, Schema.Finite])).annotate({ identifier: "Money" })
+export const Money = codec(
+  Schema.Union([
+    Schema.String.annotate({ pattern: plain.source }),
+    Schema.Finite.annotate({ minimum: Number(least), maximum: Number(most) }),
+  ]),
+).pipe(
+  Schema.annotateEncoded({
+    identifier: "Money",
+    description: `Text or a number: ${wording}. There is one currency.`,
+    examples: ["999.90"],
+  }),
+)
 
 /** Money as an answer shows it: always a string with two places. */
 export const MoneyText = Schema.String.check(Schema.isPattern(/^\d{1,8}\.\d{2}$/u)).annotate({
   identifier: "MoneyText",
+  description: "An amount of the one currency, with two places.",
+  examples: ["999.90"],
 })
 
 /** A total over any number of orders: from `"0.00"`, without an upper end. */
-export const Total = Schema.String.check(Schema.isPattern(/^\d+\.\d{2}$/u)).annotate({ identifier: "Total" })
+export const Total = Schema.String.check(Schema.isPattern(/^\d+\.\d{2}$/u)).annotate({
+  identifier: "Total",
+  description: "A sum over any number of orders, with two places and without an upper end.",
+  examples: ["1999.80"],
+})

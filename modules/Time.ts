@@ -13,7 +13,9 @@ const dateOf = (text: string) => new Date(iso.exec(text)?.[2] === undefined ? `$
 
 /** An instant on the wire: an ISO 8601 date and time between 1970 and 9999, written in UTC with milliseconds. */
 export const Instant = Schema.String.check(
-  Schema.makeFilter((text: string) => isIso(text) || "expected a date and time such as 2026-01-02T03:04:05Z"),
+  Schema.makeFilter((text: string) => isIso(text) || "expected a date and time such as 2026-01-02T03:04:05Z", {
+    toJsonSchema: () => ({ format: "date-time" }),
+  }),
 ).pipe(
   Schema.decodeTo(
     Schema.Date.check(
@@ -23,5 +25,5 @@ export const Instant = Schema.String.check(
     ),
     SchemaTransformation.transform({ decode: dateOf, encode: (at) => at.toISOString() }),
   ),
-  Schema.annotateEncoded({ format: "date-time" }),
+  Schema.annotateEncoded({ examples: ["2026-01-02T03:04:05.678Z"] }),
 )

@@ -16,8 +16,10 @@ import { makeRetryTurn } from "./delivery/retry.ts"
 import * as Admin from "./http/Admin.ts"
 import { type Check, type Health, healthRoutes } from "./health/health.ts"
 import { routesOf } from "./http/document.ts"
+import { documentation } from "./http/documentation.ts"
 import * as edge from "./http/edge.ts"
 import * as idempotencyTable from "./http/idempotencyTable.ts"
+import * as operations from "./http/operations.ts"
 import { explained, problemsEverywhere } from "./http/problems.ts"
 import { serve } from "./http/server.ts"
 import * as signedPages from "./http/signedPages.ts"
@@ -194,7 +196,9 @@ export const galleria = (settings: Settings) =>
       yield* Effect.forkScoped(Effect.repeat(lookAt(watched, bus), Schedule.spaced(exportMillis.metrics)))
     }
     yield* explained
-    const routes = [...routesOf([...modules, { api: adminApi }]), ...operations]
+    const owners = [...modules, { api: adminApi }, operations]
+    yield* documentation(owners)
+    const routes = routesOf(owners)
     yield* observeRequests(routes)
     yield* problemsEverywhere(routes)
     yield* warnOfSilence(modules)
@@ -204,15 +208,8 @@ export const galleria = (settings: Settings) =>
     yield* Effect.addFinalizer(() => Effect.sync(() => (health.state = "stopping")))
     const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port}`
     yield* Effect.logInfo(`Galleria runs ${names} on an embedded database and event log in ${dataDir}`)
-    yield* Effect.logInfo(`Try ${url}/users, ${url}/orders, ${url}/readyz and ${url}/problems`)
+    yield* Effect.logInfo(`Try ${url}/users, ${url}/orders, ${url}/readyz and ${url}/docs`)
     return { url }
   }).pipe((program) =>
     Effect.flatMap(Layer.build(platform(settings)), (context) => Effect.provideContext(program, context)),
   )
-
-/** The routes that no module declares. */
-const operations = ["/livez", "/readyz", "/metrics", "/problems", "/problems/{slug}"].map((path) => ({
-  path,
-  test: new RegExp(`^${path.replaceAll(/\{\w+\}/gu, "[^/]+")}/?$`, "u"),
-  methods: ["GET"],
-}))

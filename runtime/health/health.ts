@@ -1,5 +1,6 @@
 import { Effect } from "effect"
-import { HttpRouter, HttpServerResponse } from "effect/http"
+import { HttpServerResponse } from "effect/http"
+import { endpoints, serveAt } from "../http/operations.ts"
 import { Kinds, problemOf } from "../http/Problem.ts"
 import { Loops } from "../module/loop.ts"
 
@@ -21,12 +22,10 @@ const stillMillis = 60_000
 /** `/livez`: do the loops turn? `/readyz`: can requests be answered, and what is missing? */
 export const healthRoutes = (health: Health, checks: ReadonlyArray<Check>) =>
   Effect.gen(function* () {
-    const router = yield* HttpRouter.HttpRouter
     const loops = yield* Loops
 
-    yield* router.add(
-      "GET",
-      "/livez",
+    yield* serveAt(
+      endpoints.livez,
       Effect.gen(function* () {
         const still = yield* loops.still(stillMillis)
         if (still.length === 0) return HttpServerResponse.jsonUnsafe({ status: "ok" })
@@ -34,9 +33,8 @@ export const healthRoutes = (health: Health, checks: ReadonlyArray<Check>) =>
       }),
     )
 
-    yield* router.add(
-      "GET",
-      "/readyz",
+    yield* serveAt(
+      endpoints.readyz,
       Effect.gen(function* () {
         const results = yield* Effect.forEach(
           checks,

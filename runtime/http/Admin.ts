@@ -1,6 +1,6 @@
 import { Effect, Layer, Option, Redacted } from "effect"
 import { HttpServerRequest } from "effect/http"
-import { HttpApiMiddleware } from "effect/http-api"
+import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "effect/http-api"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { declare } from "./Problem.ts"
 
@@ -22,27 +22,38 @@ export class Forbidden extends declare<Forbidden>()("Forbidden", {
  * What every address under `/admin` goes through: the bearer token where `ADMIN_TOKEN` is set, else a
  * loopback peer with a loopback `Host` and no foreign `Origin`, so that no page of a browser can reach it.
  */
-export class Admin extends HttpApiMiddleware.Service<Admin>()("galleria/Admin", { error: [Unauthorized, Forbidden] }) {}
+export class Admin extends HttpApiMiddleware.Service<Admin>()("galleria/Admin", {
+  error: [Unauthorized, Forbidden],
+  security: {
+    bearer: HttpApiSecurity.bearer.pipe(
+      HttpApiSecurity.annotate(
+        OpenApi.Description,
+        "The token of `ADMIN_TOKEN`. Where none is set, only the machine itself is answered, without one.",
+      ),
+    ),
+  },
+}) {}
 
 const loopbackName = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/iu
 const loopbackAddress = /^(?:::ffff:)?127\.|^::1$/u
 
 export const layer = (token: Redacted.Redacted | undefined) =>
-  Layer.succeed(Admin, (answer) =>
-    Effect.gen(function* () {
-      const { headers, remoteAddress } = yield* HttpServerRequest.HttpServerRequest
-      if (token !== undefined) {
-        const given = /^Bearer +(.+)$/iu.exec(headers["authorization"] ?? "")?.[1] ?? ""
-        if (!isSame(given, Redacted.value(token))) return yield* new Unauthorized({})
-      } else {
-        const { host = "", origin } = headers
-        const near = Option.exists(remoteAddress, (address) => loopbackAddress.test(address))
-        const own = origin === undefined || loopbackName.test(origin.replace(/^https?:\/\//u, ""))
-        if (!near || !loopbackName.test(host) || !own) return yield* new Forbidden({})
-      }
-      return yield* answer
-    }),
-  )
+  Layer.succeed(Admin, {
+    bearer: (answer) =>
+      Effect.gen(function* () {
+        const { headers, remoteAddress } = yield* HttpServerRequest.HttpServerRequest
+        if (token !== undefined) {
+          const given = /^Bearer +(.+)$/iu.exec(headers["authorization"] ?? "")?.[1] ?? ""
+          if (!isSame(given, Redacted.value(token))) return yield* new Unauthorized({})
+        } else {
+          const { host = "", origin } = headers
+          const near = Option.exists(remoteAddress, (address) => loopbackAddress.test(address))
+          const own = origin === undefined || loopbackName.test(origin.replace(/^https?:\/\//u, ""))
+          if (!near || !loopbackName.test(host) || !own) return yield* new Forbidden({})
+        }
+        return yield* answer
+      }),
+  })
 
 /** Compares without telling by its time how much agrees. */
 const isSame = (given: string, right: string) => {

@@ -24,16 +24,30 @@ export class RequestInProgress extends declare<RequestInProgress>()("RequestInPr
   detail: "The first request with this Idempotency-Key is still running; ask again a little later.",
 }) {}
 
+/** A key that is well-formed. */
+export const keyPattern = /^[\x20-\x7e]{1,255}$/u
+
 /** What an endpoint that takes the header says of it. */
-export const headers = { "idempotency-key": Schema.optionalKey(Schema.String) }
+export const headers = {
+  "idempotency-key": Schema.optionalKey(
+    Schema.String.annotate({
+      description:
+        "Makes it safe to ask again: for 24 hours the same key with the same body, compared as JSON, is given the first answer again. After any other answer than 2xx the key is free.",
+      pattern: keyPattern.source,
+      examples: ["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+    }),
+  ),
+}
 
 /** The problems of an endpoint that takes the header. */
 export const problems = [InvalidIdempotencyKey, IdempotencyKeyReused, RequestInProgress] as const
 
 /** The headers of an answer to a creation; `idempotency-replayed` says that it was given before. */
 export const answerHeaders = {
-  location: Schema.String,
-  "idempotency-replayed": Schema.optionalKey(Schema.Literal("true")),
+  location: Schema.String.annotate({ description: "The path of what was created." }),
+  "idempotency-replayed": Schema.optionalKey(
+    Schema.Literal("true").annotate({ description: "This answer was given before." }),
+  ),
 }
 
 /** That a request is to be done once: its key, scoped to the route, and a hash of its body as JSON. */

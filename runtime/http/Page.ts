@@ -8,24 +8,39 @@ export class InvalidCursor extends declare<InvalidCursor>()("InvalidCursor", {
   detail: "This cursor was altered, or belongs to another list; start without one.",
 }) {}
 
+const usual = 50
+
 const Limit = Schema.String.check(
   Schema.isPattern(/^[1-9]\d{0,2}$/u, { message: "expected a whole number from 1 to 200" }),
 ).pipe(
   Schema.decodeTo(
-    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200 })),
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200 })).annotate({
+      description: "How many items the page has at most.",
+      default: usual,
+    }),
     SchemaTransformation.transform({ decode: Number, encode: String }),
   ),
 )
 
 /** The query parameters of a list: `limit` from 1 to 200, 50 when left out, and the `cursor` of the page before. */
 export const PageQuery = {
-  limit: Limit.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(50))),
-  cursor: Schema.optionalKey(Schema.String),
+  limit: Limit.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(usual))),
+  cursor: Schema.optionalKey(
+    Schema.String.annotate({
+      description: "The `next_cursor` of the page before, of the same list with the same filters.",
+    }),
+  ),
 }
 
 /** A page: `next_cursor` is null on the last one. */
 export const page = <Item extends Schema.Top>(item: Item) =>
-  Schema.Struct({ items: Schema.Array(item), next_cursor: Schema.NullOr(Schema.String) })
+  Schema.Struct({
+    items: Schema.Array(item),
+    next_cursor: Schema.NullOr(Schema.String).annotate({
+      description: "The `cursor` of the next page; null on the last.",
+      examples: [null],
+    }),
+  }).annotate({ description: "A page of the list." })
 
 /**
  * Keyset pages with signed cursors: a cursor says after which position to go on, and which list it belongs to. It

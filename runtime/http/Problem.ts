@@ -37,7 +37,9 @@ export const declare =
     fields?: Fields,
   ) => {
     register(kind)
-    const detail = Schema.String.pipe(Schema.withConstructorDefault(Effect.succeed(kind.detail)))
+    const detail = Schema.String.annotate({ examples: [kind.detail] }).pipe(
+      Schema.withConstructorDefault(Effect.succeed(kind.detail)),
+    )
     const type: `/problems/${Slug}` = `/problems/${kind.slug}`
     return HttpApiError.Problem<Self>()(tag, { type, status: kind.status, title: kind.title }, {
       detail,
@@ -47,9 +49,18 @@ export const declare =
 
 /** What is wrong with one value of a request: a pointer (RFC 6901) into the body, or the name of a query parameter. */
 export const Fault = Schema.Union([
-  Schema.Struct({ pointer: Schema.String, detail: Schema.String }),
-  Schema.Struct({ parameter: Schema.String, detail: Schema.String }),
-]).annotate({ identifier: "Fault" })
+  Schema.Struct({
+    pointer: Schema.String.annotate({
+      description: "Where in the body (RFC 6901); empty for the whole of it.",
+      examples: ["/items/0/price"],
+    }),
+    detail: Schema.String.annotate({ examples: ["expected 1 or more"] }),
+  }),
+  Schema.Struct({
+    parameter: Schema.String.annotate({ description: "Which parameter of the query." }),
+    detail: Schema.String,
+  }),
+]).annotate({ identifier: "Fault", description: "What is wrong with one value of the request." })
 
 /** Problems of the router and the server, which endpoints need not name. */
 export const Kinds = {

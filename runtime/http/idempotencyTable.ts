@@ -7,6 +7,7 @@ import {
   Idempotency,
   IdempotencyKeyReused,
   InvalidIdempotencyKey,
+  keyPattern,
   KeyTaken,
   RequestInProgress,
 } from "./Idempotency.ts"
@@ -94,7 +95,7 @@ const claimIn = (request: HttpServerRequest.HttpServerRequest, route: string) =>
   Effect.gen(function* () {
     const key = request.headers["idempotency-key"]
     if (key === undefined) return undefined
-    if (!/^[\x20-\x7e]{1,255}$/u.test(key)) return yield* new InvalidIdempotencyKey({})
+    if (!keyPattern.test(key)) return yield* new InvalidIdempotencyKey({})
     const body = yield* Effect.orDie(request.text)
     return { route, key, hash: createHash("sha256").update(canonical(body)).digest("base64url") }
   })

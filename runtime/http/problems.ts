@@ -1,6 +1,7 @@
 import { Cause, Effect } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { faultOf } from "../delivery/fault.ts"
+import { endpoints, serveAt } from "./operations.ts"
 import { catalogue, type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
 /** Seconds after which a client may ask again. */
@@ -81,19 +82,16 @@ const httpErrorIn = (cause: Cause.Cause<unknown>) =>
 
 /** `GET /problems`: every kind; `GET /problems/:slug`: one, explained. A page for whom asks for HTML, else JSON. */
 export const explained = Effect.gen(function* () {
-  const router = yield* HttpRouter.HttpRouter
-  yield* router.add(
-    "GET",
-    "/problems",
+  yield* serveAt(
+    endpoints.problems,
     Effect.map(wantsPage, (page) =>
       page
         ? pageOf("Problems", catalogue().map(entry).join("\n"))
         : HttpServerResponse.jsonUnsafe({ items: catalogue().map(problemOf) }, { headers: varying }),
     ),
   )
-  yield* router.add(
-    "GET",
-    "/problems/:slug",
+  yield* serveAt(
+    endpoints.problem,
     Effect.gen(function* () {
       const { slug } = yield* HttpRouter.params
       const kind = catalogue().find((kind) => kind.slug === slug)

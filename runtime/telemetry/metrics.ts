@@ -1,8 +1,9 @@
 import { Clock, Effect, Metric } from "effect"
-import { HttpRouter, HttpServerResponse } from "effect/http"
+import { HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import type { SqlClient } from "effect/sql"
 import type { EventBus } from "../events/EventBus.ts"
+import { endpoints, serveAt } from "../http/operations.ts"
 
 type Labels = Readonly<Record<string, string>>
 
@@ -90,16 +91,13 @@ export const lookAt = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]
 
 /** `GET /metrics`, as Prometheus reads it. */
 export const metricsRoute = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]) =>
-  Effect.flatMap(HttpRouter.HttpRouter, (router) =>
-    router.add(
-      "GET",
-      "/metrics",
-      Effect.gen(function* () {
-        yield* lookAt(watched, bus)
-        const text = yield* PrometheusMetrics.format({ metricNameMapper })
-        return HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
-      }),
-    ),
+  serveAt(
+    endpoints.metrics,
+    Effect.gen(function* () {
+      yield* lookAt(watched, bus)
+      const text = yield* PrometheusMetrics.format({ metricNameMapper })
+      return HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
+    }),
   )
 
 const metricNameMapper = (name: string) => (name === durationName ? `${name}.seconds` : name)

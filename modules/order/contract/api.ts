@@ -23,7 +23,9 @@ export class UserUnknown extends declare<UserUnknown>()(
   { user_id: UserId },
 ) {}
 
-export const OrderStatus = Schema.Literals(["created", "paid", "processed", "failed", "cancelled"])
+export const OrderStatus = Schema.Literals(["created", "paid", "processed", "failed", "cancelled"]).annotate({
+  description: "`processed`, `failed` and `cancelled` are final.",
+})
 export type OrderStatus = typeof OrderStatus.Type
 
 export class OrderNotCancellable extends declare<OrderNotCancellable>()(
@@ -39,7 +41,9 @@ export class OrderNotCancellable extends declare<OrderNotCancellable>()(
 
 const mostQuantity = 1_000_000
 
-const Quantity = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: mostQuantity }))
+const Quantity = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: mostQuantity })).annotate({
+  description: `The lines of one product may come to ${mostQuantity} together.`,
+})
 
 /** Lines of one product are one quantity: that of the product of which there is most. */
 const mostOfOneProduct = (lines: ReadonlyArray<{ readonly product_id: string; readonly quantity: number }>) => {
@@ -52,10 +56,12 @@ const mostOfOneProduct = (lines: ReadonlyArray<{ readonly product_id: string; re
 
 const NewItem = Schema.Struct({
   product_id: ProductId,
-  product_name: Schema.optionalKey(text(200)),
+  product_name: Schema.optionalKey(text(200).annotate({ description: "Left out, it is the product's id." })),
   quantity: Quantity,
   price: Money,
 }).annotate({ identifier: "NewItem" })
+
+const usual = "card_ok"
 
 /** An order by its amount, or by its items, whose exact sum the amount is; both when they agree. */
 export const NewOrder = Schema.Struct({
@@ -64,7 +70,9 @@ export const NewOrder = Schema.Struct({
   items: Schema.optionalKey(Schema.Array(NewItem).check(Schema.isMinLength(1), Schema.isMaxLength(100))),
   payment_method: Schema.String.check(
     Schema.isPattern(/^[a-z0-9_]{1,64}$/u, { message: "expected 1 to 64 lower-case letters, digits or _" }),
-  ).pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed("card_ok"))),
+  )
+    .annotate({ description: "The token of a means of payment.", default: usual })
+    .pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(usual))),
 })
   .check(
     Schema.makeFilter(({ amount, items }) => {
@@ -79,12 +87,27 @@ export const NewOrder = Schema.Struct({
     }),
   )
   .annotate({ identifier: "NewOrder" })
+  .pipe(
+    Schema.annotateEncoded({
+      description:
+        "By its amount, or by its items, whose exact sum is the amount; both when they agree. That sum is in the range of an amount.",
+      anyOf: [{ required: ["amount"] }, { required: ["items"] }],
+      examples: [
+        {
+          user_id: 1,
+          items: [{ product_id: "LAPTOP001", product_name: "Gaming Laptop", quantity: 1, price: "999.90" }],
+          payment_method: usual,
+        },
+        { user_id: 1, amount: 999.9 },
+      ],
+    }),
+  )
 export type NewOrder = typeof NewOrder.Type
 
 export const Item = Schema.Struct({
   product_id: ProductId,
-  product_name: Schema.String,
-  quantity: Quantity,
+  product_name: Schema.String.annotate({ examples: ["Gaming Laptop"] }),
+  quantity: Quantity.annotate({ examples: [1] }),
   price: MoneyText,
 }).annotate({ identifier: "Item" })
 
@@ -93,28 +116,31 @@ export const Order = Schema.Struct({
   user_id: UserId,
   amount: MoneyText,
   status: OrderStatus,
-  processed: Schema.Boolean,
-  reason: Schema.optionalKey(Schema.String),
-  items: Schema.Array(Item),
+  processed: Schema.Boolean.annotate({ description: "Whether the status is `processed`.", examples: [false] }),
+  reason: Schema.optionalKey(Schema.String.annotate({ description: "Why it failed or was cancelled." })),
+  items: Schema.Array(Item).annotate({ description: "Empty for an order that was placed by its amount." }),
   created_at: Instant,
-}).annotate({ identifier: "Order" })
+}).annotate({ identifier: "Order", description: "The order." })
 export type Order = typeof Order.Type
 
 /** One thing that the order learned or told, and what it was after that. */
 export const HistoryEntry = Schema.Struct({
-  event_id: Schema.String,
-  type: Schema.String,
+  event_id: Schema.String.annotate({ examples: ["019b7f4e-5c3a-7d21-9b1e-3f6a5d0c8e42"] }),
+  type: Schema.String.annotate({ description: "The type of the event.", examples: ["order_created"] }),
   occurred_at: Instant,
-  status: OrderStatus,
-  data: Schema.Unknown,
-}).annotate({ identifier: "HistoryEntry" })
+  status: OrderStatus.annotate({ description: "The order's status after it." }),
+  data: Schema.Unknown.annotate({
+    description: "What the event says.",
+    examples: [{ order_id: 1, user_id: 1, amount: "999.90" }],
+  }),
+}).annotate({ identifier: "HistoryEntry", description: "An event that the order told or learned." })
 export type HistoryEntry = typeof HistoryEntry.Type
 
-export const Cancellation = Schema.Struct({ reason: Schema.optionalKey(text(500)) }).annotate({
-  identifier: "Cancellation",
-})
+export const Cancellation = Schema.Struct({
+  reason: Schema.optionalKey(text(500).annotate({ examples: ["ordered twice"] })),
+}).annotate({ identifier: "Cancellation" })
 
-const path = { id: IdText }
+const path = { id: IdText.annotate({ description: "The order's id." }) }
 
 const orders = HttpApiGroup.make("orders")
   .add(
@@ -123,27 +149,54 @@ const orders = HttpApiGroup.make("orders")
       payload: NewOrder,
       success: HttpApiSchema.WithHeaders(Order.pipe(HttpApiSchema.status(201)), answerHeaders),
       error: [UserUnknown, ...problems],
-    }),
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Place an order",
+        description:
+          "It may follow the creation of its user at once: news of an unknown user are awaited for a moment before the answer is `user-not-found`.",
+      }),
+    ),
     HttpApiEndpoint.get("list", "/orders", {
-      query: { ...PageQuery, user_id: Schema.optionalKey(IdText), status: Schema.optionalKey(OrderStatus) },
+      query: {
+        ...PageQuery,
+        user_id: Schema.optionalKey(IdText.annotate({ description: "Only orders of this user." })),
+        status: Schema.optionalKey(OrderStatus.annotate({ description: "Only orders of this status." })),
+      },
       success: page(Order),
       error: InvalidCursor,
-    }),
-    HttpApiEndpoint.get("get", "/orders/:id", { params: path, success: Order, error: OrderNotFound }),
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "List the orders",
+        description: "Newest first. Filters that match nothing give an empty page.",
+      }),
+    ),
+    HttpApiEndpoint.get("get", "/orders/:id", { params: path, success: Order, error: OrderNotFound }).annotateMerge(
+      OpenApi.annotations({ summary: "Get an order" }),
+    ),
     HttpApiEndpoint.post("cancel", "/orders/:id/cancel", {
       params: path,
       payload: [HttpApiSchema.NoContent, Cancellation],
       success: Order,
       error: [OrderNotFound, OrderNotCancellable],
-    }),
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Cancel an order",
+        description: "The body may be left out. An order that is cancelled already stays as it is, which is a success.",
+      }),
+    ),
     HttpApiEndpoint.get("history", "/orders/:id/history", {
       params: path,
       query: PageQuery,
       success: page(HistoryEntry),
       error: [OrderNotFound, InvalidCursor],
-    }),
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "List what happened to an order",
+        description: "Its own events and those of others, each once, in the order in which it learned them.",
+      }),
+    ),
   )
   .middleware(Edge)
-  .annotateMerge(OpenApi.annotations({ title: "Orders" }))
+  .annotateMerge(OpenApi.annotations({ title: "Orders", description: "Orders and what becomes of them." }))
 
 export const api = HttpApi.make("galleria").add(orders).annotate(HttpApi.ParseOptions, { errors: "all" })

@@ -23,17 +23,22 @@ export class EmailTaken extends declare<EmailTaken>()("EmailTaken", {
   detail: "A user with this e-mail address exists; upper and lower case make no difference.",
 }) {}
 
-export const NewUser = Schema.Struct({ email: Email, name: text(200) }).annotate({ identifier: "NewUser" })
+export const NewUser = Schema.Struct({
+  email: Email.annotate({ description: "No other user has it; upper and lower case make no difference." }),
+  name: text(200).annotate({ examples: ["Ann"] }),
+}).annotate({ identifier: "NewUser" })
 
 export const User = Schema.Struct({
   id: UserId,
-  email: Schema.String,
-  name: Schema.String,
+  email: Schema.String.annotate({ examples: ["ann@example.com"] }),
+  name: Schema.String.annotate({ examples: ["Ann"] }),
   created_at: Instant,
-}).annotate({ identifier: "User" })
+}).annotate({ identifier: "User", description: "The user." })
 export type User = typeof User.Type
 
-export const UserOrderStatus = Schema.Literals(["created", "processed", "failed", "cancelled"])
+export const UserOrderStatus = Schema.Literals(["created", "processed", "failed", "cancelled"]).annotate({
+  description: "`created` until the order is over.",
+})
 export type UserOrderStatus = typeof UserOrderStatus.Type
 
 export const UserOrder = Schema.Struct({
@@ -41,15 +46,17 @@ export const UserOrder = Schema.Struct({
   amount: MoneyText,
   status: UserOrderStatus,
   created_at: Instant,
-}).annotate({ identifier: "UserOrder" })
+}).annotate({ identifier: "UserOrder", description: "An order as its user's list knows it." })
 
 export const OrderSummary = Schema.Struct({
   user_id: UserId,
-  orders_count: Schema.Int,
+  orders_count: Schema.Natural.annotate({ examples: [2] }),
   total_amount: Total,
-}).annotate({ identifier: "OrderSummary" })
+}).annotate({ identifier: "OrderSummary", description: "What the user's orders come to." })
 
-const path = { id: IdText }
+const path = { id: IdText.annotate({ description: "The user's id." }) }
+
+const soon = "It is told by events, and so shows an order a moment after that was placed."
 
 const users = HttpApiGroup.make("users")
   .add(
@@ -58,22 +65,35 @@ const users = HttpApiGroup.make("users")
       payload: NewUser,
       success: HttpApiSchema.WithHeaders(User.pipe(HttpApiSchema.status(201)), answerHeaders),
       error: [EmailTaken, ...problems],
-    }),
-    HttpApiEndpoint.get("list", "/users", { query: PageQuery, success: page(User), error: InvalidCursor }),
-    HttpApiEndpoint.get("get", "/users/:id", { params: path, success: User, error: UserNotFound }),
+    }).annotateMerge(OpenApi.annotations({ summary: "Create a user" })),
+    HttpApiEndpoint.get("list", "/users", {
+      query: PageQuery,
+      success: page(User),
+      error: InvalidCursor,
+    }).annotateMerge(OpenApi.annotations({ summary: "List the users", description: "Newest first." })),
+    HttpApiEndpoint.get("get", "/users/:id", { params: path, success: User, error: UserNotFound }).annotateMerge(
+      OpenApi.annotations({ summary: "Get a user" }),
+    ),
     HttpApiEndpoint.get("orders", "/users/:id/orders", {
       params: path,
       query: PageQuery,
       success: page(UserOrder),
       error: [UserNotFound, InvalidCursor],
-    }),
+    }).annotateMerge(
+      OpenApi.annotations({ summary: "List the orders of a user", description: `Newest first. ${soon}` }),
+    ),
     HttpApiEndpoint.get("orderSummary", "/users/:id/order-summary", {
       params: path,
       success: OrderSummary,
       error: UserNotFound,
-    }),
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Sum up the orders of a user",
+        description: `Over the orders that are neither failed nor cancelled. ${soon}`,
+      }),
+    ),
   )
   .middleware(Edge)
-  .annotateMerge(OpenApi.annotations({ title: "Users" }))
+  .annotateMerge(OpenApi.annotations({ title: "Users", description: "Who may order, and what they ordered." }))
 
 export const api = HttpApi.make("galleria").add(users).annotate(HttpApi.ParseOptions, { errors: "all" })

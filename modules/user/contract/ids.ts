@@ -1,4 +1,4 @@
 import { Id } from "../../Id.ts"
 
-export const UserId = Id.annotate({ identifier: "UserId" })
+export const UserId = Id.annotate({ identifier: "UserId", description: "A user, by a positive integer." })
 export type UserId = typeof UserId.Type
