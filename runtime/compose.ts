@@ -1,5 +1,5 @@
 import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Duration, Effect, Latch, Layer, References, Schedule } from "effect"
+import { Context, Duration, Effect, Latch, Layer, Schedule } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient, type SqlError } from "effect/sql"
@@ -162,7 +162,6 @@ const platform = (settings: Settings) =>
     Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
     NodeHttpServer.layerHttpServices,
     Layer.succeed(Deployment, { modules: settings.modules.map((module) => module.name), distributed: false }),
-    Layer.succeed(References.TracerEnabled, false),
   )
 
 /** Runs Galleria on the drivers given, until the scope closes. Succeeds when everything is up, and says where. */
@@ -193,17 +192,20 @@ export const galleria = (settings: Settings) =>
     }))
     yield* metricsRoute(watched, bus)
     if (settings.otlp !== undefined) {
-      yield* Effect.forkScoped(Effect.repeat(lookAt(watched, bus), Schedule.spaced(exportMillis.metrics)))
+      const looking = Effect.repeat(lookAt(watched, bus), Schedule.spaced(exportMillis.metrics))
+      yield* Effect.forkScoped(Effect.withTracerEnabled(looking, false))
     }
     yield* explained
     const owners = [...modules, { api: adminApi }, operations]
     yield* documentation(owners)
-    const routes = routesOf(owners)
+    const routes = owners.flatMap((owner) =>
+      routesOf([owner]).map((route) => ({ ...route, module: "name" in owner ? owner.name : "runtime" })),
+    )
     yield* observeRequests(routes)
     yield* problemsEverywhere(routes)
     yield* warnOfSilence(modules)
 
-    const port = yield* serve(settings)
+    const port = yield* Effect.withTracerEnabled(serve(settings), false)
     health.state = "running"
     yield* Effect.addFinalizer(() => Effect.sync(() => (health.state = "stopping")))
     const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port}`

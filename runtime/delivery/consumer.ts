@@ -151,7 +151,7 @@ export const makeConsumer = (options: {
         for (let at = 0; at < deliveries.length; at += slice) {
           yield* report(yield* take(deliveries.slice(at, at + slice)))
         }
-      }).pipe(Effect.annotateLogs({ module }))
+      }).pipe(Effect.annotateLogs({ module }), Effect.withTracerEnabled(false))
 
     return handle
   })

@@ -42,6 +42,7 @@ export const backOff = Schedule.min([Schedule.exponential("100 millis"), Schedul
 /**
  * Repeats `turn` for ever: at once while it says that there may be more, else when `wake` opens or `poll` has passed.
  * A turn that fails is tried again with back-off; the log says when the loop falters and when it goes on, not each time.
+ * Turns are no part of any trace, but for what they do for an event (`telemetry/trace.ts`).
  */
 export const loop = <E, R>(options: {
   readonly name: string
@@ -78,7 +79,7 @@ export const loop = <E, R>(options: {
       }
       if (!options.isOver?.()) yield* Effect.ignore(pause(undefined))
     }
-  }).pipe(Effect.scoped)
+  }).pipe(Effect.scoped, Effect.withTracerEnabled(false))
 
 /** A defect may be anything, even what has no text. */
 const messageOf = (cause: Cause.Cause<unknown>): string => {

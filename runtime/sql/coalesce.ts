@@ -38,7 +38,8 @@ export const coalesce = <Input, Output>(
         }
       })
 
-    yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.takeBetween(queue, 1, limits.together), answer)))
+    const answering = Effect.forever(Effect.flatMap(Queue.takeBetween(queue, 1, limits.together), answer))
+    yield* Effect.forkScoped(Effect.withTracerEnabled(answering, false))
 
     return (input: Input): Effect.Effect<Output> =>
       Effect.withFiber(({ context }) => {

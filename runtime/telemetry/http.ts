@@ -1,12 +1,14 @@
-import { Cause, Effect, Exit } from "effect"
+import { Cause, Clock, Effect, Exit, References, type Tracer } from "effect"
 import { HttpRouter, HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { duration } from "./metrics.ts"
-import { placeOf, traced } from "./trace.ts"
+import { type Place, placeOf, traced, type Work } from "./trace.ts"
 
-/** A path as it is declared, as `/orders/{id}`, and a test for a request's. */
+/** A path as it is declared, as `/orders/:id` or `/orders/{id}`, and a test for a request's. */
 export interface Template {
   readonly path: string
   readonly test: RegExp
+  /** Whose it is. */
+  readonly module: string
 }
 
 /** Methods that are told apart; whatever else a client invents is one (semantic conventions for HTTP). */
@@ -17,63 +19,77 @@ const clientGone = 499
 
 /**
  * Watches every request: how long its answer took, by route, and a span that continues the caller's `traceparent`, or
- * begins a trace. Of the path only what identifies things is told; strangers may have written anything there.
+ * begins a trace. Of the path only what identifies things is told; strangers may have written anything there. Lines
+ * that are logged meanwhile name the module whose route it is.
  *
  * Is to be registered before all other middleware of the router, so that it sees answers as they are sent.
  */
 export const observeRequests = (templates: ReadonlyArray<Template>) =>
   Effect.flatMap(HttpRouter.HttpRouter, (router) => {
-    const templateOf = finder(templates)
+    const find = finder(templates)
     return router.addGlobalMiddleware((answer) =>
       Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
         const began = performance.now()
         const path = request.url.split("?", 1)[0]!
-        const template = templateOf(path)
-        const method = methods.has(request.method) ? request.method : "_OTHER"
-        const caller = placeOf(request.headers["traceparent"])
-        const work = {
-          name: `${method === "_OTHER" ? "HTTP" : method}${template === undefined ? "" : ` ${template}`}`,
-          kind: "server" as const,
-          causes: caller === undefined ? [] : [caller],
-          attributes: {
-            "http.request.method": method,
-            "url.scheme": "http",
-            "url.path": pathShown(path, template),
-            ...(template === undefined ? {} : { "http.route": template }),
-          },
-        }
-        return traced(work, (span) =>
-          Effect.onExit(answer, (exit) =>
-            Effect.clockWith((clock) =>
-              Effect.withFiber((fiber) => {
-                const status = statusOf(exit)
-                duration(method, template, status).updateUnsafe((performance.now() - began) / 1_000, fiber.context)
-                if (span === undefined) return Effect.void
-                if (template !== undefined) span.attribute("http.route", template)
-                span.attribute("http.response.status_code", status)
-                if (status >= 500) {
-                  span.attribute("error.type", String(status))
-                  span.end(clock.currentTimeNanosUnsafe(), Exit.fail(undefined))
-                }
-                return Effect.void
-              }),
-            ),
-          ),
+        const found = find(path)
+        const seen = { method: methodOf(request), route: found?.path }
+        const named =
+          found === undefined
+            ? answer
+            : Effect.provideService(answer, References.CurrentLogAnnotations, found.annotations)
+        return traced(workOf(seen, path, placeOf(request.headers["traceparent"])), (span) =>
+          Effect.onExit(named, (exit) => told(seen, span, began, statusOf(exit))),
         )
       }),
     )
   })
 
+interface Seen {
+  readonly method: string
+  readonly route: string | undefined
+}
+
+const methodOf = ({ method }: HttpServerRequest.HttpServerRequest) => (methods.has(method) ? method : "_OTHER")
+
+/** The semantic conventions for spans of HTTP servers. */
+const workOf = ({ method, route }: Seen, path: string, caller: Place | undefined): Work => {
+  const name = method === "_OTHER" ? "HTTP" : method
+  return {
+    name: route === undefined ? name : `${name} ${route}`,
+    kind: "server",
+    causes: caller === undefined ? [] : [caller],
+    attributes: { "http.request.method": method, "url.scheme": "http", "url.path": pathShown(path, route) },
+  }
+}
+
+const told = ({ method, route }: Seen, span: Tracer.Span | undefined, began: number, status: number) =>
+  Effect.withFiber((fiber) => {
+    duration(method, route, status).updateUnsafe((performance.now() - began) / 1_000, fiber.context)
+    if (span === undefined) return Effect.void
+    if (route !== undefined) span.attribute("http.route", route)
+    span.attribute("http.response.status_code", status)
+    if (status >= 500) {
+      span.attribute("error.type", String(status))
+      span.end(fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), Exit.fail(undefined))
+    }
+    return Effect.void
+  })
+
 const statusOf = (exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>) =>
   Exit.isSuccess(exit) ? exit.value.status : Cause.hasInterruptsOnly(exit.cause) ? clientGone : 500
 
-const finder = (templates: ReadonlyArray<Template>) => {
-  const fixed = new Set(templates.flatMap(({ path }) => (path.includes("{") ? [] : [path])))
+const finder = (declared: ReadonlyArray<Template>) => {
+  const templates = declared.map(({ path, test, module }) => ({
+    path: path.replaceAll(/:(\w+)/gu, "{$1}"),
+    test,
+    annotations: { module },
+  }))
+  const fixed = new Map(
+    templates.flatMap((template) => (template.path.includes("{") ? [] : [[template.path, template]])),
+  )
   const others = templates.filter(({ path }) => path.includes("{"))
-  return (path: string): string | undefined => {
-    if (fixed.has(path)) return path
-    return (path.endsWith("/") ? templates : others).find(({ test }) => test.test(path))?.path
-  }
+  return (path: string) =>
+    fixed.get(path) ?? (path.endsWith("/") ? templates : others).find(({ test }) => test.test(path))
 }
 
 const isId = /^(?:\d{1,16}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/iu

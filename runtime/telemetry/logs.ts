@@ -1,43 +1,82 @@
-import { Cause, Context, Layer, Logger, References, Tracer } from "effect"
+import { Cause, Layer, Logger, References } from "effect"
 import type { LogSettings } from "../config.ts"
+import { placeIn } from "./trace.ts"
 
-type Record_ = Readonly<Record<string, unknown>>
+type Fields = Readonly<Record<string, unknown>>
 
 const levels = { trace: "Trace", debug: "Debug", info: "Info", warn: "Warn", error: "Error", fatal: "Fatal" } as const
 
-/** The fields of a log line: ids only, no personal data, no secrets, no payloads. */
-const recordOf = (options: Logger.Options<unknown>): Record_ => {
-  const span = Context.getOrUndefined(options.fiber.context, Tracer.ParentSpan)
+/** More of a text is of no use in a line. */
+const mostCharacters = 4_000
+
+/** What would move the cursor, start a line of its own, or turn the direction of what is read after it. */
+const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu
+
+/** An address of somebody, or the user and password in that of a server. */
+const address = /(?<![^\s"'<>()/,;:=])[^\s"'<>()/,;:=]+(?::[^\s"'<>()/@]*)?@[^\s"'<>()/,;]+/gu
+
+const harmless = /^[ -?A-~]{0,1000}$/u
+
+/** Text of anybody as a part of a line: it can neither pretend to be another line nor tell whom it was about. */
+const plain = (text: string): string =>
+  harmless.test(text)
+    ? text
+    : text.slice(0, mostCharacters).toWellFormed().replace(unprintable, " ").replace(address, "…@…")
+
+const clean = (value: unknown): unknown => {
+  if (typeof value === "string") return plain(value)
+  if (typeof value === "number" || typeof value === "boolean" || value === null) return value
+  return plain(textOf(value))
+}
+
+const textOf = (value: unknown): string => {
+  if (value instanceof Error) return `${value.name}: ${value.message}`
+  try {
+    return JSON.stringify(value) ?? String(value)
+  } catch {
+    return "what cannot be told"
+  }
+}
+
+/** The lines of a stack trace stay lines, each a part of the record that it belongs to. */
+const pretty = (cause: Cause.Cause<unknown>) => Cause.pretty(cause).split(/\r?\n/u).slice(0, 50).map(plain).join("\n")
+
+/**
+ * A log line as a record: `timestamp, level, message, module, trace_id, span_id` and what belongs to the line. Ids only:
+ * whoever writes a line leaves out personal data, secrets and payloads; what is cleaned here is the last net.
+ */
+export const recordOf = (options: Logger.Options<unknown>): Fields => {
+  const place = placeIn(options.fiber.context)
   const parts = Array.isArray(options.message) ? options.message : [options.message]
-  return {
+  const { module = "runtime", ...fields } = options.fiber.getRef(References.CurrentLogAnnotations)
+  const common = {
     timestamp: options.date.toISOString(),
     level: options.logLevel.toLowerCase(),
-    message: parts.map((part) => (typeof part === "string" ? part : JSON.stringify(part))).join(" "),
-    ...options.fiber.getRef(References.CurrentLogAnnotations),
-    ...(span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId }),
-    ...(options.cause.reasons.length === 0 ? {} : { cause: Cause.pretty(options.cause) }),
+    message: parts.map((part) => String(clean(part))).join(" "),
+    module: clean(module),
+    ...(place === undefined ? {} : { trace_id: place.traceId, span_id: place.spanId }),
   }
+  const own = Object.fromEntries(Object.entries(fields).map(([name, value]) => [plain(name), clean(value)]))
+  const cause = options.cause.reasons.length === 0 ? {} : { cause: pretty(options.cause) }
+  // Common fields come first, and are what they are whatever a line calls its own.
+  return { ...common, ...own, ...cause, ...common }
 }
 
 const colours: Record<string, number> = { trace: 90, debug: 90, info: 32, warn: 33, error: 31, fatal: 35 }
 
-/** What would move the cursor or start a line of its own is shown as a blank. */
-const plain = (text: string) => text.replace(/[\u0000-\u001f\u007f-\u009f]+/gu, " ")
-
-const prettyLine = (record: Record_): string => {
-  const {
-    timestamp,
-    level,
-    message,
-    cause,
-    trace_id: _trace,
-    span_id: _span,
-    ...fields
-  } = record as Record<string, string>
-  const rest = Object.entries(fields).map(([name, value]) => ` ${name}=${plain(value)}`)
-  const details = cause === undefined ? "" : `\n${cause.split("\n").map(plain).join("\n")}`
+const prettyLine = (record: Fields): string => {
+  const { timestamp, level, message, cause, ...others } = record as Record<string, string>
+  const rest = Object.entries(others)
+    .filter(([name]) => name !== "trace_id" && name !== "span_id")
+    .map(([name, value]) => ` ${name}=${value}`)
+  const details = cause === undefined ? "" : `\n    ${cause.replaceAll("\n", "\n    ")}`
   const label = `\u001b[${colours[level!]}m${level!.toUpperCase().padEnd(5)}\u001b[0m`
-  return `\u001b[90m${timestamp!.slice(11, 23)}\u001b[0m ${label} ${plain(message!)}\u001b[90m${rest.join("")}\u001b[0m${details}`
+  return `\u001b[90m${timestamp!.slice(11, 23)}\u001b[0m ${label} ${message}\u001b[90m${rest.join("")}\u001b[0m${details}`
+}
+
+export const lineOf = (format: LogSettings["format"], options: Logger.Options<unknown>): string => {
+  const record = recordOf(options)
+  return format === "json" ? JSON.stringify(record) : prettyLine(record)
 }
 
 /** Logs to standard output, a line a record: JSON, or for a terminal something that people read. */
@@ -45,8 +84,7 @@ export const layer = (settings: LogSettings) =>
   Layer.mergeAll(
     Logger.layer([
       Logger.make((options) => {
-        const record = recordOf(options)
-        process.stdout.write(`${settings.format === "json" ? JSON.stringify(record) : prettyLine(record)}\n`)
+        process.stdout.write(`${lineOf(settings.format, options)}\n`)
       }),
     ]),
     Layer.succeed(References.MinimumLogLevel, levels[settings.level as keyof typeof levels]),

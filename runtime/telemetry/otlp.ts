@@ -1,6 +1,6 @@
-import { Effect, Layer, References } from "effect"
+import { Effect, Layer, Option, Tracer } from "effect"
 import { FetchHttpClient, HttpClient, type HttpClientRequest, type HttpClientResponse } from "effect/http"
-import { OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability"
+import { OtlpExporter, OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect/observability"
 import { durationName } from "./metrics.ts"
 
 export interface OtlpSettings {
@@ -29,7 +29,7 @@ const mostUnderWay = 8
  * happens in between is not exported; it is asked again after a minute.
  */
 export const layer = (settings: OtlpSettings | undefined) => {
-  if (settings === undefined) return untraced
+  if (settings === undefined) return Layer.empty
   const { endpoint, serviceName } = settings
   const below = (path: string) => {
     const url = new URL(endpoint)
@@ -38,13 +38,27 @@ export const layer = (settings: OtlpSettings | undefined) => {
   }
   const shared = { resource: { serviceName }, shutdownTimeout } as const
   return Layer.mergeAll(
-    untraced,
-    OtlpTracer.layer({ ...shared, url: below("/v1/traces"), exportInterval: exportMillis.traces }),
-    OtlpMetrics.layer({ ...shared, url: below("/v1/metrics"), exportInterval: exportMillis.metrics }),
-  ).pipe(Layer.provide([serialization, client]))
+    Layer.effect(
+      Tracer.Tracer,
+      Effect.map(
+        OtlpTracer.make({ ...shared, url: below("/v1/traces"), exportInterval: exportMillis.traces }),
+        withoutStrays,
+      ),
+    ),
+    Layer.effectDiscard(
+      OtlpMetrics.make({ ...shared, url: below("/v1/metrics"), exportInterval: exportMillis.metrics }),
+    ),
+  ).pipe(Layer.provide([serialization, client, OtlpExporter.layerFlusher]))
 }
 
-const untraced = Layer.succeed(References.TracerEnabled, false)
+/** What begins outside of `traced` is of no use to anybody: statements of the start, say, each a trace of its own. */
+const withoutStrays = (tracer: Tracer.Tracer) =>
+  Tracer.make({
+    span: (options) =>
+      Option.isNone(options.parent) && (options.kind === "internal" || options.kind === "client")
+        ? tracer.span({ ...options, sampled: false })
+        : tracer.span(options),
+  })
 
 /** The exporter's client: bounded in time and number, and saying once when it gets nowhere. */
 const client = Layer.effect(

@@ -62,7 +62,10 @@ export const traced = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     const { parent, links } = follow(causes)
-    if (!isTraced(fiber, causes)) return Effect.provideService(work(undefined), Tracer.ParentSpan, next(parent))
+    if (!isTraced(fiber, causes)) {
+      const place = Context.make(Tracer.ParentSpan, next(parent))
+      return Effect.provideContext(work(undefined), Context.add(place, References.TracerEnabled, false))
+    }
     const options = { kind, links, attributes, ...(parent === undefined ? { root: true } : { parent }) }
     return Effect.useSpan(name, options, (span) => Effect.provideService(work(span), Tracer.ParentSpan, span)).pipe(
       Effect.provideService(References.TracerEnabled, true),
