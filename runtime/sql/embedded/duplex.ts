@@ -20,6 +20,20 @@ const queryOf = (text: string) => {
   return bytes
 }
 
+/** How long the event loop may stand for PGlite's sake. */
+const longestMillis = 10
+
+let turned = performance.now()
+
+/**
+ * Lets the event loop turn. PGlite answers within the call, and what follows an answer follows in promises: as long as
+ * there is something to do, no socket would be read and no timer would fire.
+ */
+const turn = async () => {
+  await new Promise<void>((done) => setImmediate(done))
+  turned = performance.now()
+}
+
 /** The answer in bytes: PGlite's other ways to ask read it all before the client does. */
 const ask = async (db: PGlite, request: Uint8Array): Promise<Buffer> => {
   const parts: Array<Buffer> = []
@@ -67,6 +81,7 @@ export const pgliteDuplex = (options: {
   const run = async (request: Uint8Array) => {
     try {
       await enter()
+      if (performance.now() - turned > longestMillis) await turn()
       const answer = await db.runExclusive(() => ask(db, request))
       options.onAnswer(answer)
       duplex.push(answer)
