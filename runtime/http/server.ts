@@ -4,6 +4,7 @@ import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerRequest, HttpSer
 import { createServer, type Server } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
+import { boundIntake } from "./intake.ts"
 import { type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
 /** The address cannot be listened on. */
@@ -26,6 +27,12 @@ export class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("Addr
 
 /** The largest body, in bytes. */
 const mostBody = ByteSize.fromInputUnsafe("1 MiB")
+
+/**
+ * Connections that wait to be taken, when many come at once; the system may allow fewer. One that finds no room is
+ * dropped without a word, and its client finds out in seconds.
+ */
+const backlog = 4_096
 
 /** How long requests that are under way may take once the process stops; its end comes within 10 s. */
 const graceMillis = 7_000
@@ -51,7 +58,7 @@ export const serve = (options: { readonly host: string; readonly port: number })
     })
     yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
     const server = yield* Layer.build(
-      NodeHttpServer.layerServer(() => node, { ...options, gracefulShutdownTimeout: graceMillis }),
+      NodeHttpServer.layerServer(() => node, { ...options, backlog, gracefulShutdownTimeout: graceMillis }),
     ).pipe(
       Effect.mapError(({ cause }) => new AddressUnusable({ ...options, cause })),
       Effect.map((context) => Context.get(context, HttpServer.HttpServer)),
@@ -62,6 +69,8 @@ export const serve = (options: { readonly host: string; readonly port: number })
       stopping ? HttpServerResponse.setHeader(response, "connection", "close") : response,
     )
     yield* server.serve(routes).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, mostBody))
+    const log = Effect.runForkWith(yield* Effect.context())
+    boundIntake(node, (count) => log(Effect.logWarning(`Too much to do: ${count} requests were told to come back`)))
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         stopping = true
