@@ -67,11 +67,12 @@ const program = Effect.gen(function* () {
   const turn = yield* makeRetryTurn(options)
 
   const clock = yield* Clock.Clock
-  /** Later than in any life before, so that whatever waits is due. */
+  const then = clock.currentTimeMillisUnsafe() + (Number(life) + 1) * 3_600_000
+  /** Later than in any life before, so that whatever waits is due; time stands still, so that no turn takes long. */
   const later = Effect.provideService(
     Clock.Clock,
     Object.assign(Object.create(clock) as Clock.Clock, {
-      currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + (Number(life) + 1) * 3_600_000),
+      currentTimeMillis: Effect.succeed(then),
     }),
   )
 

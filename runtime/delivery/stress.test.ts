@@ -35,8 +35,10 @@ if (url !== undefined) {
   ).pipe(Layer.provide(databasesAt(url)))
 
   layer(database, { excludeTestServices: true })("delivery under stress (postgres)", (it) => {
-    it.effect("applies each event once and in the order of its key, whoever works side by side", () =>
-      Effect.map(faultsOf(seeds), (faults) => expect(faults).toEqual([])),
+    it.effect(
+      "applies each event once and in the order of its key, whoever works side by side",
+      () => Effect.map(faultsOf(seeds), (faults) => expect(faults).toEqual([])),
+      300_000,
     )
 
     it.effect("is seen to go wrong without a gate", () =>
