@@ -48,7 +48,7 @@ export const delayAfter = (schedule: Schedule.Schedule<unknown>, attempts: numbe
     const now = yield* Clock.currentTimeMillis
     let delay = Duration.zero
     for (let n = 0; n < attempts; n++) delay = (yield* step(now, undefined))[1]
-    return Duration.toMillis(delay) as number | undefined
+    return Duration.toMillis(delay)
   }).pipe(Effect.catchCause(() => Effect.succeed(undefined)))
 
 /** A defect may be anything, even what has no text. */

@@ -185,7 +185,7 @@ export const makeRetryTurn = (options: {
     return Effect.gen(function* () {
       yield* database.writable
       let current: Entry | undefined
-      let applied: ReadonlyArray<Entry> = []
+      const applied: Array<Entry> = []
       const exit = yield* Effect.exit(
         database.transaction(
           Effect.gen(function* () {
@@ -195,7 +195,7 @@ export const makeRetryTurn = (options: {
             for (let n = 0; n < perTurn && current !== undefined; n++) {
               const entry: Entry = current
               if (!(yield* handle(entry))) break
-              applied = [...applied, entry]
+              applied.push(entry)
               if (entry.key === null) break
               if ((yield* Clock.currentTimeMillis) - now.getTime() >= longTurnMillis) break
               const [next] = yield* nextOf(entry)
@@ -211,7 +211,7 @@ export const makeRetryTurn = (options: {
       }
       yield* Effect.mapError(database.probe, () => Cause.squash(exit.cause))
       if (current === undefined) return yield* Effect.failCause(exit.cause)
-      const { pos, attempts } = current as Entry
+      const { pos, attempts } = current
       const delay = (yield* delayAfter(defaultRetry, attempts + 1)) ?? unknownReactionMillis
       const due = new Date((yield* Clock.currentTimeMillis) + delay)
       yield* sql`update held set due = ${due} where pos = ${pos} and status in ('waiting', 'retrying')`
