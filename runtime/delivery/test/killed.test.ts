@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process"
 import { join } from "node:path"
 import { describe, expect, it } from "vitest"
-import { temporaryFolder } from "../testing/process.ts"
+import { temporaryFolder } from "../../testing/process.ts"
 
 const program = new URL("killed.ts", import.meta.url).pathname
 
