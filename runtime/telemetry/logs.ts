@@ -13,7 +13,7 @@ const mostCharacters = 4_000
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu
 
 /** An address of somebody, or the user and password in that of a server. */
-const address = /(?<![^\s"'<>()/,;:=])[^\s"'<>()/,;:=]+(?::[^\s"'<>()/@]*)?@[^\s"'<>()/,;]+/gu
+const address = /(?<![^\s"'<>()/,;:=])[^\s"'<>()/,;:=]+(?::[^\s"'<>()/@]*)?@[^\s"'<>()/,;:]+/gu
 
 const harmless = /^[ -?A-~]{0,1000}$/u
 

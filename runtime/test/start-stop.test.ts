@@ -90,6 +90,7 @@ describe("Starting", () => {
       KAFKA_BOOTSTRAP_SERVERS: "localhost:9092",
       ORDER_STEPS: "payment,prayer",
       USER_WAIT_MS: "a while",
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://galleria:secret-in-a-url@collector:4318",
       ADMIN_TOKEN_FILE: token,
     }
     const dataDir = join(folder.path, "data")
@@ -97,7 +98,7 @@ describe("Starting", () => {
 
     const named = [...message.matchAll(/^ {2}(\w+): \S/gmu)].map(([, name]) => name)
     expect(named.sort()).toEqual(Object.keys(wrong).sort())
-    expect(message).toMatch(/^Galleria does not start, for 12 settings are wrong:\n/u)
+    expect(message).toMatch(/^Galleria does not start, for 13 settings are wrong:\n/u)
     expect(message).not.toContain("secret")
     expect(() => mkdirSync(dataDir)).not.toThrow()
   })
