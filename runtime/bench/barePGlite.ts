@@ -28,8 +28,9 @@ export interface BarePGlite extends AsyncDisposable {
   readonly place: (ask: Ask) => Promise<Done>
 }
 
-export const startBarePGlite = async (): Promise<BarePGlite> => {
-  const folder = await mkdtemp(join(tmpdir(), "galleria-bench-"))
+/** On a data folder that stays; undefined: a new one, gone afterwards. */
+export const startBarePGlite = async (dataDir?: string): Promise<BarePGlite> => {
+  const folder = dataDir ?? (await mkdtemp(join(tmpdir(), "galleria-bench-")))
   const program = fileURLToPath(new URL("barePGliteProcess.ts", import.meta.url))
   const child = fork(program, [folder], { env: { PATH: process.env["PATH"] }, execArgv: [] })
   const ended = once(child, "exit")
@@ -43,7 +44,7 @@ export const startBarePGlite = async (): Promise<BarePGlite> => {
   const stop = async () => {
     if (child.connected) child.disconnect()
     await ended
-    await rm(folder, { recursive: true, force: true })
+    if (dataDir === undefined) await rm(folder, { recursive: true, force: true })
   }
   try {
     await answer()

@@ -3,14 +3,18 @@ import { cpus, loadavg } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { inspect, parseArgs } from "node:util"
+import { atRest } from "./atRest.ts"
 import type { Case } from "./Case.ts"
 import { failingKey } from "./failingKey.ts"
+import { growth } from "./growth.ts"
 import { postOrders } from "./postOrders.ts"
 import { postToVisible } from "./postToVisible.ts"
 import { judge, type Line, tableOf } from "./report.ts"
+import { telemetry } from "./telemetry.ts"
+import { validatedPost } from "./validatedPost.ts"
 
 /** A case more is a file more, and its name here. */
-const cases: ReadonlyArray<Case> = [postOrders, postToVisible, failingKey]
+const cases: ReadonlyArray<Case> = [validatedPost, postOrders, postToVisible, failingKey, growth, atRest, telemetry]
 
 const cache = fileURLToPath(new URL("../../.cache", import.meta.url))
 const options = { "cpu-prof": { type: "boolean", default: false } } as const

@@ -11,25 +11,40 @@ import { fileURLToPath } from "node:url"
 /** Galleria as people run it, in a process and a data folder of its own, both gone when it is disposed of. */
 export interface Server extends AsyncDisposable {
   readonly port: number
+  readonly pid: number
+  /** From its spawning until `/readyz` was 200. */
+  readonly startMillis: number
   /** CPU time that the process has used so far, in ms; undefined where the system does not tell. */
   readonly cpuMillis: () => number | undefined
 }
 
-const startMillis = 120_000
+const mostStartMillis = 120_000
 
 export const startServer = async (options: {
   readonly modules: ReadonlyArray<string>
   /** A folder for the CPU profile of the process; undefined: none is made. */
-  readonly profiles: string | undefined
+  readonly profiles?: string | undefined
+  /** A data folder that stays; undefined: a new one, gone afterwards. */
+  readonly dataDir?: string
+  /** Settings more. */
+  readonly env?: Readonly<Record<string, string>>
 }): Promise<Server> => {
   const { modules, profiles } = options
-  const folder = await mkdtemp(join(tmpdir(), "galleria-bench-"))
+  const folder = options.dataDir ?? (await mkdtemp(join(tmpdir(), "galleria-bench-")))
   const port = await freePort()
   const flags = profiles === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profiles}`]
   const main = fileURLToPath(new URL("../main.ts", import.meta.url))
+  const began = performance.now()
   const child = spawn(process.execPath, [...flags, main, ...modules], {
     // Nothing of the caller's environment: a DATABASE_URL there would make another test of it.
-    env: { PATH: process.env["PATH"], HOST: "127.0.0.1", PORT: `${port}`, DATA_DIR: folder, LOG_LEVEL: "warn" },
+    env: {
+      PATH: process.env["PATH"],
+      HOST: "127.0.0.1",
+      PORT: `${port}`,
+      DATA_DIR: folder,
+      LOG_LEVEL: "warn",
+      ...options.env,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   })
   let output = ""
@@ -38,7 +53,7 @@ export const startServer = async (options: {
 
   const stop = async () => {
     const alive = await end(child)
-    await rm(folder, { recursive: true, force: true })
+    if (options.dataDir === undefined) await rm(folder, { recursive: true, force: true })
     if (!alive) throw new Error(`the server had ended by itself (${child.signalCode ?? child.exitCode}):\n${output}`)
   }
   try {
@@ -47,7 +62,8 @@ export const startServer = async (options: {
     await stop().catch(() => {})
     throw new Error(`the server did not start:\n${output}`, { cause: error })
   }
-  return { port, cpuMillis: () => cpuMillisOf(child.pid!), [Symbol.asyncDispose]: stop }
+  const startMillis = performance.now() - began
+  return { port, pid: child.pid!, startMillis, cpuMillis: () => cpuMillisOf(child.pid!), [Symbol.asyncDispose]: stop }
 }
 
 const freePort = async () => {
@@ -60,12 +76,12 @@ const freePort = async () => {
 }
 
 const ready = async (port: number, child: ChildProcess) => {
-  for (const until = Date.now() + startMillis; Date.now() < until; await sleep(100)) {
+  for (const until = Date.now() + mostStartMillis; Date.now() < until; await sleep(10)) {
     if (child.exitCode !== null) throw new Error(`it ended with code ${child.exitCode}`)
     const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined)
     if (answer?.status === 200) return
   }
-  throw new Error(`it was not ready within ${startMillis / 1_000} s`)
+  throw new Error(`it was not ready within ${mostStartMillis / 1_000} s`)
 }
 
 /** Asks it to stop, and makes it when it does not; false when it had ended before. */
@@ -84,6 +100,15 @@ const cpuMillisOf = (pid: number): number | undefined => {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")
     return (Number(fields[11]) + Number(fields[12])) * 10
+  } catch {
+    return undefined
+  }
+}
+
+/** Memory of a process that is in RAM, in MB, from Linux' proc(5); undefined where the system does not tell. */
+export const residentMegabytes = (pid: number): number | undefined => {
+  try {
+    return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1_024
   } catch {
     return undefined
   }
