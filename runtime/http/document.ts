@@ -14,7 +14,8 @@ const open = (api: HttpApi.Constraint) => api as unknown as HttpApi.HttpApi<"gal
 const wholeOf = (owners: ReadonlyArray<Owner>) =>
   owners.reduce((whole, { api }) => whole.addHttpApi(open(api)), open(HttpApi.make("galleria")))
 
-const endpointsOf = (api: HttpApi.Constraint) => {
+/** Every endpoint of an API, with all that its group says of it. */
+export const endpointsOf = (api: HttpApi.Constraint) => {
   const endpoints: Array<HttpApiEndpoint.Top> = []
   HttpApi.reflect(open(api), { onGroup: () => {}, onEndpoint: ({ endpoint }) => void endpoints.push(endpoint) })
   return endpoints

@@ -53,6 +53,8 @@ const contractPorts = [
 ]
 
 const isEffect = (to: string) => /^effect(?:\/|$)/u.test(to)
+/** Schemas, and endpoints made of them. */
+const isVocabulary = (to: string) => to === "effect" || to === "effect/http-api"
 /** Values of the domain that several modules speak, such as modules/Money.ts. */
 const isSharedValue = (to: string) => /^modules\/[A-Z]\w*\.ts$/u.test(to)
 const moduleOf = (path: string) => /^modules\/([a-z]\w*)\//u.exec(path)?.[1]
@@ -75,7 +77,7 @@ const rules: ReadonlyArray<Rule> = [
     who: "a contract",
     applies: (from) => /^modules\/\w+\/contract\//u.test(from),
     allows: (to, from) =>
-      isEffect(to) ||
+      isVocabulary(to) ||
       isSharedValue(to) ||
       contractPorts.includes(to) ||
       to.startsWith(`${dirname(from)}/`) ||
@@ -84,7 +86,7 @@ const rules: ReadonlyArray<Rule> = [
   {
     who: "a value that modules share",
     applies: isSharedValue,
-    allows: (to) => isEffect(to) || isSharedValue(to),
+    allows: (to) => isVocabulary(to) || isSharedValue(to),
   },
   {
     who: "a module",
@@ -125,6 +127,20 @@ export const violations = (sources: ReadonlyArray<Source>): ReadonlyArray<string
     const reaches = moduleOf(source.path) !== undefined && !isTest(source.path) && /\bprocess\.\w/u.test(source.text)
     return reaches ? [...wrong, `a module must not use the process (${source.path})`] : wrong
   })
+
+const vague = /^(?:utils?|commons?|shared|helpers?|types?|constants?|misc|lib)$/iu
+const says = /^export (?:abstract )?(?:class|const|function|interface|type) (\w+(?:Impl|Live|Manager))\b/gmu
+
+/** Sentences that name each file, folder and export whose name says nothing: a thing stands beside its user. */
+export const vagueNames = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
+  sources.flatMap(({ path, text }) => [
+    ...path
+      .replace(/\.ts$/u, "")
+      .split("/")
+      .filter((part) => vague.test(part))
+      .map((part) => `${part} says nothing (${path})`),
+    ...[...text.matchAll(says)].map(([, name]) => `${name} says how, not what (${path})`),
+  ])
 
 /** The modules: folders with a module.ts. */
 export const modulesIn = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>

@@ -1,6 +1,19 @@
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, layer } from "@effect/vitest"
+import { Effect, Exit, Layer } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
+import { readFileSync } from "node:fs"
+import { order } from "../../modules/order/module.ts"
+import { OrderCancelled, OrderCreated } from "../../modules/order/contract/events.ts"
+import { user } from "../../modules/user/module.ts"
+import { Users } from "../../modules/user/Users.ts"
+import type { EventType } from "../events/Event.ts"
+import { routesOf } from "../http/document.ts"
+import { mapOf } from "../map.ts"
+import type { Module } from "../module/Module.ts"
 import { modules } from "../modules.ts"
-import { importsOf, modulesIn, sourcesIn, violations } from "./imports.ts"
+import { Scenario, scenario } from "../testing/scenario.ts"
+import { type Defined, faults } from "./declarations.ts"
+import { importsOf, modulesIn, sourcesIn, vagueNames, violations } from "./imports.ts"
 
 const root = new URL("../..", import.meta.url).pathname
 const sources = sourcesIn(root, "modules", "runtime")
@@ -15,22 +28,21 @@ describe("the structure", () => {
     expect(sources.flatMap(importsOf).length).toBeGreaterThan(250)
   })
 
-  it("runs every module that there is, under its own name", () => {
+  it("runs every module that there is", () => {
     expect(Object.keys(modules).sort()).toEqual(modulesIn(sources))
-    expect(Object.entries(modules).every(([name, module]) => module.name === name)).toBe(true)
   })
 
-  it("gives every reaction a name of its own, of its module", () => {
-    const names = Object.values(modules).flatMap((module) =>
-      module.reactions.map((reaction) => [module.name, reaction.name]),
-    )
-    expect(new Set(names.map(([, name]) => name)).size).toBe(names.length)
-    expect(names.filter(([module, name]) => !name!.startsWith(`${module}.`))).toEqual([])
+  it("has no drawer for whatever has no place", () => {
+    expect(vagueNames(sources)).toEqual([])
   })
 
-  it("lets each event be published by one module", () => {
-    const published = Object.values(modules).flatMap((module) => module.publishes.map((event) => event.type))
-    expect(new Set(published).size).toBe(published.length)
+  it.each([
+    ["a folder", "runtime/utils/retry.ts", ""],
+    ["a file", "modules/order/helpers.ts", ""],
+    ["a class", "modules/order/Orders.ts", "export class OrdersImpl {}"],
+    ["a layer", "modules/order/Orders.ts", "export const OrdersLive = 1"],
+  ])("is red for %s whose name says nothing", (_what, path, text) => {
+    expect(vagueNames([{ path, text }])).toHaveLength(1)
   })
 
   const red: ReadonlyArray<readonly [what: string, path: string, text: string]> = [
@@ -53,6 +65,17 @@ describe("the structure", () => {
     ["a module with the environment", "modules/order/Orders.ts", `const port = process.env.PORT`],
     ["a module that exports another's", "modules/order/Orders.ts", `export { Users } from "../user/Users.ts"`],
     ["a module with a dynamic import", "modules/order/Orders.ts", `const it = await import("../user/Users.ts")`],
+    ["a contract with a database", "modules/user/contract/api.ts", `import { SqlClient } from "effect/sql"`],
+    ["a contract with node", "modules/user/contract/ids.ts", `import { randomUUID } from "node:crypto"`],
+    [
+      "a contract with the runtime",
+      "modules/user/contract/api.ts",
+      `import { Edge } from "../../../runtime/http/edge.ts"`,
+    ],
+    ["a module with another's module", "modules/order/module.ts", `import { user } from "../user/module.ts"`],
+    ["a module with the composition", "modules/order/module.ts", `import { galleria } from "../../runtime/compose.ts"`],
+    ["a module with the tests' helpers", "modules/order/Orders.ts", `import "../../runtime/testing/scenario.ts"`],
+    ["a shared value with the runtime", "modules/Money.ts", `import { define } from "../runtime/events/Event.ts"`],
     ["a shared value with a module", "modules/Money.ts", `import { UserId } from "./user/contract/ids.ts"`],
     [
       "a driver with a module",
@@ -74,5 +97,123 @@ describe("the structure", () => {
   ]
   it.each(red)("is red for %s", (_what, path, text) => {
     expect(violations([{ path, text }])).toHaveLength(1)
+  })
+})
+
+const isEventType = (value: unknown): value is EventType =>
+  typeof value === "object" && value !== null && "keptForever" in value
+
+/** What the contracts define, those of modules to come included. */
+const defined: ReadonlyArray<Defined> = (
+  await Promise.all(
+    sources.map(async ({ path }) => {
+      const by = /^modules\/(\w+)\/contract\/events\.ts$/u.exec(path)?.[1]
+      if (by === undefined) return []
+      const contract: object = await import(/* @vite-ignore */ `../../${path}`)
+      return Object.values(contract)
+        .filter(isEventType)
+        .map((event) => ({ by, event }))
+    }),
+  )
+).flat()
+
+describe("the modules' declarations", () => {
+  it("agree", () => {
+    expect(defined.length).toBeGreaterThan(10)
+    expect(faults(modules, defined)).toEqual([])
+  })
+
+  const without = (event: EventType) => order.publishes.filter((one) => one !== event)
+  const renamed = (name: string) => user.reactions.map((reaction) => ({ ...reaction, name }))
+  const unguarded = HttpApi.make("galleria").add(HttpApiGroup.make("x").add(HttpApiEndpoint.get("x", "/x")))
+
+  const red: ReadonlyArray<readonly [what: string, modules: Record<string, Module>, faults: ReadonlyArray<string>]> = [
+    ["a module under another's name", { shop: order }, ["order runs under the name shop"]],
+    [
+      "a reaction of nobody",
+      { user: { ...user, reactions: renamed("x").slice(0, 1) } },
+      ["x does not say that it is of user"],
+    ],
+    [
+      "two reactions of one name",
+      { user: { ...user, reactions: renamed("user.x") } },
+      ["two reactions have the name user.x"],
+    ],
+    ["endpoints past the edge", { order: { ...order, api: unguarded } }, ["GET /x of order does not go through Edge"]],
+    ["two modules at one address", { order, user: { ...user, api: order.api } }, ["two modules serve /orders"]],
+    [
+      "an event that nobody publishes",
+      { user, order: { ...order, publishes: without(OrderCancelled) } },
+      ["nobody publishes order_cancelled of order"],
+    ],
+    [
+      "an event that another publishes too",
+      { order, user: { ...user, publishes: [...user.publishes, OrderCreated] } },
+      ["user publishes order_created, which its contract does not define"],
+    ],
+  ]
+  it.each(red)("do not with %s", (_what, modules, expected) => {
+    expect(faults(modules, defined)).toEqual(expected)
+  })
+
+  it("do not with events that no contract defines, or two", () => {
+    const others = defined.filter(({ event }) => event !== OrderCreated)
+    expect(faults({ user }, others)).toEqual(["user.record-order reacts to order_created, which no contract defines"])
+    const twice = [...defined, { by: "shipping", event: { ...OrderCreated } }]
+    expect(faults({ user }, twice)).toEqual(["two contracts define order_created"])
+  })
+})
+
+describe("the map", () => {
+  const all = Object.values(modules)
+  const readme = readFileSync(`${root}/README.md`, "utf8")
+
+  it("of README is the one that is printed", () => expect(readme).toContain(`\n\n${mapOf(all)}\n\n`))
+
+  it.each([
+    ["an endpoint", { api: user.api }],
+    ["an event", { publishes: [] }],
+    ["a reaction", { reactions: order.reactions.slice(1) }],
+  ])("changes with %s", (_what, change) => {
+    expect(mapOf(all.map((module) => (module === order ? { ...module, ...change } : module)))).not.toBe(mapOf(all))
+  })
+})
+
+for (const module of Object.values(modules)) {
+  const { name } = module
+  layer(scenario([module]), { excludeTestServices: true })(`the module ${name}, by itself`, (it) => {
+    it.effect("starts, and serves what it declares and nothing of others", () =>
+      Effect.gen(function* () {
+        const { get } = yield* Scenario
+        const { status, body } = yield* get("/readyz")
+        expect({ status, state: body.state }).toEqual({ status: 200, state: "ready" })
+        expect(Object.keys(body.checks).sort()).toEqual([`consumer.${name}`, `database.${name}`, "events"])
+        for (const other of Object.values(modules)) {
+          for (const { path } of routesOf([other])) {
+            const answer = yield* get(path.replaceAll(/\{\w+\}/gu, "1"))
+            const served = routesOf([module]).some((route) => route.path === path)
+            expect([path, answer.body.type === "/problems/not-found"]).toEqual([path, !served])
+          }
+        }
+      }),
+    )
+
+    it.effect("keeps to a schema of its own", () =>
+      Effect.gen(function* () {
+        const { database } = yield* Scenario
+        const schemas = yield* database(name)<{ schema: string }>`
+          select distinct table_schema as schema from information_schema.tables
+          where table_schema not in ('information_schema', 'pg_catalog') order by 1`
+        expect(schemas.map(({ schema }) => schema)).toEqual(["events", name].sort())
+      }),
+    )
+  })
+}
+
+describe("a module that needs another's service", () => {
+  it("does not start by itself", async () => {
+    const leaking = { ...user, layer: Layer.provide(order.layer, Layer.effectDiscard(Users)) as Module["layer"] }
+    const exit = await Effect.runPromiseExit(Effect.scoped(Layer.build(scenario([leaking]))))
+    expect(Exit.isFailure(exit) && String(exit.cause)).toMatch(/Service not found: .*Users/u)
   })
 })

@@ -1,0 +1,61 @@
+import type { EventType } from "../events/Event.ts"
+import { endpointsOf } from "../http/document.ts"
+import { Edge } from "../http/Problem.ts"
+import type { Module } from "../module/Module.ts"
+
+/** An event, and the module whose contract defines it. */
+export interface Defined {
+  readonly by: string
+  readonly event: EventType
+}
+
+/** Sentences that name each declaration that does not agree with the others. */
+export const faults = (
+  modules: Readonly<Record<string, Module>>,
+  defined: ReadonlyArray<Defined>,
+): ReadonlyArray<string> => [
+  ...Object.entries(modules).flatMap(([name, module]) => [
+    ...(module.name === name ? [] : [`${module.name} runs under the name ${name}`]),
+    ...module.reactions
+      .filter((reaction) => !reaction.name.startsWith(`${module.name}.`))
+      .map((reaction) => `${reaction.name} does not say that it is of ${module.name}`),
+    ...unguarded(module).map((path) => `${path} of ${module.name} does not go through Edge`),
+  ]),
+  ...twice(Object.values(modules).flatMap(({ reactions }) => reactions.map(({ name }) => name))).map(
+    (name) => `two reactions have the name ${name}`,
+  ),
+  ...twice(Object.values(modules).flatMap((module) => [...firstSegmentsOf(module)])).map(
+    (segment) => `two modules serve /${segment}`,
+  ),
+  ...eventFaults(modules, defined),
+]
+
+const eventFaults = (modules: Readonly<Record<string, Module>>, defined: ReadonlyArray<Defined>) => {
+  const owners = new Map(defined.map(({ by, event }) => [event, by]))
+  const published = Object.values(modules).flatMap(({ name, publishes }) => publishes.map((event) => ({ name, event })))
+  return [
+    ...twice(defined.map(({ event }) => event.type)).map((type) => `two contracts define ${type}`),
+    ...published
+      .filter(({ name, event }) => owners.get(event) !== name)
+      .map(({ name, event }) => `${name} publishes ${event.type}, which its contract does not define`),
+    ...defined
+      .filter(({ by, event }) => by in modules && !modules[by]!.publishes.includes(event))
+      .map(({ by, event }) => `nobody publishes ${event.type} of ${by}`),
+    ...Object.values(modules).flatMap(({ reactions }) =>
+      reactions
+        .filter(({ event }) => !owners.has(event))
+        .map(({ name, event }) => `${name} reacts to ${event.type}, which no contract defines`),
+    ),
+  ]
+}
+
+const twice = (names: ReadonlyArray<string>) => [
+  ...new Set(names.filter((name, position) => names.indexOf(name) !== position)),
+]
+
+const unguarded = ({ api }: Module) =>
+  endpointsOf(api).flatMap(({ method, path, middlewares }) =>
+    [...middlewares].some(({ key }) => key === Edge.key) ? [] : [`${method} ${path}`],
+  )
+
+const firstSegmentsOf = ({ api }: Module) => new Set(endpointsOf(api).map(({ path }) => path.split("/")[1]!))
