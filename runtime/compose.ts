@@ -25,6 +25,7 @@ import { serve } from "./http/server.ts"
 import * as signedPages from "./http/signedPages.ts"
 import { loop, Loops } from "./module/loop.ts"
 import { Bound, Deployment, type Module } from "./module/Module.ts"
+import { atMost } from "./module/Reaction.ts"
 import { Outbox } from "./outbox/Outbox.ts"
 import { outboxTable } from "./outbox/outboxTable.ts"
 import { relay } from "./outbox/relay.ts"
@@ -68,7 +69,8 @@ const start = (module: Module, settings: Settings) =>
     const wake = Latch.makeUnsafe(true)
     const ports = yield* Layer.build(portsOf(module, (yield* Databases).of(module.name), wake))
     const built = yield* Layer.build(Layer.provide(module.layer, Layer.succeedContext(ports)))
-    const { reactions, workers } = Context.get(built, Bound)
+    const { reactions: bound, workers } = Context.get(built, Bound)
+    const reactions = bound.map(atMost(settings.retryAttempts))
     const database = Context.get(ports, Database)
     const group = `${module.name}_service_group`
 
@@ -80,7 +82,7 @@ const start = (module: Module, settings: Settings) =>
     yield* Effect.forkScoped(relay({ module: module.name, wake }).pipe(Effect.provideContext(ports)))
 
     const retryWake = Latch.makeUnsafe(true)
-    const retry = { module: module.name, reactions, attempts: settings.retryAttempts }
+    const retry = { module: module.name, reactions }
     yield* Effect.forkScoped(
       loop({
         name: `${module.name}.retry`,

@@ -67,7 +67,7 @@ const run = (name: string, fails: (key: number) => boolean) =>
       }),
     ]
     const module = { module: `bench_${name}`, reactions }
-    const turn = yield* Effect.provideContext(makeRetryTurn({ ...module, attempts: 10 }), ports)
+    const turn = yield* Effect.provideContext(makeRetryTurn(module), ports)
     const handle = yield* Effect.provideContext(makeConsumer(module), ports)
     const worker = yield* Effect.forkScoped(
       loop({ name: `${name}.retry`, turn, wake: Latch.makeUnsafe(true), poll: "250 millis" }),

@@ -1,40 +1,76 @@
 import { Clock, Context, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
+import { isStructured } from "../events/cloudEvents.ts"
 import { bytesOf, type KeptValue } from "../inbox/Inbox.ts"
 
 /** The statuses of an entry as people see them; what waits behind an entry is counted with it. */
-export const Status = Schema.Literals(["retrying", "parked", "resolved", "redriven", "discarded"])
+export const Status = Schema.Literals(["retrying", "parked", "resolved", "redriven", "discarded"]).annotate({
+  description: "`parked` waits for a person; `resolved`, `redriven` and `discarded` have ended.",
+})
 export type Status = typeof Status.Type
 
 export const Instant = Schema.DateFromString.pipe(Schema.annotateEncoded({ format: "date-time" }))
 
 /** An event that stepped aside. */
 export const DeadLetter = Schema.Struct({
-  id: Schema.String,
+  id: Schema.String.annotate({ format: "uuid" }),
   module: Schema.String,
-  reaction: Schema.String,
+  reaction: Schema.String.annotate({ description: "`*` for a record that can be no event to anybody." }),
   status: Status,
-  attempts: Schema.Int,
-  reason: Schema.NullOr(Schema.String),
-  error: Schema.NullOr(Schema.String),
+  attempts: Schema.Natural.annotate({ description: "How often it was tried since it stepped aside or was redriven." }),
+  reason: Schema.NullOr(Schema.String).annotate({ description: "Why it can never be handled; null where it may." }),
+  error: Schema.NullOr(Schema.String).annotate({ description: "How the last attempt went wrong." }),
   event: Schema.Struct({
     id: Schema.String,
     type: Schema.String,
     source: Schema.String,
     time: Schema.NullOr(Schema.String),
     key: Schema.NullOr(Schema.String),
-    data: Schema.Unknown,
+    data: Schema.Unknown.annotate({ description: "As it came; text where it is no JSON." }),
     headers: Schema.Record(Schema.String, Schema.String),
   }),
   topic: Schema.String,
-  partition: Schema.Int,
-  offset: Schema.Int,
-  waiting: Schema.Int,
+  partition: Schema.Natural,
+  offset: Schema.Natural,
+  waiting: Schema.Natural.annotate({ description: "How many later events of its key wait behind it." }),
   first_failed_at: Schema.NullOr(Instant),
   last_failed_at: Schema.NullOr(Instant),
-  next_attempt_at: Schema.NullOr(Instant),
+  next_attempt_at: Schema.NullOr(Instant).annotate({ description: "Null when it is not tried again by itself." }),
   redriven_at: Schema.NullOr(Instant),
-}).annotate({ identifier: "DeadLetter" })
+})
+  .annotate({ identifier: "DeadLetter", description: "An event that stepped aside." })
+  .pipe(
+    Schema.annotateEncoded({
+      examples: [
+        {
+          id: "019b7f4e-5c3a-7d21-9b1e-3f6a5d0c8e42",
+          module: "user",
+          reaction: "user.record-order",
+          status: "retrying",
+          attempts: 3,
+          reason: null,
+          error: "Error: the projection is locked",
+          event: {
+            id: "019b7f4e-5b02-7c11-8f0a-1d2c3b4a5968",
+            type: "order_created",
+            source: "/galleria/order",
+            time: "2026-01-02T03:04:05.678Z",
+            key: "1",
+            data: { order_id: 1, user_id: 1 },
+            headers: { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" },
+          },
+          topic: "order_created",
+          partition: 2,
+          offset: 17,
+          waiting: 1,
+          first_failed_at: "2026-01-02T03:04:06.000Z",
+          last_failed_at: "2026-01-02T03:04:09.000Z",
+          next_attempt_at: "2026-01-02T03:04:13.000Z",
+          redriven_at: null,
+        },
+      ],
+    }),
+  )
 export type DeadLetter = typeof DeadLetter.Type
 
 /** Which entries are meant; what is left out means all. */
@@ -80,24 +116,27 @@ interface Row extends Omit<DeadLetter, "module" | "event" | "offset" | "waiting"
   readonly waiting: bigint
 }
 
-const dataOf = (event: Row["event"]): unknown => {
+/** What the event says, and when it was told: of a structured event what its envelope says of it. */
+const saidIn = ({ headers, ...event }: Row["event"]): { readonly data: unknown; readonly time: string | null } => {
   const text = bytesOf(event).toString()
   try {
-    return JSON.parse(text)
+    const said: unknown = JSON.parse(text)
+    if (!isStructured(headers)) return { data: said, time: headers["ce_time"] ?? null }
+    const { data, time } = said as { readonly data?: unknown; readonly time?: unknown }
+    return { data: data ?? said, time: typeof time === "string" ? time : null }
   } catch {
-    return text
+    return { data: text, time: headers["ce_time"] ?? null }
   }
 }
 
 const viewOf = (module: string, { key, ...row }: Row): DeadLetter => {
   const { id, type, source, headers } = row.event
-  const time = headers["ce_time"] ?? null
   return {
     ...row,
     module,
     offset: Number(row.offset),
     waiting: Number(row.waiting),
-    event: { id, type, source, time, key: row.event.key ?? key, data: dataOf(row.event), headers },
+    event: { id, type, source, key: row.event.key ?? key, headers, ...saidIn(row.event) },
   }
 }
 

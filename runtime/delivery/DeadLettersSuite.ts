@@ -5,7 +5,7 @@ import { define } from "../events/Event.ts"
 import type { EventBus, Received } from "../events/EventBus.ts"
 import { type Behaviour, bad, connectionLost, faltering, scene, type Scene } from "../inbox/InboxSuite.ts"
 import type { inbox } from "../inbox/Inbox.ts"
-import { each, Postpone, type Reaction, Reject } from "../module/Reaction.ts"
+import { atMost, each, Postpone, type Reaction, Reject } from "../module/Reaction.ts"
 import { Database, DatabaseUnavailable } from "../sql/Database.ts"
 import { until } from "../testing/bus.ts"
 import type { Check } from "../testing/suite.ts"
@@ -52,8 +52,13 @@ const worked = (subject: Subject, haste?: number) =>
     const handle = yield* consumer([reaction("note")])
 
     const worker = (reactions: ReadonlyArray<Reaction<never>>, attempts = mostAttempts, on = database) =>
-      Effect.map(Effect.provideService(makeRetryTurn({ module: "suite", reactions, attempts }), Database, on), (turn) =>
-        changed(timed(turn)),
+      Effect.map(
+        Effect.provideService(
+          makeRetryTurn({ module: "suite", reactions: reactions.map(atMost(attempts)) }),
+          Database,
+          on,
+        ),
+        (turn) => changed(timed(turn)),
       )
     const turn = yield* worker([reaction("note")])
 
@@ -191,6 +196,31 @@ const schedule: ReadonlyArray<Check<Subject>> = [
         }
         expect(yield* entry("a1")).toMatchObject({ status: "parked", attempts: 3, due: null })
         expect(yield* turn).toBe(false)
+      }),
+    ),
+  },
+  {
+    name: "parks at once an event that may be tried but once",
+    check: on(
+      Effect.fnUntraced(function* ({ consumer, reaction, records, plan, entry }) {
+        const handle = yield* consumer([atMost(1)(reaction("note"))])
+        plan.set("a1", bad)
+        yield* handle(records("a1"))
+        expect(yield* entry("a1")).toMatchObject({ status: "parked", attempts: 1, due: null })
+      }),
+    ),
+  },
+  {
+    name: "shows of a structured event what it says, not its envelope",
+    check: on(
+      Effect.fnUntraced(function* ({ consumer, reaction, foreign, people, type }) {
+        const handle = yield* consumer([reaction("note")])
+        const envelope = { specversion: "1.0", id: "s1", source: "/elsewhere", type: type.type, time: "2026-01-01T00:00:00Z" }
+        const headers = { "content-type": "application/cloudevents+json" }
+        yield* handle([foreign(JSON.stringify({ ...envelope, data: { n: "none" } }), { key: "s", headers })])
+        expect(yield* people.list({}, undefined, 10)).toMatchObject([
+          { reason: "schema", event: { id: "s1", time: "2026-01-01T00:00:00Z", key: "s", data: { n: "none" } } },
+        ])
       }),
     ),
   },

@@ -10,8 +10,8 @@ const longerThanLog = Duration.days(30)
 const perStatement = 1_000
 
 /**
- * One turn of forgetting what nobody can ask for any more: inbox rows of events that the log has long forgotten, and
- * answers to requests of more than a day ago. Rows of topics that are kept for ever stay. Says whether there may be more.
+ * One turn of forgetting what nobody can ask for any more: inbox rows of events that the log has long forgotten, dead
+ * letters that ended before that, and answers to requests of more than a day ago. Rows of topics that are kept for ever stay. Says whether there may be more.
  */
 export const housekeepingTurn = (options: {
   readonly reactions: ReadonlyArray<{ readonly name: string; readonly event: EventType }>
@@ -30,9 +30,14 @@ export const housekeepingTurn = (options: {
         select ctid from inbox where taken_at < ${old}
           and reaction not in (select json_array_elements_text(${kept}::json)) limit ${perStatement})
       returning 1`
+    const letters = yield* sql`
+      delete from held where ctid in (
+        select ctid from held where status in ('resolved', 'redriven', 'discarded') and last_failed_at < ${old}
+        limit ${perStatement})
+      returning 1`
     const answers = yield* sql`
       delete from idempotency where ctid in (
         select ctid from idempotency where created_at < ${before(Duration.millis(keptMillis))} limit ${perStatement})
       returning 1`
-    return inbox.length === perStatement || answers.length === perStatement
+    return [inbox, letters, answers].some(({ length }) => length === perStatement)
   })

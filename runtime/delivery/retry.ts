@@ -57,8 +57,6 @@ type Failure = Exclude<Outcome, { readonly status: "waiting" }>
 export const makeRetryTurn = (options: {
   readonly module: string
   readonly reactions: ReadonlyArray<Reaction<never>>
-  /** `RETRY_ATTEMPTS`. */
-  readonly attempts: number
 }) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -125,7 +123,7 @@ export const makeRetryTurn = (options: {
         if (status === "parked") yield* tell("warn", entry, `is parked after ${attempts} attempts (${outcome.reason})`)
       })
 
-    /** The schedule of the reaction, the limit of attempts, and what the outcome says by itself. */
+    /** The schedule of the reaction, and what the outcome says by itself. */
     const verdictOn = (entry: Entry, outcome: Failure, now: Date) =>
       Effect.gen(function* () {
         const attempts = entry.attempts + outcome.attempts
@@ -137,7 +135,7 @@ export const makeRetryTurn = (options: {
           return tooLong ? parked : { status: "retrying", attempts, due: outcome.due }
         }
         const schedule = options.reactions.find(({ name }) => name === entry.reaction)?.retry ?? defaultRetry
-        const delay = attempts >= options.attempts ? undefined : yield* delayAfter(schedule, attempts)
+        const delay = yield* delayAfter(schedule, attempts)
         return delay === undefined ? parked : { status: "retrying", attempts, due: new Date(now.getTime() + delay) }
       })
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { define } from "../events/Event.ts"
 import type { Received } from "../events/EventBus.ts"
 import { type Behaviour, connectionLost } from "../inbox/InboxSuite.ts"
-import { each, Postpone, Reject } from "../module/Reaction.ts"
+import { atMost, each, Postpone, Reject } from "../module/Reaction.ts"
 import { type Random, randomOf } from "../testing/shoppers.ts"
 import { makeConsumer } from "./consumer.ts"
 import type { Subject } from "./DeadLettersSuite.ts"
@@ -133,7 +133,7 @@ export const stress = (seed: number, subject: Subject = {}) =>
     })
 
     const worker = Effect.gen(function* () {
-      const turn = yield* makeRetryTurn({ module: "stress", reactions, attempts: 3 })
+      const turn = yield* makeRetryTurn({ module: "stress", reactions: reactions.map(atMost(3)) })
       while (!over) {
         const exit = yield* Effect.exit(turn)
         if (Exit.isFailure(exit) || !exit.value) yield* pause(2)

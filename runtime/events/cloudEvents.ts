@@ -49,6 +49,10 @@ export const encode = (event: {
   },
 })
 
+/** Whether the value of a record is the whole event, not its data alone. */
+export const isStructured = (headers: Readonly<Record<string, string>>): boolean =>
+  /^application\/cloudevents\+json\b/iu.test(headers["content-type"] ?? "")
+
 /**
  * Reads a record in CloudEvents' binary or structured mode, or as bare JSON of a foreign producer. Never throws.
  *
@@ -71,7 +75,7 @@ export const decode = (record: Received): Decoded => {
   }
   if (!isObject(json)) return malformed("the value is not a JSON object")
 
-  const structured = /^application\/cloudevents\+json\b/iu.test(record.headers["content-type"] ?? "")
+  const structured = isStructured(record.headers)
   const said: Record<string, unknown> = structured ? json : fromHeaders(record.headers)
   const bare = !structured && !Object.keys(record.headers).some((name) => name.startsWith("ce_"))
   if (bare) return event({ ...foreign, type: record.topic, time: record.time, schema: undefined, data: json }, record)

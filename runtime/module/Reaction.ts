@@ -22,7 +22,7 @@ export interface Reaction<out R> {
   readonly event: EventType
   readonly decode: (data: unknown) => Effect.Effect<unknown, Schema.SchemaError>
   readonly run: Handle<NonEmptyReadonlyArray<Event<any>>, R>
-  /** When an event that failed is tried again; once it is done, or `RETRY_ATTEMPTS` are, the event is parked. */
+  /** When an event that failed is tried again; once it is done, the event is parked. */
   readonly retry: Schedule.Schedule<unknown>
   /** Undoes all that it ever did, so that its topic can be read again from the start; a projection has one. */
   readonly reset: Effect.Effect<void, never, R> | undefined
@@ -60,3 +60,11 @@ export const all = <Data extends Schema.Codec<any, any>, R>(
 export const each = <Data extends Schema.Codec<any, any>, R>(
   options: Options<Data, R> & { readonly handle: Handle<Event<Data["Type"]>, R> },
 ): Reaction<R> => all({ ...options, handle: (events) => Effect.forEach(events, options.handle, { discard: true }) })
+
+/** The same reaction, whose events are parked after that many attempts at the latest (`RETRY_ATTEMPTS`). */
+export const atMost =
+  (attempts: number) =>
+  <R>(reaction: Reaction<R>): Reaction<R> => ({
+    ...reaction,
+    retry: reaction.retry.pipe(Schedule.upTo({ times: attempts - 1 })),
+  })

@@ -4,7 +4,7 @@ import { SqlClient } from "effect/sql"
 import { define } from "../../events/Event.ts"
 import type { Received } from "../../events/EventBus.ts"
 import { Loops, makeLoops } from "../../module/loop.ts"
-import { each } from "../../module/Reaction.ts"
+import { atMost, each } from "../../module/Reaction.ts"
 import { Databases } from "../../sql/Database.ts"
 import * as EmbeddedDatabase from "../../sql/embedded/EmbeddedDatabase.ts"
 import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
@@ -62,7 +62,7 @@ const program = Effect.gen(function* () {
         Effect.suspend(() => (bad.has(id) ? Effect.die(new Error("it cannot be done")) : Effect.void)),
       ),
   })
-  const options = { module: "lives", reactions: [reaction], attempts: 10 }
+  const options = { module: "lives", reactions: [reaction].map(atMost(10)) }
   const handle = yield* makeConsumer(options)
   const turn = yield* makeRetryTurn(options)
 
