@@ -33,9 +33,11 @@ export const startServer = async (options: {
   const folder = options.dataDir ?? (await mkdtemp(join(tmpdir(), "galleria-bench-")))
   const port = await freePort()
   const flags = profiles === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profiles}`]
-  const main = fileURLToPath(new URL("../main.ts", import.meta.url))
+  const [cache, main] = ["../compileCache.ts", "../main.ts"].map((path) =>
+    fileURLToPath(new URL(path, import.meta.url)),
+  )
   const began = performance.now()
-  const child = spawn(process.execPath, [...flags, main, ...modules], {
+  const child = spawn(process.execPath, [...flags, "--import", cache!, main!, ...modules], {
     // Nothing of the caller's environment: a DATABASE_URL there would make another test of it.
     env: {
       PATH: process.env["PATH"],
