@@ -2,6 +2,8 @@ import { Effect } from "effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { readSettings } from "../../config.ts"
 import { type Collector, collect, type Metric, type Span } from "../../testing/collector.ts"
+import * as otlp from "../otlp.ts"
+import { traced } from "../trace.ts"
 import { type Galleria, start, temporaryFolder, until } from "../../testing/process.ts"
 
 const caller = { trace: "4bf92f3577b34da6a3ce929d0e0e4736", span: "00f067aa0ba902b7" }
@@ -178,6 +180,29 @@ describe("OTLP", () => {
       { trace_id: caller.trace },
       { trace_id: caller.trace },
     ])
+  })
+})
+
+describe("A span that failed", () => {
+  it("tells the type of its error, and neither its words nor where it was thrown", async () => {
+    await using collector = await collect()
+    const failing = (error: Error) =>
+      traced({ name: error.name, kind: "server", causes: [], attributes: {} }, () => Effect.fail(error)).pipe(
+        Effect.exit,
+      )
+    class CardDeclined extends Error {
+      override name = "CardDeclined"
+    }
+    const wrapped = new CardDeclined("for jane@example.org", { cause: new Error("of 123.45 to Jane") })
+    await Effect.all([failing(new TypeError("Augusta bought for 123.45")), failing(wrapped)]).pipe(
+      Effect.provide(otlp.layer({ endpoint: collector.endpoint, serviceName: "galleria" })),
+      Effect.runPromise,
+    )
+    expect(collector.spans()).toMatchObject(
+      ["TypeError", "CardDeclined"].map((name) => ({ name, failed: true, attributes: { "error.type": name } })),
+    )
+    expect(collector.text()).not.toMatch(secrets)
+    expect(collector.text()).not.toMatch(/otlp\.test\.ts/u)
   })
 })
 
