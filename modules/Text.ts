@@ -2,15 +2,14 @@ import { Schema } from "effect"
 
 const storable = Schema.makeFilter(
   (text: string) => (text.isWellFormed() && !text.includes("\u0000")) || "expected text without NUL or lone surrogates",
-  { toJsonSchema: () => ({ pattern: "^[^\\u0000]*$" }) },
 )
 
 const visible = Schema.makeFilter((text: string) => text.trim() !== "" || "expected more than white space", {
-  toJsonSchema: () => ({ minLength: 1, pattern: "\\S" }),
+  toJsonSchema: () => ({ minLength: 1, pattern: "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$" }),
 })
 
 /** Human text of 1 to `most` characters (code points), not only white space, that every database can store. */
-export const text = (most: number) => Schema.String.check(visible, Schema.isMaxCodePoints(most), storable)
+export const text = (most: number) => Schema.String.check(visible, storable, Schema.isMaxCodePoints(most))
 
 /**
  * An e-mail address that a mail server would take: the HTML standard's pattern (ASCII, one @), a domain of two labels

@@ -26,7 +26,7 @@ export const DeadLetter = Schema.Struct({
     source: Schema.String,
     time: Schema.NullOr(Schema.String),
     key: Schema.NullOr(Schema.String),
-    data: Schema.Unknown.annotate({ description: "As it came; text where it is no JSON." }),
+    data: Schema.Unknown.annotateKey({ description: "As it came; text where it is no JSON." }),
     headers: Schema.Record(Schema.String, Schema.String),
   }),
   topic: Schema.String,

@@ -28,10 +28,23 @@ export class ReactionNotResettable extends declare<ReactionNotResettable>()("Rea
 }) {}
 
 /** The name of a module, a reaction or a type: whatever is not one matches nothing. */
-const Name = Schema.String.check(Schema.isPattern(/^[^\0\ud800-\udfff]{1,200}$/u, { message: "expected a name" }))
-const which = { module: Schema.optionalKey(Name), reaction: Schema.optionalKey(Name) }
+const isName = /^[^\0\ud800-\udfff]{1,200}$/u
+const Name = Schema.String.check(
+  Schema.makeFilter((text: string) => isName.test(text) || "expected a name", {
+    toJsonSchema: () => ({ minLength: 1, maxLength: 200, pattern: "^[^\\u0000]*$" }),
+  }),
+)
+const reaction = Name.annotate({ description: "The name of a reaction.", examples: ["user.record-order"] })
+const which = {
+  module: Schema.optionalKey(Name.annotate({ description: "The name of a module.", examples: ["user"] })),
+  reaction: Schema.optionalKey(reaction),
+}
 
-const one = { params: { id: Schema.String.check(Schema.isUUID()) }, success: DeadLetter, error: DeadLetterNotFound }
+const one = {
+  params: { id: Schema.String.check(Schema.isUUID()).annotate({ description: "The entry's id." }) },
+  success: DeadLetter,
+  error: DeadLetterNotFound,
+}
 
 const deadLetters = HttpApiGroup.make("deadLetters")
   .add(
@@ -39,33 +52,78 @@ const deadLetters = HttpApiGroup.make("deadLetters")
       query: { ...PageQuery, ...which, status: Schema.optionalKey(Status) },
       success: page(DeadLetter),
       error: InvalidCursor,
-    }),
-    HttpApiEndpoint.get("get", "/admin/dead-letters/:id", one),
-    HttpApiEndpoint.post("redrive", "/admin/dead-letters/:id/redrive", one),
-    HttpApiEndpoint.post("discard", "/admin/dead-letters/:id/discard", one),
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "List the events that stepped aside",
+        description: "Newest first; without a status those that are not over, `retrying` and `parked`.",
+      }),
+    ),
+    HttpApiEndpoint.get("get", "/admin/dead-letters/:id", one).annotateMerge(
+      OpenApi.annotations({ summary: "Get an event that stepped aside" }),
+    ),
+    HttpApiEndpoint.post("redrive", "/admin/dead-letters/:id/redrive", one).annotateMerge(
+      OpenApi.annotations({
+        summary: "Try it again now",
+        description: "With all its attempts. An entry that has ended stays as it is, which is a success.",
+      }),
+    ),
+    HttpApiEndpoint.post("discard", "/admin/dead-letters/:id/discard", one).annotateMerge(
+      OpenApi.annotations({
+        summary: "Give it up",
+        description:
+          "It has no effect ever, and its key goes on with the next. An entry that has ended stays as it is, which is a success.",
+      }),
+    ),
     HttpApiEndpoint.post("redriveAll", "/admin/dead-letters/redrive", {
-      payload: [HttpApiSchema.NoContent, Schema.Struct({ ...which, type: Schema.optionalKey(Name) })],
-      success: Schema.Struct({ redriven: Schema.Int }),
-    }),
+      payload: [
+        HttpApiSchema.NoContent,
+        Schema.Struct({
+          ...which,
+          type: Schema.optionalKey(Name.annotate({ description: "A type of event.", examples: ["order_created"] })),
+        }),
+      ],
+      success: Schema.Struct({ redriven: Schema.Natural.annotate({ examples: [3] }) }).annotate({
+        description: "How many that were.",
+      }),
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Try all that match again now",
+        description: "What is left out means all; the body too may be left out.",
+      }),
+    ),
   )
   .add(
     HttpApiEndpoint.post("replay", "/admin/replays", {
       payload: Schema.Struct({
-        reaction: Name,
-        from: Schema.optionalKey(Instant),
-        reset: Schema.optionalKey(Schema.Boolean),
+        reaction,
+        from: Schema.optionalKey(
+          Instant.pipe(Schema.annotateEncoded({ description: "Since when; left out, from the start of its topic." })),
+        ),
+        reset: Schema.optionalKey(
+          Schema.Boolean.annotate({
+            description: "Whether it first undoes what it did, as a projection can.",
+            default: false,
+          }),
+        ),
       }),
       success: Replay,
       error: [ReactionNotFound, ReactionNotResettable],
-    }),
+    }).annotateMerge(
+      OpenApi.annotations({ summary: "Let a reaction meet its topic again", description: "Beside all that goes on." }),
+    ),
     HttpApiEndpoint.get("replayed", "/admin/replays/:reaction", {
-      params: { reaction: Name },
+      params: { reaction },
       success: Replay,
       error: ReactionNotFound,
-    }),
+    }).annotateMerge(OpenApi.annotations({ summary: "See how far that is" })),
   )
   .middleware(Edge)
   .middleware(Admin)
-  .annotateMerge(OpenApi.annotations({ title: "Dead letters" }))
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Dead letters",
+      description: "Events that stepped aside because they could not be handled, and what a person does about them.",
+    }),
+  )
 
 export const api = HttpApi.make("galleria").add(deadLetters).annotate(HttpApi.ParseOptions, { errors: "all" })

@@ -6,12 +6,14 @@ import { Database } from "../sql/Database.ts"
 
 /** Where a replay stands. */
 export const Replay = Schema.Struct({
-  reaction: Schema.String,
-  module: Schema.String,
-  topic: Schema.String,
-  /** Records of the topic that the module has still to read. */
-  remaining: Schema.Int,
-}).annotate({ identifier: "Replay" })
+  reaction: Schema.String.annotate({ examples: ["user.record-order"] }),
+  module: Schema.String.annotate({ examples: ["user"] }),
+  topic: Schema.String.annotate({ examples: ["order_created"] }),
+  remaining: Schema.Natural.annotate({
+    description: "Records of the topic that the module has still to read.",
+    examples: [1200],
+  }),
+}).annotate({ identifier: "Replay", description: "Where the replay stands." })
 export type Replay = typeof Replay.Type
 
 /** The reaction has nothing to undo itself by. */

@@ -103,7 +103,7 @@ export const documentOf = (owners: ReadonlyArray<Owner>): OpenApi.OpenAPISpec =>
     const operation: Json = (document.paths[pathOf(endpoint)] as Json)[endpoint.method.toLowerCase()]
     describeParameters(operation, endpoint)
     describeBody(operation, endpoint, schemas)
-    describeAnswers(operation, endpoint, schemas)
+    describeAnswers(operation, endpoint, document.components)
     // The token is asked for where one is set; else it is enough to be on the machine.
     if (operation["security"].length > 0) operation["security"].push({})
   }
@@ -131,7 +131,8 @@ const lift = (parameter: Json) => {
   if (description !== undefined) Object.assign(parameter, { description, schema })
 }
 
-const headerOf = (name: string) => name.replaceAll(/\b[a-z]/gu, (letter) => letter.toUpperCase())
+const headerOf = (name: string) =>
+  name === "etag" ? "ETag" : name.replaceAll(/\b[a-z]/gu, (letter) => letter.toUpperCase())
 
 const describeBody = (operation: Json, endpoint: HttpApiEndpoint.Top, schemas: Json) => {
   const body = operation["requestBody"]
@@ -141,7 +142,8 @@ const describeBody = (operation: Json, endpoint: HttpApiEndpoint.Top, schemas: J
   for (const media of Object.values<Json>(body.content)) media["example"] = exampleOf(media["schema"], schemas)
 }
 
-const describeAnswers = (operation: Json, endpoint: HttpApiEndpoint.Top, schemas: Json) => {
+const describeAnswers = (operation: Json, endpoint: HttpApiEndpoint.Top, components: Json) => {
+  const schemas = components["schemas"]
   for (const [status, answer] of Object.entries<Json>(operation["responses"])) {
     const headers = Object.entries<Json>(answer["headers"] ?? {})
     for (const [, header] of headers) lift(header)
@@ -153,6 +155,7 @@ const describeAnswers = (operation: Json, endpoint: HttpApiEndpoint.Top, schemas
       const possible = refsIn(problems.schema).filter((ref) => isPossible(schemas[nameOf(ref)], operation, endpoint))
       if (possible.length === 0) delete operation["responses"][status]
       else operation["responses"][status] = { ...answer, ...problemsOf(possible, schemas) }
+      if (possible.length === 1) share(operation["responses"], status, nameOf(possible[0]!), components)
       continue
     }
     for (const [type, media] of Object.entries<Json>(answer["content"] ?? {})) {
@@ -160,6 +163,13 @@ const describeAnswers = (operation: Json, endpoint: HttpApiEndpoint.Top, schemas
       if (type === "application/json" && example !== undefined) media["example"] = example
     }
   }
+}
+
+/** What many answer is said once. */
+const share = (answers: Json, status: string, name: string, components: Json) => {
+  components["responses"] ??= {}
+  components["responses"][name] ??= answers[status]
+  answers[status] = { $ref: `#/components/responses/${name}` }
 }
 
 /** Problems of what a request does not have are none of its own. */

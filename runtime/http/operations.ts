@@ -68,9 +68,10 @@ export const endpoints = {
     headers: kept,
     success: tagged(Schema.Record(Schema.String, Schema.Unknown).annotate({ description: "In OpenAPI 3.1." })),
   }).annotateMerge(OpenApi.annotations({ summary: "Get this document" })),
-  docs: HttpApiEndpoint.get("docs", "/docs", { headers: kept, success: tagged(html) }).annotateMerge(
-    OpenApi.annotations({ summary: "Read this document" }),
-  ),
+  docs: HttpApiEndpoint.get("docs", "/docs", {
+    headers: kept,
+    success: tagged(html.annotate({ description: "A page." })),
+  }).annotateMerge(OpenApi.annotations({ summary: "Read this document" })),
 }
 
 const { livez, readyz, metrics, problems, problem, openapi, docs } = endpoints

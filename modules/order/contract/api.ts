@@ -129,7 +129,7 @@ export const HistoryEntry = Schema.Struct({
   type: Schema.String.annotate({ description: "The type of the event.", examples: ["order_created"] }),
   occurred_at: Instant,
   status: OrderStatus.annotate({ description: "The order's status after it." }),
-  data: Schema.Unknown.annotate({
+  data: Schema.Unknown.annotateKey({
     description: "What the event says.",
     examples: [{ order_id: 1, user_id: 1, amount: "999.90" }],
   }),
