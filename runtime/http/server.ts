@@ -4,6 +4,7 @@ import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerRequest, HttpSer
 import { createServer, type Server } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
+import { turnedAway } from "../telemetry/http.ts"
 import { boundIntake } from "./intake.ts"
 import { type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
@@ -70,7 +71,14 @@ export const serve = (options: { readonly host: string; readonly port: number })
     )
     yield* server.serve(routes).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, mostBody))
     const log = Effect.runForkWith(yield* Effect.context())
-    boundIntake(node, (count) => log(Effect.logWarning(`Too much to do: ${count} requests were told to come back`)))
+    boundIntake(node, (count) =>
+      log(
+        Effect.andThen(
+          turnedAway(count),
+          Effect.logWarning(`Too much to do: ${count} requests were told to come back`),
+        ),
+      ),
+    )
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         stopping = true

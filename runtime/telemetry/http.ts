@@ -75,6 +75,13 @@ const told = ({ method, route }: Seen, span: Tracer.Span | undefined, began: num
     return Effect.void
   })
 
+/** Counts requests that were turned away before anything was done for them. */
+export const turnedAway = (count: number) =>
+  Effect.withFiber((fiber) => {
+    for (let n = 0; n < count; n++) duration("_OTHER", undefined, 503).updateUnsafe(0, fiber.context)
+    return Effect.void
+  })
+
 const statusOf = (exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>) =>
   Exit.isSuccess(exit) ? exit.value.status : Cause.hasInterruptsOnly(exit.cause) ? clientGone : 500
 

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { OrderCreated } from "../../../modules/order/contract/events.ts"
 import { modules } from "../../modules.ts"
 import { Scenario, scenario } from "../../testing/scenario.ts"
+import { turnedAway } from "../http.ts"
 
 interface Sample {
   readonly name: string
@@ -153,6 +154,18 @@ layer(scenario(Object.values(modules), { ORDER_STEPS: "none", USER_WAIT_MS: "600
         )
         expect(answers.filter((answer) => /jane|evil|where|999/u.test(answer))).toEqual([])
         expect(new Set(answers).size).toBe(answers.length)
+      }),
+    )
+
+    it.effect("counts requests that were turned away", () =>
+      Effect.gen(function* () {
+        yield* turnedAway(3)
+        const { samples } = (yield* read).get("http_server_request_duration_seconds")!
+        expect(samples).toContainEqual({
+          name: "http_server_request_duration_seconds_count",
+          labels: { http_request_method: "_OTHER", http_route: "unmatched", http_response_status_code: "503" },
+          value: 3,
+        })
       }),
     )
 

@@ -14,14 +14,23 @@ const laptop = { product_id: "LAPTOP001", product_name: "Gaming Laptop", quantit
 /** Nothing of this may leave: who anybody is, what was bought, for how much, what was asked for in a query. */
 const secrets = /lovelace|augusta|gaming|999\.95|1999\.90|123\.45|jane|changed my mind|my-own-key/iu
 
-const folder = temporaryFolder()
-afterAll(() => folder[Symbol.dispose]())
+/** A folder with a user, of which each test takes a copy. */
+const prepared = temporaryFolder()
+beforeAll(async () => {
+  await using galleria = await start({ dataDir: prepared.path })
+  expect(await galleria.call("POST", "/users", { email: "first@example.org", name: "First" })).toMatchObject({
+    status: 201,
+    body: { id: 1 },
+  })
+  expect(await galleria.stop()).toEqual({ code: 0, signal: null })
+})
+afterAll(() => prepared[Symbol.dispose]())
 
 const withOtlp = (endpoint: string, dataDir: string) =>
   start({ dataDir, env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, LOG_LEVEL: "trace" } })
 
 const isVisible = async (galleria: Galleria, count: number) =>
-  (await galleria.call<{ orders_count: number }>("GET", "/users/1/order-summary")).body.orders_count === count
+  (await galleria.call<{ orders_count: number }>("GET", "/users/2/order-summary")).body.orders_count === count
 
 describe("OTLP", () => {
   let collector: Collector
@@ -30,15 +39,16 @@ describe("OTLP", () => {
   let metrics: ReadonlyArray<Metric> = []
   beforeAll(async () => {
     collector = await collect({ path: "/otlp" })
-    await using galleria = await withOtlp(`${collector.endpoint}/`, folder.path)
+    using copy = temporaryFolder(prepared.path)
+    await using galleria = await withOtlp(`${collector.endpoint}/`, copy.path)
     const { call } = galleria
     await call("POST", "/users", ada)
     const key = { traceparent, "idempotency-key": "my-own-key" }
-    await call("POST", "/orders", { user_id: 1, items: [laptop] }, key)
+    await call("POST", "/orders", { user_id: 2, items: [laptop] }, key)
     await until("the order is in the summary", () => isVisible(galleria, 1))
-    await call("POST", "/orders", { user_id: 1, amount: "123.45" }, { traceparent: traceparent.replace(/01$/u, "00") })
+    await call("POST", "/orders", { user_id: 2, amount: "123.45" }, { traceparent: traceparent.replace(/01$/u, "00") })
     await until("the unsampled order too", () => isVisible(galleria, 2))
-    await call("POST", "/orders", { user_id: 1, amount: "0.001", reason: "changed my mind" })
+    await call("POST", "/orders", { user_id: 2, amount: "0.001", reason: "changed my mind" })
     await call("POST", "/users", ada)
     await call("GET", "/users/jane@example.org?email=jane@example.org")
     await call("GET", "/search/jane?name=Jane")
@@ -223,7 +233,7 @@ describe("A collector", () => {
   }
 
   it("that is away costs one line for each signal, no request, and no slow stop", async () => {
-    using copy = temporaryFolder(folder.path)
+    using copy = temporaryFolder(prepared.path)
     const collector = await collect()
     const { endpoint } = collector
     await collector[Symbol.asyncDispose]()
@@ -239,7 +249,7 @@ describe("A collector", () => {
   })
 
   it("that never answers costs no request and no slow stop, and one that refuses is told of once", async () => {
-    using copy = temporaryFolder(folder.path)
+    using copy = temporaryFolder(prepared.path)
     await using collector = await collect()
     collector.answer = "never"
     {
@@ -262,7 +272,7 @@ describe("A collector", () => {
   })
 
   it("that fails for a moment is told of, and that it is back", async () => {
-    using copy = temporaryFolder(folder.path)
+    using copy = temporaryFolder(prepared.path)
     await using collector = await collect()
     collector.answer = 503
     await using galleria = await withOtlp(collector.endpoint, copy.path)
@@ -302,7 +312,7 @@ describe("The settings of OTLP", () => {
 
 describe("Without a collector", () => {
   it("goes on with the caller's trace in events and in the log", async () => {
-    using copy = temporaryFolder(folder.path)
+    using copy = temporaryFolder(prepared.path)
     await using galleria = await start({ dataDir: copy.path })
     const trace = "0af7651916cd43dd8448eb211c80319c"
     const order = { user_id: 1, amount: "1" }
