@@ -105,7 +105,7 @@ layer(scenario(Object.values(modules), { ORDER_STEPS: "none", USER_WAIT_MS: "600
           expect(family, name).toMatchObject({ type, help: expect.any(String) })
           for (const sample of family!.samples) {
             const known = Object.keys(sample.labels).filter((label) => label !== "le")
-            expect(known.sort(), name).toEqual(labels)
+            expect(known.toSorted(), name).toEqual(labels)
           }
         }
       }),
@@ -175,14 +175,14 @@ layer(scenario(Object.values(modules), { ORDER_STEPS: "none", USER_WAIT_MS: "600
         const histograms = [...families].filter(([, { type }]) => type === "histogram")
         expect(histograms.length).toBeGreaterThan(1)
         for (const [name, { samples }] of histograms) {
-          const series = Map.groupBy(samples, ({ labels: { le: _, ...labels } }) => JSON.stringify(labels))
+          const series = Map.groupBy(samples, ({ labels }) => JSON.stringify({ ...labels, le: undefined }))
           for (const one of series.values()) {
             const buckets = one.filter((sample) => sample.name === `${name}_bucket`)
             const bounds = buckets.map(({ labels }) => Number(labels["le"]!.replace("Inf", "Infinity")))
-            expect(bounds).toEqual([...bounds].sort((a, b) => a - b))
+            expect(bounds).toEqual(bounds.toSorted((a, b) => a - b))
             expect(bounds.at(-1)).toBe(Infinity)
             const counts = buckets.map(({ value }) => value)
-            expect(counts).toEqual([...counts].sort((a, b) => a - b))
+            expect(counts).toEqual(counts.toSorted((a, b) => a - b))
             expect(counts.at(-1)).toBe(one.find((sample) => sample.name === `${name}_count`)?.value)
           }
         }

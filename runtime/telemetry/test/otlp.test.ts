@@ -145,7 +145,7 @@ describe("OTLP", () => {
   it("tells of bad input without what was in it, and shows of a path only ids", () => {
     const status = (name: string) => named(spans, name).map(({ attributes }) => attributes["http.response.status_code"])
     expect(status("POST /orders")).toContain(422)
-    expect(status("POST /users").sort()).toEqual([201, 409])
+    expect(status("POST /users")).toEqual(expect.arrayContaining([201, 409]))
     expect(named(spans, "GET /users/{id}")).toMatchObject([
       { attributes: { "url.path": "/users/{id}" }, failed: false },
     ])
@@ -242,10 +242,15 @@ describe("A collector", () => {
     await until("it is noticed", () => said(galleria).length > 0)
     await placed(galleria, 20)
     await stopsSoon(galleria)
-    expect(said(galleria).sort()).toEqual([
-      ["warn", `Telemetry does not get to ${endpoint}/v1/metrics (nobody answers), and is not kept meanwhile`],
-      ["warn", `Telemetry does not get to ${endpoint}/v1/traces (nobody answers), and is not kept meanwhile`],
-    ])
+    const lost = (signal: string) =>
+      `Telemetry does not get to ${endpoint}/v1/${signal} (nobody answers), and is not kept meanwhile`
+    expect(said(galleria)).toHaveLength(2)
+    expect(said(galleria)).toEqual(
+      expect.arrayContaining([
+        ["warn", lost("metrics")],
+        ["warn", lost("traces")],
+      ]),
+    )
   })
 
   it("that never answers costs no request and no slow stop, and one that refuses is told of once", async () => {
@@ -323,7 +328,7 @@ describe("Without a collector", () => {
     await until("all is told", () => traces("order_processed").length === 2 && traces("order_created").length === 4)
     expect(traces("order_created").filter((id) => id === trace)).toHaveLength(2)
     expect(traces("order_processed").filter((id) => id === trace)).toHaveLength(1)
-    const [other] = traces("order_processed").filter((id) => id !== trace)
+    const other = traces("order_processed").find((id) => id !== trace)
     expect(other).toMatch(/^[0-9a-f]{32}$/u)
     expect(traces("order_created").filter((id) => id === other)).toHaveLength(2)
   })
