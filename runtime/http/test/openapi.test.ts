@@ -196,6 +196,17 @@ for (const [names, modules] of [sets[1]!, sets[3]!]) {
         }
       }),
     )
+
+    it.effect("says which bodies may be left out", () =>
+      Effect.gen(function* () {
+        const { operations } = yield* documented
+        for (const operation of operations.filter((one) => "requestBody" in one.says)) {
+          const { body } = yield* send(request(operation, undefined))
+          const isMissed = /\/(?:malformed-json|validation-failed)$/u.test(String(body?.type))
+          expect([operation.path, isMissed]).toEqual([operation.path, operation.says["requestBody"].required])
+        }
+      }),
+    )
   })
 }
 
