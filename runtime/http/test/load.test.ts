@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process"
 import { once } from "node:events"
+import { readdirSync } from "node:fs"
 import { connect as connectSocket, type Socket } from "node:net"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { connect, type Connection, request } from "../../bench/connection.ts"
@@ -12,12 +13,14 @@ let galleria: Galleria
 let url: string
 let port: number
 let user: number
+let filesAtFirst: number
 
 beforeAll(async () => {
   galleria = await start({ dataDir: folder.path, env: { USER_WAIT_MS: "10000" } })
   url = await galleria.url
   port = Number(new URL(url).port)
   user = (await post(url, "/users", { email: "a@example.org", name: "A" })).body.id
+  filesAtFirst = filesOfServer()
 })
 afterAll(async () => {
   await galleria[Symbol.asyncDispose]()
@@ -26,16 +29,26 @@ afterAll(async () => {
 
 const order = () => request("POST", "/orders", { user_id: user, amount: "1.00" })
 
-/** Connects one after the other, so that none is lost in a crowd. */
+/** Files that the server has open, connections among them. */
+const filesOfServer = () => readdirSync(`/proc/${galleria.pid}/fd`).length
+
+/** Connects once former clients are gone, and waits until the server has taken the connections in. */
 const sockets = async (count: number): Promise<ReadonlyArray<Socket> & Disposable> => {
   const open: Array<Socket> = []
+  await until("former clients are gone", () => filesOfServer() < filesAtFirst + 50)
   while (open.length < count) {
     const socket = connectSocket({ host: "127.0.0.1", port }).on("error", () => {})
     await once(socket, "connect")
+    socket.resume()
     open.push(socket)
   }
-  return Object.assign(open, { [Symbol.dispose]: () => open.forEach((socket) => socket.destroy()) })
+  await until("the server has them all", () => filesOfServer() >= filesAtFirst + count)
+  const leave = () => open.forEach((socket) => socket.destroy())
+  return Object.assign(open, { [Symbol.dispose]: leave })
 }
+
+/** Whether nobody has ended it. */
+const isOpen = (socket: Socket) => !socket.destroyed && !socket.readableEnded
 
 /** How long it takes until a read and a write are answered. */
 const timed = async () => {
@@ -68,7 +81,7 @@ describe("The server", () => {
     using idle = await sockets(count)
     await answersInTime()
     // None was sent away to make room.
-    expect(idle.filter(({ destroyed, readableEnded }) => destroyed || readableEnded)).toEqual([])
+    expect(idle.every(isOpen)).toBe(true)
   })
 
   it("serves while many bodies stop half-way, more than it would work on at once, and keeps none of them", async () => {
@@ -79,6 +92,8 @@ describe("The server", () => {
     for (const [n, socket] of slow.entries()) socket.write(`${head}{"email":"half.${n}@example.org",`)
     await until("others are served", async () => (await orderStatus()) === 201)
     await answersInTime()
+    // None was given up on before that.
+    expect(slow.every(isOpen)).toBe(true)
     for (const socket of slow) socket.destroy()
     await answersInTime()
     expect((await ask(url, { path: "/users?limit=200" })).body.items).toEqual(before)
