@@ -12,8 +12,8 @@ export interface OtlpSettings {
 /** How often what was gathered leaves, in ms. */
 export const exportMillis = { traces: 2_000, metrics: 10_000 }
 
-/** An answer that takes longer has not come. */
-const patience = "5 seconds"
+/** An answer that takes longer has not come: the default of OpenTelemetry. */
+const patience = "10 seconds"
 
 /** The process ends although a collector does not answer: this long after all else, for each of the two. */
 const shutdownTimeout = "1 second"
