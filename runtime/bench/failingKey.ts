@@ -106,8 +106,7 @@ export const failingKey: Case = {
       return pairs
     })
       .pipe(
-        Effect.provide(Layer.provideMerge(drivers({ dataDir }), Layer.sync(Loops, makeLoops))),
-        Effect.provide(Logger.layer([])),
+        Effect.provide([Layer.provideMerge(drivers({ dataDir }), Layer.sync(Loops, makeLoops)), Logger.layer([])]),
         Effect.scoped,
         Effect.runPromise,
       )

@@ -215,7 +215,13 @@ const schedule: ReadonlyArray<Check<Subject>> = [
     check: on(
       Effect.fnUntraced(function* ({ consumer, reaction, foreign, people, type }) {
         const handle = yield* consumer([reaction("note")])
-        const envelope = { specversion: "1.0", id: "s1", source: "/elsewhere", type: type.type, time: "2026-01-01T00:00:00Z" }
+        const envelope = {
+          specversion: "1.0",
+          id: "s1",
+          source: "/elsewhere",
+          type: type.type,
+          time: "2026-01-01T00:00:00Z",
+        }
         const headers = { "content-type": "application/cloudevents+json" }
         yield* handle([foreign(JSON.stringify({ ...envelope, data: { n: "none" } }), { key: "s", headers })])
         expect(yield* people.list({}, undefined, 10)).toMatchObject([

@@ -383,7 +383,11 @@ const aside: ReadonlyArray<Check<Subject>> = [
     name: "calls only the reactions to a record's type",
     check: on(
       Effect.fnUntraced(function* ({ consumer, reaction, records, nothing, type }) {
-        const elsewhere = define("elsewhere", { data: type.data, key: type.key, subject: type.subject })
+        const elsewhere = define("elsewhere", {
+          data: type.data,
+          key: (data) => type.key(data),
+          subject: (data) => type.subject(data),
+        })
         const handle = yield* consumer([{ ...reaction("note"), event: elsewhere }])
         yield* handle(records("a1"))
         yield* nothing

@@ -89,7 +89,7 @@ const compareEndings = (
  */
 export const auditOverHttp = async (galleria: Galleria, ledger: Ledger): Promise<ReadonlyArray<string>> => {
   const faults: Array<string> = [...ledger.faults]
-  for (const user of [...ledger.touched]) {
+  for (const user of ledger.touched) {
     const found = await auditUser(galleria, ledger, user)
     if (found.length === 0) ledger.touched.delete(user)
     faults.push(...found)
