@@ -5,7 +5,7 @@ import { Kinds, problemOf } from "./Problem.ts"
  * Requests that are worked on at once; more would wait for longer than anybody does. A fast machine answers so many
  * in a fraction of a second, a slow one in two.
  */
-export const mostAtOnce = 512
+export const mostAtOnce = 1_024
 
 /** A request whose body takes longer than this to arrive is no work until it is there. */
 const patienceMillis = 1_000

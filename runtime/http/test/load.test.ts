@@ -177,8 +177,8 @@ const clientsOf = async (count: number): Promise<ReadonlyArray<Connection> & Dis
   return Object.assign(open, { [Symbol.dispose]: () => open.forEach((client) => client[Symbol.dispose]()) })
 }
 
-describe("Ten times as many clients as are served at once", () => {
-  const most = Math.min(10 * mostAtOnce, mostFiles)
+describe("Five times as many clients as are served at once, each asking again at once", () => {
+  const most = Math.min(5 * mostAtOnce, mostFiles)
 
   it("are told to come back, by a problem that says when; what must be answered above all is", async () => {
     using clients = await clientsOf(most)
