@@ -1,5 +1,6 @@
 import { Cause, Clock, Duration, Effect, Schedule, Schema } from "effect"
 import type { Outcome } from "../inbox/Inbox.ts"
+import { textOf } from "../module/defect.ts"
 import { defaultRetry, Postpone, Reject } from "../module/Reaction.ts"
 import { sqlErrorIn } from "../sql/transaction.ts"
 import { faultOf } from "./fault.ts"
@@ -50,15 +51,6 @@ export const delayAfter = (schedule: Schedule.Schedule<unknown>, attempts: numbe
     for (let n = 0; n < attempts; n++) delay = (yield* step(now, undefined))[1]
     return Duration.toMillis(delay)
   }).pipe(Effect.catchCause(() => Effect.succeed(undefined)))
-
-/** A defect may be anything, even what has no text. */
-const textOf = (error: unknown): string => {
-  try {
-    return String(error instanceof Error ? error.message : error)
-  } catch {
-    return "an error without a text"
-  }
-}
 
 /** What may be kept and shown of an error: 2,000 characters of a line. */
 const clean = (text: string): string =>

@@ -81,7 +81,7 @@ export const layer = Layer.effect(
         Effect.gen(function* () {
           const claim = yield* claimIn(request, route)
           return yield* run(claim).pipe(
-            Effect.tapError(() => failIfTaken(claim)),
+            Effect.tapError((error) => (isKeyTaken(error) ? Effect.void : failIfTaken(claim))),
             Effect.catchIf(isKeyTaken, () => recall(claim!)),
           )
         }),

@@ -1,4 +1,5 @@
 import { Cause, Clock, Context, Duration, Effect, type Latch, Schedule } from "effect"
+import { textOf } from "./defect.ts"
 
 /**
  * The loops of this process and when each last turned. A loop that stands still makes `/livez` red; one that ends a
@@ -81,12 +82,4 @@ export const loop = <E, R>(options: {
     }
   }).pipe(Effect.scoped, Effect.withTracerEnabled(false))
 
-/** A defect may be anything, even what has no text. */
-const messageOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  try {
-    return String(error instanceof Error ? error.message : error).split("\n")[0]!
-  } catch {
-    return "an error without a text"
-  }
-}
+const messageOf = (cause: Cause.Cause<unknown>): string => textOf(Cause.squash(cause)).split("\n")[0]!
