@@ -18,7 +18,10 @@ export const DeadLetter = Schema.Struct({
   reaction: Schema.String.annotate({ description: "`*` for a record that can be no event to anybody." }),
   status: Status,
   attempts: Schema.Natural.annotate({ description: "How often it was tried since it stepped aside or was redriven." }),
-  reason: Schema.NullOr(Schema.String).annotate({ description: "Why it can never be handled; null where it may." }),
+  reason: Schema.NullOr(Schema.String).annotate({
+    description:
+      "The kind of failure: `failed`, `schema`, `rejected`, `postponed`, `unavailable`, `newer-version` or `malformed`.",
+  }),
   error: Schema.NullOr(Schema.String).annotate({ description: "How the last attempt went wrong." }),
   event: Schema.Struct({
     id: Schema.String,
@@ -48,8 +51,8 @@ export const DeadLetter = Schema.Struct({
           reaction: "user.record-order",
           status: "retrying",
           attempts: 3,
-          reason: null,
-          error: "Error: the projection is locked",
+          reason: "failed",
+          error: "the projection is locked",
           event: {
             id: "019b7f4e-5b02-7c11-8f0a-1d2c3b4a5968",
             type: "order_created",

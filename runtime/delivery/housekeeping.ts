@@ -11,7 +11,8 @@ const perStatement = 1_000
 
 /**
  * One turn of forgetting what nobody can ask for any more: inbox rows of events that the log has long forgotten, dead
- * letters that ended before that, and answers to requests of more than a day ago. Rows of topics that are kept for ever stay. Says whether there may be more.
+ * letters that ended before that, and answers to requests of more than a day ago. Rows of topics that are kept for ever
+ * stay. Says whether there may be more.
  */
 export const housekeepingTurn = (options: {
   readonly reactions: ReadonlyArray<{ readonly name: string; readonly event: EventType }>
