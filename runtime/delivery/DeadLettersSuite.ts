@@ -956,6 +956,26 @@ const during = <A, E, R>(
     return result
   })
 
+/** A person presses a button while the first event of `key` is being tried again, and says whether that changed it. */
+const pressedDuring = (scene: Worked, key: string, press: Worked["people"]["discard"], end?: Behaviour) =>
+  Effect.gen(function* () {
+    const { aside, advance, idOf } = scene
+    yield* aside(`${key}1`, `${key}2`)
+    yield* advance("2 seconds")
+    const id = yield* idOf(`${key}1`)
+    return yield* during(
+      scene,
+      `${key}1`,
+      Effect.fnUntraced(function* (go) {
+        const person = yield* Effect.forkChild(press(id))
+        yield* someoneWaits(scene)
+        yield* go
+        return yield* Fiber.join(person)
+      }),
+      end,
+    )
+  })
+
 const sideBySide: ReadonlyArray<Check<Subject>> = [
   {
     name: "leaves to another worker what that one has in hand, with its key, and takes the next key",
@@ -1027,22 +1047,10 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
     sideBySide: true,
     check: on(
       Effect.fnUntraced(function* (scene) {
-        const { aside, advance, people, idOf, work, leaves } = scene
+        const { people, work, leaves } = scene
         for (const act of [people.discard, people.redrive]) {
           const key = act === people.discard ? "d" : "r"
-          yield* aside(`${key}1`, `${key}2`)
-          yield* advance("2 seconds")
-          const id = yield* idOf(`${key}1`)
-          const changed = yield* during(
-            scene,
-            `${key}1`,
-            Effect.fnUntraced(function* (go) {
-              const person = yield* Effect.forkChild(act(id))
-              yield* someoneWaits(scene)
-              yield* go
-              return yield* Fiber.join(person)
-            }),
-          )
+          const changed = yield* pressedDuring(scene, key, act)
           expect(changed).toBe(false)
           yield* work()
         }
@@ -1055,23 +1063,10 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
     sideBySide: true,
     check: on(
       Effect.fnUntraced(function* (scene) {
-        const { aside, advance, people, idOf, entry, work, leaves } = scene
+        const { people, entry, work, leaves } = scene
         for (const act of [people.discard, people.redrive]) {
           const key = act === people.discard ? "d" : "r"
-          yield* aside(`${key}1`, `${key}2`)
-          yield* advance("2 seconds")
-          const id = yield* idOf(`${key}1`)
-          const changed = yield* during(
-            scene,
-            `${key}1`,
-            Effect.fnUntraced(function* (go) {
-              const person = yield* Effect.forkChild(act(id))
-              yield* someoneWaits(scene)
-              yield* go
-              return yield* Fiber.join(person)
-            }),
-            bad,
-          )
+          const changed = yield* pressedDuring(scene, key, act, bad)
           expect(changed).toBe(true)
           expect(yield* entry(`${key}1`)).toMatchObject(
             key === "d" ? { status: "discarded", attempts: 2 } : { status: "retrying", attempts: 0 },

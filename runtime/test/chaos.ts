@@ -1,12 +1,9 @@
-import { Effect, Layer } from "effect"
 import { setTimeout as sleep } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import type { Order } from "../../modules/order/contract/api.ts"
-import { drivers } from "../compose.ts"
 import { encode } from "../events/cloudEvents.ts"
-import { EventBus } from "../events/EventBus.ts"
-import { Loops, makeLoops } from "../module/loop.ts"
 import { auditFolder, auditOverHttp, pagesOf } from "../testing/audit.ts"
+import { sendTo } from "../testing/bus.ts"
 import { type Galleria, launch, patienceMillis, start, temporaryFolder, until } from "../testing/process.ts"
 import { killWhileShopping, makeShoppers, type Random, randomOf } from "../testing/shoppers.ts"
 
@@ -39,10 +36,7 @@ const pay = (dataDir: string, orders: ReadonlyArray<Payable>) => {
       data: JSON.stringify({ payment_id: id, order_id: id, user_id, amount }),
     }),
   )
-  return EventBus.use((bus) => bus.send([...records, ...records])).pipe(
-    Effect.provide(Layer.provide(drivers({ dataDir }), Layer.sync(Loops, makeLoops))),
-    Effect.runPromise,
-  )
+  return sendTo(dataDir, [...records, ...records])
 }
 
 /**

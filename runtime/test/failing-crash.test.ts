@@ -1,16 +1,7 @@
-import { Effect, Layer } from "effect"
 import { describe, expect, it } from "vitest"
-import { drivers } from "../compose.ts"
-import { EventBus, type Outgoing } from "../events/EventBus.ts"
-import { Loops, makeLoops } from "../module/loop.ts"
+import type { Outgoing } from "../events/EventBus.ts"
+import { sendTo } from "../testing/bus.ts"
 import { start, temporaryFolder, until } from "../testing/process.ts"
-
-/** Puts records on the log of a folder that is free, as another process would. */
-const put = (dataDir: string, records: ReadonlyArray<Outgoing>) =>
-  EventBus.use((bus) => bus.send(records)).pipe(
-    Effect.provide(Layer.provide(drivers({ dataDir }), Layer.sync(Loops, makeLoops))),
-    Effect.runPromise,
-  )
 
 const created_at = "2026-01-02T03:04:05.678Z"
 
@@ -52,7 +43,7 @@ describe("a failing event, under kill -9", () => {
       const { body } = await call<{ id: number }>("POST", "/users", { email: "ada@example.org", name: "Ada" })
       return body.id
     })
-    await put(folder.path, [orderCreated(user, "none"), orderCreated(user, 1), orderCreated(user, 2)])
+    await sendTo(folder.path, [orderCreated(user, "none"), orderCreated(user, 1), orderCreated(user, 2)])
 
     let attempts = 0
     let entry: Entry | undefined

@@ -1,6 +1,8 @@
-import { Context, type Duration, Effect, Exit, Schedule, Scope } from "effect"
+import { Context, type Duration, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import { randomUUID } from "node:crypto"
+import { drivers } from "../compose.ts"
 import { EventBus, type Handle, type Outgoing, type Received, type Topic } from "../events/EventBus.ts"
+import { Loops, makeLoops } from "../module/loop.ts"
 
 /** How long a fact may be waited for. */
 export const Patience = Context.Reference<Duration.Input>("galleria/testing/Patience", {
@@ -29,6 +31,13 @@ export const newTopic = (partitions: Topic["partitions"], retention?: Topic["ret
   })
 
 export const send = (records: ReadonlyArray<Outgoing>) => Effect.flatMap(EventBus, (bus) => bus.send(records))
+
+/** Puts records on the log of a data folder that no process uses, as another process would. */
+export const sendTo = (dataDir: string, records: ReadonlyArray<Outgoing>) =>
+  send(records).pipe(
+    Effect.provide(Layer.provide(drivers({ dataDir }), Layer.sync(Loops, makeLoops))),
+    Effect.runPromise,
+  )
 
 export const lagOf = (group: string) => Effect.flatMap(EventBus, (bus) => bus.lag(group))
 
