@@ -3,11 +3,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { TestProject } from "vitest/node"
+import { offerKafka } from "./kafka.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
     /** A file with the data folder of a fresh database, from which a test's own opens in half a second. */
     readonly emptyDatabase: string
+    /** A socket that tells where the Kafka of this run is: see `realKafka`. */
+    readonly kafkaOffer: string
   }
 }
 
@@ -18,5 +21,11 @@ export default async function (project: TestProject) {
   await writeFile(file, Buffer.from(await (await db.dumpDataDir("none")).arrayBuffer()))
   await db.close()
   project.provide("emptyDatabase", file)
-  return () => rm(folder, { recursive: true, force: true })
+  const kafkaOffer = join(folder, "kafka.sock")
+  const closeKafka = await offerKafka(kafkaOffer)
+  project.provide("kafkaOffer", kafkaOffer)
+  return async () => {
+    await closeKafka()
+    await rm(folder, { recursive: true, force: true })
+  }
 }

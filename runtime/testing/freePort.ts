@@ -1,0 +1,22 @@
+import { once } from "node:events"
+import { createServer } from "node:net"
+
+/**
+ * A port of 127.0.0.1 that nobody uses, and that nobody gets by chance later: it is below those which the system hands
+ * out to outgoing connections. A server can give it back and take it again, and a client that keeps trying meanwhile
+ * isn't connected to itself.
+ */
+export const freePort = async (): Promise<number> => {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const probe = createServer().listen(port, "127.0.0.1")
+    try {
+      await once(probe, "listening")
+    } catch {
+      continue
+    }
+    probe.close()
+    await once(probe, "close")
+    return port
+  }
+}
