@@ -1,5 +1,5 @@
 import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Duration, Effect, Latch, Layer, Schedule } from "effect"
+import { Context, Deferred, Duration, Effect, Fiber, Latch, Layer, Schedule } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient, type SqlError } from "effect/sql"
@@ -7,7 +7,8 @@ import { eventsOf, type Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
 import { housekeepingTurn } from "./delivery/housekeeping.ts"
 import * as EmbeddedEventBus from "./events/embedded/EmbeddedEventBus.ts"
-import { EventBus } from "./events/EventBus.ts"
+import { EventBus, type PartitionsDiffer } from "./events/EventBus.ts"
+import type { KafkaSettings } from "./events/kafka/client.ts"
 import * as DeadLetters from "./delivery/DeadLetters.ts"
 import { api as adminApi } from "./delivery/api.ts"
 import { http as adminHttp } from "./delivery/http.ts"
@@ -23,7 +24,7 @@ import * as operations from "./http/operations.ts"
 import { explained, problemsEverywhere } from "./http/problems.ts"
 import { serve } from "./http/server.ts"
 import * as signedPages from "./http/signedPages.ts"
-import { loop, Loops } from "./module/loop.ts"
+import { backOff, loop, Loops } from "./module/loop.ts"
 import { Bound, Deployment, type Module } from "./module/Module.ts"
 import { atMost } from "./module/Reaction.ts"
 import { Outbox } from "./outbox/Outbox.ts"
@@ -38,8 +39,19 @@ import { EmbeddedPostgres } from "./sql/embedded/EmbeddedPostgres.ts"
 import { migrate } from "./sql/migrate.ts"
 
 /** The drivers that the settings ask for: the event log, and a database for each module. */
-export const drivers = (settings: Pick<Settings, "dataDir">) =>
-  Layer.merge(EmbeddedEventBus.layer, EmbeddedDatabase.layer).pipe(Layer.provide(EmbeddedPostgres.layer(settings)))
+export const drivers = (settings: Pick<Settings, "dataDir" | "kafka">) => {
+  const bus = settings.kafka === undefined ? EmbeddedEventBus.layer : kafkaBus(settings.kafka)
+  return Layer.merge(bus, EmbeddedDatabase.layer).pipe(Layer.provide(EmbeddedPostgres.layer(settings)))
+}
+
+/** Loaded when it is needed: whoever runs without Kafka starts without it. */
+const kafkaBus = (settings: KafkaSettings) =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.promise(() => import("./events/kafka/KafkaEventBus.ts")),
+      ({ layer }) => layer(settings),
+    ),
+  )
 
 /** All that one module gets, on a database of its own, migrated. */
 const portsOf = (
@@ -163,23 +175,63 @@ const platform = (settings: Settings) =>
   Layer.mergeAll(
     Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
     NodeHttpServer.layerHttpServices,
-    Layer.succeed(Deployment, { modules: settings.modules.map((module) => module.name), distributed: false }),
+    Layer.succeed(Deployment, {
+      modules: settings.modules.map((module) => module.name),
+      distributed: settings.kafka !== undefined,
+    }),
   )
 
-/** Runs Galleria on the drivers given, until the scope closes. Succeeds when everything is up, and says where. */
+/** A broker that is away is waited for in the background: orders are accepted meanwhile. */
+const ensureWithin = "3 seconds"
+
+/** How long `/readyz` waits at a start for the consumer groups to have joined. */
+const joinWithin = "15 seconds"
+
+/**
+ * Makes the topics of the modules. What the broker says of their partitions may come late, and then ends the program
+ * by `ended`.
+ */
+const ensureTopics = (settings: Settings) =>
+  Effect.gen(function* () {
+    const bus = yield* EventBus
+    const ended = yield* Deferred.make<never, PartitionsDiffer>()
+    const topics = eventsOf(settings.modules).map((event) => ({
+      name: event.type,
+      partitions: settings.partitions,
+      retention: event.keptForever ? undefined : retentionOf(settings),
+    }))
+    const ensuring = yield* bus.ensure(topics).pipe(
+      Effect.retry({ while: (error) => error._tag === "EventBusError", schedule: backOff }),
+      Effect.catchTag("EventBusError", Effect.die),
+      Effect.tapError((error) => Deferred.fail(ended, error)),
+      Effect.forkScoped,
+    )
+    yield* Effect.raceFirst(Fiber.join(ensuring), Effect.sleep(ensureWithin))
+    return Deferred.await(ended)
+  })
+
+/** The consumer groups have joined, or have had their time: then a process serves without them. */
+const joinedOrLate = (groups: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const loops = yield* Loops
+    const faults = Effect.forEach(groups, (group) => loops.faultOf(`${group}.consumer`))
+    yield* Effect.repeat(faults, {
+      until: (found) => found.every((fault) => fault === undefined),
+      schedule: Schedule.spaced("50 millis"),
+    }).pipe(Effect.timeoutOption(joinWithin))
+  })
+
+/**
+ * Runs Galleria on the drivers given, until the scope closes. Succeeds when everything is up, and says where, and what
+ * may end it later.
+ */
 export const galleria = (settings: Settings) =>
   Effect.gen(function* () {
     const { modules, host, dataDir } = settings
     const names = modules.map((module) => module.name).join(", ")
     const health: Health = { state: "starting" }
     const bus = yield* EventBus
-    yield* bus.ensure(
-      eventsOf(modules).map((event) => ({
-        name: event.type,
-        partitions: settings.partitions,
-        retention: event.keptForever ? undefined : retentionOf(settings),
-      })),
-    )
+    const ended = yield* ensureTopics(settings)
     const answers = Effect.match(bus.probe, { onSuccess: () => undefined, onFailure: (error) => error.message })
     const checks: Array<Check> = [{ name: "events", needed: false, fault: answers }]
     const running = []
@@ -205,15 +257,21 @@ export const galleria = (settings: Settings) =>
     )
     yield* observeRequests(routes)
     yield* problemsEverywhere(routes)
-    yield* warnOfSilence(modules)
+    if (settings.kafka === undefined) yield* warnOfSilence(modules)
 
     const port = yield* Effect.withTracerEnabled(serve(settings), false)
-    health.state = "running"
     yield* Effect.addFinalizer(() => Effect.sync(() => (health.state = "stopping")))
+    yield* joinedOrLate(running.map(({ group }) => group)).pipe(
+      Effect.andThen(Effect.sync(() => (health.state = "running"))),
+      Effect.forkScoped({ startImmediately: true }),
+    )
     const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port}`
-    yield* Effect.logInfo(`Galleria runs ${names} on an embedded database and event log in ${dataDir}`)
-    yield* Effect.logInfo(`Try ${url}/users, ${url}/orders, ${url}/readyz and ${url}/docs`)
-    return { url }
+    const log = settings.kafka === undefined ? "" : `, and Kafka at ${settings.kafka.servers.join()}`
+    const embedded = settings.kafka === undefined ? "database and event log" : "database"
+    yield* Effect.logInfo(`Galleria runs ${names} on an embedded ${embedded} in ${dataDir}${log}`)
+    const places = [...new Set(routesOf(modules).map(({ path }) => path.split("/")[1]))]
+    yield* Effect.logInfo(`Try ${[...places, "readyz", "docs"].map((place) => `${url}/${place}`).join(", ")}`)
+    return { url, ended }
   }).pipe((program) =>
     Effect.flatMap(Layer.build(platform(settings)), (context) => Effect.provideContext(program, context)),
   )

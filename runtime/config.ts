@@ -2,6 +2,7 @@ import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from
 import { existsSync, readFileSync } from "node:fs"
 import type { Module } from "./module/Module.ts"
 import type { EventType } from "./events/Event.ts"
+import type { KafkaSettings } from "./events/kafka/client.ts"
 import type { OtlpSettings } from "./telemetry/otlp.ts"
 
 /** Settings that are wrong: each named, in one message, without any value that could be a secret. */
@@ -31,6 +32,14 @@ const isCollector = (text: string) => {
   return url.username === "" && url.password === "" ? undefined : "a URL with a user or password cannot be used"
 }
 
+const saslMechanisms = { PLAIN: "plain", "SCRAM-SHA-256": "scram-sha-256", "SCRAM-SHA-512": "scram-sha-512" } as const
+
+const isServer = (text: string) =>
+  /^(?:[\w.-]+|\[[\da-f:]+\]):\d{1,5}$/iu.test(text) && Number(/\d+$/u.exec(text)) <= 65_535
+
+const areServers = (text: string) =>
+  namesIn(text).length > 0 && namesIn(text).every(isServer) ? undefined : "expected host:port, or several with commas"
+
 /** The runtime's own settings. A module's are declared with the module. */
 const own = {
   HOST: Config.String("HOST").pipe(Config.withDefault("127.0.0.1")),
@@ -49,7 +58,15 @@ const own = {
     Config.schema(Schema.String.check(Schema.makeFilter(isCollector)), "OTEL_EXPORTER_OTLP_ENDPOINT"),
   ),
   OTEL_SERVICE_NAME: Config.String("OTEL_SERVICE_NAME").pipe(Config.withDefault("galleria")),
-  KAFKA_BOOTSTRAP_SERVERS: notYet("KAFKA_BOOTSTRAP_SERVERS", "on its embedded event log"),
+  KAFKA_BOOTSTRAP_SERVERS: Config.option(
+    Config.schema(Schema.String.check(Schema.makeFilter(areServers)), "KAFKA_BOOTSTRAP_SERVERS"),
+  ),
+  KAFKA_SSL: Config.Boolean("KAFKA_SSL").pipe(Config.withDefault(false)),
+  KAFKA_SASL_MECHANISM: Config.option(
+    Config.schema(Schema.Literals(["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]), "KAFKA_SASL_MECHANISM"),
+  ),
+  KAFKA_SASL_USERNAME: Config.option(Config.String("KAFKA_SASL_USERNAME")),
+  KAFKA_SASL_PASSWORD: Config.option(Config.Redacted("KAFKA_SASL_PASSWORD")),
   DATABASE_URL: notYet("DATABASE_URL", "on its embedded database"),
 }
 
@@ -58,6 +75,8 @@ export interface Settings {
   readonly port: number
   readonly modules: ReadonlyArray<Module>
   readonly dataDir: string
+  /** The event log is Kafka; undefined: the embedded one. */
+  readonly kafka: KafkaSettings | undefined
   readonly partitions: number | undefined
   readonly retentionDays: number
   readonly retryAttempts: number
@@ -129,12 +148,17 @@ export const readSettings = (options: {
     for (const module of modules) {
       for (const [name, config] of Object.entries(module.settings)) yield* read(name, config)
     }
+    const sasl = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] as const
+    // What is wrong is there.
+    const missing = sasl.filter((name) => (values[name] as Option.Option<unknown> | undefined)?._tag === "None")
+    if (missing.length < sasl.length) wrong.push(...missing.map((name) => `${name}: missing, set all three or none`))
     if (wrong.length > 0) return yield* new SettingsInvalid({ faults: wrong })
     return {
       host: values.HOST,
       port: values.PORT,
       modules,
       dataDir: values.DATA_DIR,
+      kafka: kafkaOf(values),
       partitions: Option.getOrUndefined(values.PARTITIONS),
       retentionDays: values.RETENTION_DAYS,
       retryAttempts: values.RETRY_ATTEMPTS,
@@ -147,6 +171,24 @@ export const readSettings = (options: {
       ),
     }
   })
+
+const kafkaOf = (values: { readonly [K in keyof typeof own]: Config.Success<(typeof own)[K]> }) =>
+  Option.getOrUndefined(
+    Option.map(values.KAFKA_BOOTSTRAP_SERVERS, (servers) => ({
+      servers: namesIn(servers),
+      ssl: values.KAFKA_SSL,
+      sasl: Option.getOrUndefined(
+        Option.map(
+          Option.all({
+            mechanism: values.KAFKA_SASL_MECHANISM,
+            username: values.KAFKA_SASL_USERNAME,
+            password: values.KAFKA_SASL_PASSWORD,
+          }),
+          ({ mechanism, ...who }) => ({ mechanism: saslMechanisms[mechanism], ...who }),
+        ),
+      ),
+    })),
+  )
 
 /** How to log, for a process that may not get as far as reading the other settings: wrong values are the defaults. */
 export const readLogSettings = (env: Readonly<Record<string, string | undefined>>, terminal: boolean): LogSettings => ({

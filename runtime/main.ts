@@ -28,8 +28,8 @@ const main = Effect.gen(function* () {
       Layer.provideMerge(otlp.layer(settings.otlp)),
     ),
   )
-  yield* Effect.provideContext(galleria(settings), context)
-  return yield* Effect.never
+  const { ended } = yield* Effect.provideContext(galleria(settings), context)
+  return yield* ended
 }).pipe(Effect.scoped, Effect.provide(logs.layer(readLogSettings(env, process.stdout.isTTY))))
 
 /** A failure with a name says enough by its message; a defect is told in full. */

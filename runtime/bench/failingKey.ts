@@ -106,7 +106,10 @@ export const failingKey: Case = {
       return pairs
     })
       .pipe(
-        Effect.provide([Layer.provideMerge(drivers({ dataDir }), Layer.sync(Loops, makeLoops)), Logger.layer([])]),
+        Effect.provide([
+          Layer.provideMerge(drivers({ dataDir, kafka: undefined }), Layer.sync(Loops, makeLoops)),
+          Logger.layer([]),
+        ]),
         Effect.scoped,
         Effect.runPromise,
       )

@@ -22,8 +22,6 @@ interface Taken {
   readonly known: number
 }
 
-const unsuspected = { at: "", times: 0 }
-
 /** Deliveries in one transaction: many, for most of its cost is its own; not so many that requests wait for long. */
 const slice = 200
 
@@ -48,7 +46,8 @@ export const makeConsumer = (options: {
     const { takeCharge, heldOf, setAside } = statements
     const { module } = options
     const service = `${module.charAt(0).toUpperCase()}${module.slice(1)}Service`
-    let suspicion = unsuspected
+    /** How often in a row the slices that begin with an event failed, while the database answered. */
+    const suspicions = new Map<string, number>()
 
     const together = (deliveries: ReadonlyArray<Delivery>) =>
       database.transaction(
@@ -64,10 +63,10 @@ export const makeConsumer = (options: {
         }),
       )
 
-    const alone = (delivery: Delivery) =>
+    const alone = (delivery: Delivery, isDoubted: boolean) =>
       Effect.gen(function* () {
         const outcome = yield* database.transaction(
-          takeAlone(sql, statements, delivery, suspicion.times >= suspectAfter ? isAway : undefined),
+          takeAlone(sql, statements, delivery, isDoubted ? isAway : undefined),
         )
         if (outcome !== "applied" && outcome !== "known" && outcome.status !== "waiting") {
           yield* Effect.logWarning(`[${service}] ${delivery.reaction} failed (${outcome.reason}), its key waits`).pipe(
@@ -80,12 +79,13 @@ export const makeConsumer = (options: {
 
     const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<Taken, unknown> =>
       Effect.gen(function* () {
+        const [first] = deliveries as NonEmptyReadonlyArray<Delivery>
         for (let tries = 1; ; tries++) {
           const exit = deliveries.some((delivery) => delivery.run === undefined)
             ? Exit.fail(undefined)
             : yield* Effect.exit(together(deliveries))
           if (Exit.isSuccess(exit)) {
-            suspicion = unsuspected
+            suspicions.delete(nameOf(first))
             return exit.value
           }
           const fault = faultOf(exit.cause)
@@ -93,11 +93,13 @@ export const makeConsumer = (options: {
           if (fault === "event") break
           if (fault === "again" && tries < 3) continue
           if (yield* isAway) return yield* Effect.failCause(exit.cause)
-          if (!isSuspect(deliveries[0]!)) return yield* Effect.failCause(exit.cause)
+          suspicions.set(nameOf(first), (suspicions.get(nameOf(first)) ?? 0) + 1)
+          if (!isSuspect(first)) return yield* Effect.failCause(exit.cause)
           break
         }
-        const outcomes = yield* Effect.forEach(deliveries, alone)
-        suspicion = unsuspected
+        const isDoubted = isSuspect(first)
+        const outcomes = yield* Effect.forEach(deliveries, (delivery) => alone(delivery, isDoubted))
+        suspicions.delete(nameOf(first))
         return {
           applied: deliveries.filter((_, n) => outcomes[n] === "applied"),
           known: outcomes.filter((outcome) => outcome === "known").length,
@@ -115,12 +117,7 @@ export const makeConsumer = (options: {
 
     const isAway = Effect.match(database.probe, { onSuccess: () => false, onFailure: () => true })
 
-    /** Whether a slice that begins like this has failed so often, while the database answers, that an event is to blame. */
-    const isSuspect = ({ source, event_id }: Delivery) => {
-      const at = `${source} ${event_id}`
-      suspicion = { at, times: suspicion.at === at ? suspicion.times + 1 : 1 }
-      return suspicion.times >= suspectAfter
-    }
+    const isSuspect = (delivery: Delivery) => (suspicions.get(nameOf(delivery)) ?? 0) >= suspectAfter
 
     const report = ({ applied, known }: Taken) =>
       Effect.gen(function* () {
@@ -155,6 +152,8 @@ export const makeConsumer = (options: {
 
     return handle
   })
+
+const nameOf = ({ source, event_id }: Delivery) => `${source} ${event_id}`
 
 const byReaction = (deliveries: ReadonlyArray<Delivery>) => {
   const groups = new Map<Reaction<never>, [Run, ...Array<Run>]>()

@@ -1,5 +1,6 @@
 import { Context, type Duration, type Effect, Schema, type Scope } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import { textOf } from "../module/defect.ts"
 
 /** What goes onto a topic. Header names are lower case; value and headers arrive as they were sent, byte by byte. */
 export interface Outgoing {
@@ -37,7 +38,7 @@ export class EventBusError extends Schema.TaggedError<EventBusError>()("EventBus
   cause: Schema.Defect(),
 }) {
   override get message(): string {
-    return `the event log failed to ${this.operation}: ${String(this.cause)}`
+    return `the event log failed to ${this.operation}: ${textOf(this.cause)}`
   }
 }
 

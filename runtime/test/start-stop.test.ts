@@ -87,19 +87,23 @@ describe("Starting", () => {
       LOG_LEVEL: "loud",
       LOG_FORMAT: "xml",
       DATABASE_URL: "postgres://galleria:secret-in-a-url@localhost/galleria",
-      KAFKA_BOOTSTRAP_SERVERS: "localhost:9092",
+      KAFKA_BOOTSTRAP_SERVERS: "localhost:9092, somewhere",
+      KAFKA_SSL: "maybe",
+      KAFKA_SASL_MECHANISM: "GSSAPI",
+      KAFKA_SASL_USERNAME: "",
       ORDER_STEPS: "payment,prayer",
       USER_WAIT_MS: "a while",
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://galleria:secret-in-a-url@collector:4318",
       ADMIN_TOKEN_FILE: token,
     }
+    const secrets = { ADMIN_TOKEN: "secret-in-a-variable", KAFKA_SASL_PASSWORD: "secret-in-another" }
     const dataDir = join(folder.path, "data")
-    const message = await refused({ dataDir, env: { ...wrong, ADMIN_TOKEN: "secret-in-a-variable" } })
+    const message = await refused({ dataDir, env: { ...wrong, ...secrets } })
 
     const named = [...message.matchAll(/^ {2}(\w+): \S/gmu)].map(([, name]) => name)
     expect(new Set(named)).toEqual(new Set(Object.keys(wrong)))
     expect(named).toHaveLength(Object.keys(wrong).length)
-    expect(message).toMatch(/^Galleria does not start, for 13 settings are wrong:\n/u)
+    expect(message).toMatch(/^Galleria does not start, for 16 settings are wrong:\n/u)
     expect(message).not.toContain("secret")
     expect(() => mkdirSync(dataDir)).not.toThrow()
   })

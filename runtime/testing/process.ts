@@ -106,7 +106,13 @@ export const launch = (options: Options): Galleria => {
   const { PATH = "", HOME = "", TMPDIR = tmpdir() } = process.env
   const child = spawn(
     process.execPath,
-    ["--import", `data:text/javascript,${encodeURIComponent(guard)}`, main, ...(options.modules ?? [])],
+    [
+      "--disable-warning=TimeoutNegativeWarning",
+      "--import",
+      `data:text/javascript,${encodeURIComponent(guard)}`,
+      main,
+      ...(options.modules ?? []),
+    ],
     {
       env: { PATH, HOME, TMPDIR, DATA_DIR: options.dataDir, PORT: "0", LOG_FORMAT: "json", ...options.env },
       stdio: ["pipe", "pipe", "pipe"],

@@ -1,0 +1,248 @@
+import { Clock, Duration, Effect, Layer, Schedule } from "effect"
+import kafkajs, { type Admin, type Message, type Producer } from "kafkajs"
+import { MessagingSystem } from "../../telemetry/messages.ts"
+import { Loops } from "../../module/loop.ts"
+import {
+  defaultPartitions,
+  EventBus,
+  EventBusError,
+  type Lag,
+  type Outgoing,
+  PartitionsDiffer,
+  type Topic,
+} from "../EventBus.ts"
+import { call, type KafkaSettings, makeKafka, renewable, typeOf } from "./client.ts"
+import { installCodecs } from "./codecs.ts"
+import { readAsMember, takeSeat } from "./member.ts"
+
+/** Bytes of keys, values and headers in one request: below what a broker takes in one batch (1 MB). */
+const mostBytes = 900_000
+
+/** A request for what a person waits for. */
+const askedWithin = "3 seconds"
+
+/**
+ * The event log on Apache Kafka, by kafkajs. What it has to do for each promise of the port, and for each fault of
+ * Kafka or kafkajs, is said where it does it; what it leaves to others: copies are the inbox's to know.
+ */
+export const make = (settings: KafkaSettings) =>
+  Effect.gen(function* () {
+    installCodecs()
+    const loops = yield* Loops
+    const kafka = yield* makeKafka(settings)
+    const admin = yield* renewable<Admin>(() => kafka.admin())
+    // Not idempotent: kept after a failure, that one loses what it acknowledges next; and copies are harmless.
+    const producer = yield* renewable<Producer>(() =>
+      kafka.producer({
+        maxInFlightRequests: 1,
+        allowAutoTopicCreation: false,
+        metadataMaxAge: 10_000,
+        createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+      }),
+    )
+    const ensured = new Map<string, Topic>()
+    const read = new Map<string, Set<string>>()
+    /** Why the last send failed; undefined when it did not. */
+    let unsent: EventBusError | undefined
+
+    const partitionsOf = (names: ReadonlyArray<string>) =>
+      admin.use("look at topics", "20 seconds", async (client) => {
+        const existing = new Set(await client.listTopics())
+        const { topics } = await client.fetchTopicMetadata({ topics: names.filter((name) => existing.has(name)) })
+        return new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
+      })
+
+    const create = (topics: ReadonlyArray<Topic>) =>
+      admin.use("make topics", "30 seconds", (client) =>
+        client.createTopics({
+          topics: topics.map(({ name, partitions, retention }) => ({
+            topic: name,
+            numPartitions: partitions ?? defaultPartitions,
+            replicationFactor: -1,
+            configEntries: [
+              { name: "retention.ms", value: String(retention === undefined ? -1 : Duration.toMillis(retention)) },
+              // A record's time is when the bus took it.
+              { name: "message.timestamp.type", value: "LogAppendTime" },
+            ],
+          })),
+        }),
+      )
+
+    /** Leaders are known a little before they lead: a send in between would be repeated, and leave copies. */
+    const led = (topics: ReadonlyArray<Topic>) =>
+      admin
+        .use("make topics", "30 seconds", (client) =>
+          Promise.all(topics.map(({ name }) => client.fetchTopicOffsets(name))),
+        )
+        .pipe(Effect.retry({ times: 20, schedule: Schedule.spaced("100 millis") }))
+
+    /** Makes those that are missing, and says how many partitions each has. */
+    const complete = (topics: ReadonlyArray<Topic>) =>
+      Effect.gen(function* () {
+        const found = yield* partitionsOf(topics.map(({ name }) => name))
+        const missing = topics.filter(({ name }) => !found.has(name))
+        if (missing.length === 0) return found
+        // It may fail for a topic that is made all the same: what counts is what is there afterwards.
+        const made = yield* Effect.exit(create(missing))
+        const afterwards = yield* partitionsOf(topics.map(({ name }) => name))
+        if (topics.some(({ name }) => !afterwards.has(name))) {
+          yield* made
+          return yield* new EventBusError({ operation: "make topics", cause: new Error("they are not there yet") })
+        }
+        yield* led(missing)
+        return afterwards
+      })
+
+    const refuseOthers = (topics: ReadonlyArray<Topic>, found: ReadonlyMap<string, number>) => {
+      const other = topics.find(({ name, partitions }) => {
+        const count = found.get(name)
+        return partitions !== undefined && count !== undefined && count !== partitions
+      })
+      return other === undefined
+        ? Effect.void
+        : new PartitionsDiffer({ topic: other.name, wanted: other.partitions!, found: found.get(other.name)! })
+    }
+
+    const ensure: EventBus["Service"]["ensure"] = (topics) =>
+      Effect.gen(function* () {
+        for (const topic of topics) ensured.set(topic.name, topic)
+        if (topics.length === 0) return
+        const before = yield* partitionsOf(topics.map(({ name }) => name))
+        yield* refuseOthers(topics, before)
+        yield* refuseOthers(topics, yield* complete(topics))
+      })
+
+    /** Somebody may have deleted topics that we made. */
+    const heal = Effect.suspend(() => Effect.asVoid(complete([...ensured.values()])))
+
+    const sendPart = (records: ReadonlyArray<Outgoing>): Effect.Effect<void, EventBusError> =>
+      producer
+        .use("send", "30 seconds", (client) =>
+          client.sendBatch({
+            acks: -1,
+            timeout: 5_000,
+            topicMessages: [...Map.groupBy(records, ({ topic }) => topic)].map(([topic, records]) => ({
+              topic,
+              messages: records.map(messageOf),
+            })),
+          }),
+        )
+        .pipe(
+          Effect.asVoid,
+          Effect.catch((error) => {
+            if (typeOf(error.cause) === "MESSAGE_TOO_LARGE" && records.length > 1) {
+              const middle = records.length >> 1
+              return Effect.andThen(sendPart(records.slice(0, middle)), sendPart(records.slice(middle)))
+            }
+            const isGone = typeOf(error.cause) === "UNKNOWN_TOPIC_OR_PARTITION"
+            const mended = isGone && records.some(({ topic }) => ensured.has(topic)) ? Effect.ignore(heal) : Effect.void
+            return Effect.andThen(mended, Effect.fail(error))
+          }),
+        )
+
+    const send: EventBus["Service"]["send"] = (records) =>
+      Effect.forEach(parts(records), sendPart, { discard: true }).pipe(
+        Effect.tap(() => Effect.sync(() => (unsent = undefined))),
+        Effect.tapError((error) => Effect.sync(() => (unsent = error))),
+      )
+
+    const consume: EventBus["Service"]["consume"] = ({ group, topics, handle }) =>
+      Effect.suspend(() => {
+        read.set(group, new Set([...(read.get(group) ?? []), ...topics]))
+        return readAsMember({ kafka, group, topics, handle, prepare: heal })
+      }).pipe(Effect.provideService(Loops, loops))
+
+    /** Where a group goes on in each partition, and what there is. */
+    const positions = (group: string, topics: ReadonlyArray<string>) =>
+      admin.use("tell the lag", askedWithin, async (client) => {
+        const committed = await client.fetchOffsets({ groupId: group, topics: [...topics] })
+        return Promise.all(
+          committed.map(async ({ topic, partitions }) => {
+            const kept = await client.fetchTopicOffsets(topic)
+            return kept.map(({ partition, low, high }) => {
+              const offset = Number(partitions.find((one) => one.partition === partition)?.offset ?? -1)
+              return { topic, partition, records: Number(high) - Math.max(offset, Number(low)) }
+            })
+          }),
+        )
+      })
+
+    const lag: EventBus["Service"]["lag"] = (group) =>
+      Effect.map(positions(group, [...(read.get(group) ?? [])]), (lags): ReadonlyArray<Lag> => lags.flat())
+
+    /**
+     * One more member joins, claims the topic's partitions, and moves their positions: whoever had them has let go of
+     * them, and takes them up at the new ones once the claimant has left.
+     */
+    const rewind: EventBus["Service"]["rewind"] = ({ group, topic, from, meanwhile }) => {
+      let done = false
+      const attempt = Effect.gen(function* () {
+        const parts = (yield* partitionsOf([topic])).get(topic) ?? 0
+        const eachBatch = ({ pause }: { readonly pause: () => unknown }) => Promise.resolve(void pause())
+        const seat = yield* takeSeat({ kafka, group, topics: [topic], claims: true, eachBatch })
+        const isClaimed = Effect.sync(() => (seat.assigned()[topic] ?? []).length === parts)
+        yield* Effect.repeat(isClaimed, { until: (claimed) => claimed, schedule: Schedule.spaced("20 millis") }).pipe(
+          Effect.timeoutOrElse({
+            duration: "30 seconds",
+            orElse: () => new EventBusError({ operation: "rewind", cause: new Error("others keep the topic") }),
+          }),
+        )
+        if (!done) yield* meanwhile
+        done = true
+        const offsets = yield* admin.use("rewind", "10 seconds", async (client) =>
+          from === undefined
+            ? (await client.fetchTopicOffsets(topic)).map(({ partition, low }) => ({ partition, offset: low }))
+            : client.fetchTopicOffsetsByTimestamp(topic, from),
+        )
+        yield* call("rewind", "10 seconds", () =>
+          seat.consumer.commitOffsets(offsets.map(({ partition, offset }) => ({ topic, partition, offset }))),
+        )
+      }).pipe(Effect.scoped)
+      return Effect.gen(function* () {
+        const began = yield* Clock.currentTimeMillis
+        yield* Effect.retry(attempt, {
+          // Once `meanwhile` has run there is no way back.
+          while: () => done && Date.now() - began < 60_000,
+          schedule: Schedule.spaced("500 millis"),
+        })
+      })
+    }
+
+    const probe = Effect.gen(function* () {
+      yield* admin.use("answer", "2 seconds", (client) => client.describeCluster())
+      if (unsent !== undefined) return yield* unsent
+    })
+
+    return EventBus.of({ ensure, send, consume, rewind, lag, probe })
+  })
+
+export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loops> =>
+  Layer.mergeAll(Layer.effect(EventBus, make(settings)), Layer.succeed(MessagingSystem, "kafka"))
+
+const messageOf = ({ key, value, headers }: Outgoing): Message => ({
+  key,
+  value: value === null ? null : Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+  headers,
+})
+
+/** The records in as few requests as their size allows, in their order. */
+const parts = (records: ReadonlyArray<Outgoing>): ReadonlyArray<ReadonlyArray<Outgoing>> => {
+  const all: Array<Array<Outgoing>> = []
+  let bytes = Infinity
+  for (const record of records) {
+    const size = sizeOf(record)
+    if (bytes + size > mostBytes) {
+      all.push([])
+      bytes = 0
+    }
+    all.at(-1)!.push(record)
+    bytes += size
+  }
+  return all
+}
+
+/** About as many bytes: what turns out too large is sent in halves. */
+const sizeOf = ({ key, value, headers }: Outgoing): number =>
+  (key?.length ?? 0) +
+  (value?.byteLength ?? 0) +
+  Object.entries(headers).reduce((sum, [name, text]) => sum + name.length + text.length, 100)
