@@ -1,6 +1,8 @@
 import { once } from "node:events"
 import { createServer } from "node:net"
 
+const given = new Set<number>()
+
 /**
  * A port of 127.0.0.1 that nobody uses, and that nobody gets by chance later: it is below those which the system hands
  * out to outgoing connections. A server can give it back and take it again, and a client that keeps trying meanwhile
@@ -9,6 +11,7 @@ import { createServer } from "node:net"
 export const freePort = async (): Promise<number> => {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000)
+    if (given.has(port)) continue
     const probe = createServer().listen(port, "127.0.0.1")
     try {
       await once(probe, "listening")
@@ -17,6 +20,7 @@ export const freePort = async (): Promise<number> => {
     }
     probe.close()
     await once(probe, "close")
+    given.add(port)
     return port
   }
 }

@@ -8,13 +8,20 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { promisify } from "node:util"
 import { freePort } from "./freePort.ts"
-import { type Driver, type Options, type Properties, propertiesOf, type Tool } from "./kafka.ts"
+import { type Guard, startGuard } from "./guard.ts"
+import {
+  type Driver,
+  type Options,
+  patienceMillis,
+  type Properties,
+  propertiesOf,
+  runWith,
+  type Tool,
+} from "./kafkaBroker.ts"
 
 const version = "4.1.0"
-/** A start takes a second; this is for a machine that is very busy. */
-const patienceMillis = 90_000
 const run = promisify(execFile)
-const java = process.env["JAVA_HOME"] ? join(process.env["JAVA_HOME"], "bin", "java") : "java"
+const java = () => (process.env["JAVA_HOME"] ? join(process.env["JAVA_HOME"], "bin", "java") : "java")
 
 /**
  * A broker as a process of this machine's Java, 17 or later, in a temporary folder. Its jars come by Maven and are kept
@@ -27,8 +34,7 @@ export const onJava: Driver = async (place, options) => {
   const broker = processIn(folder, [...flagsOf(options), ...home.flags], guard)
   const remove = async () => {
     await broker.kill()
-    guard.stdin.end()
-    await once(guard, "exit")
+    await guard.release()
   }
   try {
     await format(folder, home.checkpoint, propertiesOf(place, options, "127.0.0.1"))
@@ -37,11 +43,12 @@ export const onJava: Driver = async (place, options) => {
     throw error
   }
   const bootstrap = `127.0.0.1:${place.direct}`
-  return { ...broker, remove, console: (tool, args, input) => console(home.flags, tool, bootstrap, args, input) }
+  const command = (tool: Tool) => [...flagsOf({}), ...home.flags, tools[tool], "--bootstrap-server", bootstrap]
+  return { ...broker, remove, console: (tool, args, input = "") => runWith(input, java(), [...command(tool), ...args]) }
 }
 
 /** The same, in a folder that is formatted already. */
-const processIn = (folder: string, flags: ReadonlyArray<string>, guard: ReturnType<typeof guardOf>) => {
+const processIn = (folder: string, flags: ReadonlyArray<string>, guard: Guard) => {
   const log = join(folder, "broker.log")
   let child: ChildProcess | undefined
   let exit: Promise<unknown> = Promise.resolve()
@@ -50,16 +57,16 @@ const processIn = (folder: string, flags: ReadonlyArray<string>, guard: ReturnTy
     if (child !== undefined) return
     const output = openSync(log, "a")
     const from = statSync(log).size
-    const born = spawn(java, [...flags, "kafka.Kafka", join(folder, "server.properties")], {
+    const born = spawn(java(), [...flags, "kafka.Kafka", join(folder, "server.properties")], {
       cwd: folder,
       stdio: ["ignore", output, output],
     })
     child = born
     closeSync(output)
-    guard.stdin.write(`${born.pid}\n`)
+    guard.tell(String(born.pid))
     exit = once(born, "exit").finally(() => {
       child = undefined
-      guard.stdin.write("\n")
+      guard.tell("")
     })
     exit.catch(() => {})
     const deadline = Date.now() + patienceMillis
@@ -87,25 +94,14 @@ const processIn = (folder: string, flags: ReadonlyArray<string>, guard: ReturnTy
   }
 }
 
-/**
- * Is told the process of the broker, a line each time that it starts or ends. Once this process is gone, even by
- * kill -9, the pipe closes: then it kills the broker and removes the folder.
- */
-const guardOf = (folder: string) => {
-  const guard = spawn(
-    "sh",
-    [
-      "-c",
-      `while read -r line; do pid=$line; done
-      [ -z "$pid" ] || kill -KILL "$pid"
-      rm -rf "$0" || { sleep 1; rm -rf "$0"; }`,
-      folder,
-    ],
-    { detached: true, stdio: ["pipe", "ignore", "ignore"] },
+/** Is told the process of the broker, a line each time that it starts or ends. */
+const guardOf = (folder: string) =>
+  startGuard(
+    `while read -r line; do pid=$line; done
+    [ -z "$pid" ] || kill -KILL "$pid"
+    rm -rf "$1" || { sleep 1; rm -rf "$1"; }`,
+    folder,
   )
-  guard.stdin.on("error", () => {})
-  return guard
-}
 
 /** What Kafka's own `format` makes of a folder, without the second that its JVM takes. */
 const format = async (folder: string, checkpoint: string, properties: Properties) => {
@@ -184,7 +180,7 @@ const into = async (home: string, target: string, make: (file: string) => Promis
 
 /** A name for this Java of this build. */
 const findJava = async () => {
-  const { stderr } = await run(java, ["-version"]).catch((error) => {
+  const { stderr } = await run(java(), ["-version"]).catch((error) => {
     throw new Error("there is no Java", { cause: error })
   })
   const major = Number(/version "(\d+)/u.exec(stderr)?.[1])
@@ -220,7 +216,7 @@ const writeCheckpoint = async (file: string, classPath: ReadonlyArray<string>) =
   await mkdir(folder)
   const place = { direct: 1, proxied: 2, proxy: 2, controller: 3 }
   await writeProperties(server, { ...propertiesOf(place, {}, "127.0.0.1"), "log.dirs": join(folder, "data") })
-  await run(java, [...flagsOf({}), ...classPath, "kafka.tools.StorageTool", "format", "-t", newId(), "-c", server])
+  await run(java(), [...flagsOf({}), ...classPath, "kafka.tools.StorageTool", "format", "-t", newId(), "-c", server])
   await rename(join(folder, "data", "bootstrap.checkpoint"), file)
 }
 
@@ -236,25 +232,11 @@ const writeArchive = async (file: string, classPath: ReadonlyArray<string>, chec
     await broker.start()
     await broker.stop()
   } finally {
-    guard.stdin.end()
-    await once(guard, "exit")
+    await guard.release()
   }
 }
 
 const tools: Readonly<Record<Tool, string>> = {
   producer: "org.apache.kafka.tools.ConsoleProducer",
   consumer: "org.apache.kafka.tools.consumer.ConsoleConsumer",
-}
-
-const console = async (
-  flags: ReadonlyArray<string>,
-  tool: Tool,
-  bootstrap: string,
-  args: ReadonlyArray<string>,
-  input = "",
-) => {
-  const promise = run(java, [...flagsOf({}), ...flags, tools[tool], "--bootstrap-server", bootstrap, ...args])
-  promise.child.stdin?.on("error", () => {}).end(input)
-  const { stdout } = await promise
-  return stdout
 }

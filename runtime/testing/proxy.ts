@@ -86,11 +86,11 @@ export const startProxy = async (options: { readonly to: number }): Promise<Prox
   const pump = (connection: Connection, from: Socket, to: Socket, passes: (chunk: Buffer) => boolean) => {
     let queue = Promise.resolve()
     let waiting = 0
-    let lastDue = 0
+    let lineIsFreeAt = 0
     const later = (bytes: number, action: () => void) => {
       const { latencyMillis = 0, bytesPerSecond = Infinity } = faults
-      lastDue = Math.max(Date.now() + latencyMillis, lastDue + (bytes / bytesPerSecond) * 1_000)
-      const due = lastDue
+      lineIsFreeAt = Math.max(Date.now(), lineIsFreeAt) + (bytes / bytesPerSecond) * 1_000
+      const due = lineIsFreeAt + latencyMillis
       waiting += bytes
       if (waiting > windowBytes) from.pause()
       queue = queue.then(async () => {
