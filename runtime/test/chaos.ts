@@ -2,9 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import type { Order } from "../../modules/order/contract/api.ts"
 import { encode } from "../events/cloudEvents.ts"
-import { auditFolder, auditOverHttp, pagesOf } from "../testing/audit.ts"
-import { sendTo } from "../testing/bus.ts"
-import { type Galleria, launch, patienceMillis, start, temporaryFolder, until } from "../testing/process.ts"
+import { auditOverHttp, pagesOf } from "../testing/audit.ts"
+import { type Deployment, inOneProcess, overKafka, type Shape, type Site } from "../testing/deployment.ts"
+import { patienceMillis, until } from "../testing/process.ts"
 import { killWhileShopping, makeShoppers, type Random, randomOf } from "../testing/shoppers.ts"
 
 /** What happened in a run. */
@@ -19,10 +19,10 @@ export interface Outcome {
 type Payable = Pick<typeof Order.Encoded, "id" | "user_id" | "amount">
 
 /**
- * Tells of payments as another process would, on the log of a folder that is free; all of them twice, as a relay does
- * that was killed before it could note that they were sent.
+ * Tells of payments as another process would, on the log of a site where nothing runs; all of them twice, as a relay
+ * does that was killed before it could note that they were sent.
  */
-const pay = (dataDir: string, orders: ReadonlyArray<Payable>) => {
+const pay = (site: Site, orders: ReadonlyArray<Payable>) => {
   const records = orders.map(({ id, user_id, amount }) =>
     encode({
       id: `payment-of-${id}`,
@@ -36,59 +36,68 @@ const pay = (dataDir: string, orders: ReadonlyArray<Payable>) => {
       data: JSON.stringify({ payment_id: id, order_id: id, user_id, amount }),
     }),
   )
-  return sendTo(dataDir, [...records, ...records])
+  return site.send([...records, ...records])
 }
 
 /**
- * Kills Galleria again and again on one folder, with kill -9: twice during its first start, then under the load of a
- * crowd, and each fifth time during a start; starts it again and audits what it finds. Moments and wishes come from
- * `seed`. Ends at the first fault.
+ * Kills Galleria again and again on one site, with kill -9: twice during its first start, then under the load of a crowd,
+ * and each fifth time during a start; starts it again and audits what it finds. Of several processes sometimes all are
+ * killed and sometimes one, while the others go on. Moments and wishes come from `seed`. Ends at the first fault.
  */
 export const chaos = async (options: {
+  readonly shape: Shape
   readonly kills: number
   readonly seed: number
-  /** After how many kills the process is stopped and its folder audited. */
-  readonly folderEvery: number
+  /** After how many kills everything is stopped, and the databases and the log are audited. */
+  readonly auditEvery: number
   readonly say: (line: string) => void
 }): Promise<Outcome> => {
   const random = randomOf(options.seed)
   const shoppers = makeShoppers(random)
   const { ledger } = shoppers
   const kills = { first: 0, load: 0, start: 0 }
-  using folder = temporaryFolder()
-  const dataDir = folder.path
+  await using site = await options.shape.settle()
   /** Some orders wait for a payment, and can be cancelled until then; the others are processed at once. */
-  const settings = () => ({ dataDir, env: { ORDER_STEPS: random() < 0.5 ? "none" : "payment" } })
+  const settings = () => ({ env: { ORDER_STEPS: random() < 0.5 ? "none" : "payment" } })
   let faults: ReadonlyArray<string> = []
 
   for (; kills.first < 2; kills.first++) {
-    await using galleria = launch(settings())
-    await until("the database is being prepared", () => /Preparing/u.test(galleria.output()))
+    await using galleria = site.launch(settings())
+    await until("the databases are being prepared", () =>
+      galleria.parts.every((part) => /Preparing/u.test(part.galleria.output())),
+    )
     await sleep(random() * 2_000 * kills.first)
   }
   for (let n = 1; n <= options.kills && faults.length === 0; n++) {
     if (n % 5 === 0) {
-      await using _killed = launch(settings())
+      await site.kill()
+      await using _killed = site.launch(settings())
       await sleep(random() * 1_500)
       kills.start++
     } else {
-      await using galleria = await start(settings())
+      const galleria = await site.start(settings())
       faults = await audited(galleria, shoppers)
-      await killWhileShopping(shoppers, galleria, 20 + random() * 800)
+      await killWhileShopping(shoppers, galleria, victimsOf(galleria, random), 20 + random() * 800)
       kills.load++
     }
-    if (n % options.folderEvery === 0 && faults.length === 0) {
-      faults = await auditStopped(dataDir, shoppers, random)
+    if (n % options.auditEvery === 0 && faults.length === 0) {
+      faults = await auditStopped(site, shoppers, random)
       options.say(`${n} kills, ${ledger.wishes.length} wishes, ${faults.length} faults`)
     }
   }
-  if (faults.length === 0) faults = await auditStopped(dataDir, shoppers, random)
+  if (faults.length === 0) faults = await auditStopped(site, shoppers, random)
   const unanswered = ledger.wishes.filter(({ id }) => id === undefined).length
   return { kills, asked: ledger.wishes.length, unanswered, paid: ledger.paid.size, faults }
 }
 
+/** One of the processes, or all. */
+const victimsOf = ({ parts }: Deployment, random: Random) => {
+  const one = parts.length === 1 ? undefined : parts[Math.floor(random() * (parts.length + 1))]
+  return (one === undefined ? parts : [one]).map(({ galleria }) => galleria)
+}
+
 /** Asks again what was not answered, waits until everything is delivered, and says what is not as it must be. */
-const audited = async (galleria: Galleria, { ledger, askAgain }: ReturnType<typeof makeShoppers>) => {
+const audited = async (galleria: Deployment, { ledger, askAgain }: ReturnType<typeof makeShoppers>) => {
   await askAgain(galleria)
   const deadline = Date.now() + patienceMillis
   for (;;) {
@@ -98,24 +107,24 @@ const audited = async (galleria: Galleria, { ledger, askAgain }: ReturnType<type
   }
 }
 
-/** The same, and then what the database says once the process has stopped. Pays for some of the orders that wait. */
-const auditStopped = async (dataDir: string, shoppers: ReturnType<typeof makeShoppers>, random: Random) => {
+/** The same, and then what databases and log say once all has stopped. Pays for some of the orders that wait. */
+const auditStopped = async (site: Site, shoppers: ReturnType<typeof makeShoppers>, random: Random) => {
   const { ledger } = shoppers
   let faults: ReadonlyArray<string> = []
   let payable: ReadonlyArray<Payable> = []
   // What is told last of all, of the summaries, nobody waits for: it may be on its way when the process stops.
   for (let tries = 0; tries < 5; tries++) {
-    await using galleria = await start({ dataDir })
+    await using galleria = await site.start()
     faults = await audited(galleria, shoppers)
     if (faults.length > 0) return faults
     payable = await pagesOf<Payable>(galleria, "/orders?status=created")
     const { code } = await galleria.stop()
     if (code !== 0) return [`it stopped with ${code}:\n${galleria.output()}`]
-    faults = await auditFolder(dataDir, ledger)
+    faults = await site.audit(ledger)
     if (faults.length === 0) break
   }
   const paid = payable.filter(() => random() < 0.5)
-  await pay(dataDir, paid)
+  await pay(site, paid)
   for (const { id, user_id } of paid) {
     ledger.paid.add(id)
     ledger.touched.add(user_id)
@@ -125,23 +134,39 @@ const auditStopped = async (dataDir: string, shoppers: ReturnType<typeof makeSho
 
 const main = async () => {
   const { values } = parseArgs({
-    options: { kills: { type: "string", default: "300" }, seed: { type: "string", default: String(Date.now() % 1e6) } },
+    options: {
+      shape: { type: "string", default: "process" },
+      kills: { type: "string" },
+      "audit-every": { type: "string" },
+      seed: { type: "string", default: String(Date.now() % 1e6) },
+    },
   })
+  const form = forms[values.shape]
+  if (form === undefined) throw new Error(`--shape is one of ${Object.keys(forms).join(", ")}`)
   const began = Date.now()
   const seed = Number(values.seed)
-  const { kills, asked, unanswered, paid, faults } = await chaos({
-    kills: Number(values.kills),
-    seed,
-    folderEvery: 20,
-    say: console.log,
-  })
+  const kills = Number(values.kills ?? form.kills)
+  const auditEvery = Number(values["audit-every"] ?? form.auditEvery)
+  const { shape } = form
+  const outcome = await chaos({ shape, kills, auditEvery, seed, say: console.log })
+  const { asked, unanswered, paid, faults } = outcome
   for (const fault of faults) console.error(fault)
   console.log(
-    `chaos: seed ${seed}; killed ${kills.first} times in its first start, ${kills.load} under load, ${kills.start} while starting; ` +
+    `chaos ${shape.name}: seed ${seed}; ${wordsOf(outcome)}; ` +
       `${asked} wishes, ${unanswered} never answered, ${paid} orders paid; ${faults.length} faults; ` +
       `${Math.round((Date.now() - began) / 1_000)} s`,
   )
   process.exit(faults.length === 0 ? 0 : 1)
 }
+
+const wordsOf = ({ kills: { first, load, start } }: Outcome) =>
+  `killed ${first} times in its first start, ${load} under load, ${start} while starting`
+
+/** Whoever is killed over Kafka is waited for by its group, for ten seconds. */
+const forms: Readonly<Record<string, { readonly shape: Shape; readonly kills: number; readonly auditEvery: number }>> =
+  {
+    process: { shape: inOneProcess, kills: 300, auditEvery: 20 },
+    kafka: { shape: overKafka, kills: 60, auditEvery: 10 },
+  }
 
 if (import.meta.main) await main()

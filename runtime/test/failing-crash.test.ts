@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import type { Outgoing } from "../events/EventBus.ts"
-import { sendTo } from "../testing/bus.ts"
-import { start, temporaryFolder, until } from "../testing/process.ts"
+import { type Deployment, shapes } from "../testing/deployment.ts"
+import { until } from "../testing/process.ts"
 
 const created_at = "2026-01-02T03:04:05.678Z"
 
@@ -30,12 +30,12 @@ interface Entry {
   readonly waiting: number
 }
 
-describe("a failing event, under kill -9", () => {
+describe.for(await shapes())("a failing event, under kill -9, $name", ({ settle }) => {
   it("is tried, parked and discarded, and its key then drains in order, whenever the process is killed", async () => {
-    using folder = temporaryFolder()
-    const options = { dataDir: folder.path, modules: ["user"], env: { RETRY_ATTEMPTS: "3" } }
-    const life = async <A>(live: (galleria: Awaited<ReturnType<typeof start>>) => Promise<A>): Promise<A> => {
-      await using galleria = await start(options)
+    await using site = await settle()
+    const options = { modules: ["user"], env: { RETRY_ATTEMPTS: "3" } }
+    const life = async <A>(live: (galleria: Deployment) => Promise<A>): Promise<A> => {
+      await using galleria = await site.start(options)
       return await live(galleria)
     }
 
@@ -43,7 +43,7 @@ describe("a failing event, under kill -9", () => {
       const { body } = await call<{ id: number }>("POST", "/users", { email: "ada@example.org", name: "Ada" })
       return body.id
     })
-    await sendTo(folder.path, [orderCreated(user, "none"), orderCreated(user, 1), orderCreated(user, 2)])
+    await site.send([orderCreated(user, "none"), orderCreated(user, 1), orderCreated(user, 2)])
 
     let attempts = 0
     let entry: Entry | undefined

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest"
 import type { HistoryEntry, Order } from "../../modules/order/contract/api.ts"
 import type { User } from "../../modules/user/contract/api.ts"
-import { type Galleria, start, temporaryFolder, until } from "../testing/process.ts"
+import { type Deployment, shapes } from "../testing/deployment.ts"
+import { until } from "../testing/process.ts"
 
 type Page<Item> = { readonly items: ReadonlyArray<Item>; readonly next_cursor: string | null }
 
@@ -9,7 +10,7 @@ const ada = { email: "ada.lovelace@example.org", name: "Augusta Ada King" }
 const laptop = { product_id: "LAPTOP001", product_name: "Gaming Laptop", quantity: 2, price: "999.95" }
 
 /** All that can be read of a user and an order. */
-const everything = async (galleria: Galleria, user: number, order: number) => {
+const everything = async (galleria: Deployment, user: number, order: number) => {
   const paths = ["", "/orders", "/order-summary"].map((path) => `/users/${user}${path}`)
   const answers = await Promise.all(
     [...paths, "/users", "/orders", `/orders/${order}`, `/orders/${order}/history`].map((path) =>
@@ -19,27 +20,27 @@ const everything = async (galleria: Galleria, user: number, order: number) => {
   return answers.map(({ status, body }) => ({ status, body }))
 }
 
-const statusShown = async (galleria: Galleria, user: number) =>
+const statusShown = async (galleria: Deployment, user: number) =>
   (await galleria.call<Page<{ status: string }>>("GET", `/users/${user}/orders`)).body.items[0]?.status
 
-const historyOf = async (galleria: Galleria, order: number) =>
+const historyOf = async (galleria: Deployment, order: number) =>
   (await galleria.call<Page<HistoryEntry>>("GET", `/orders/${order}/history`)).body.items.map(({ type, status }) => ({
     type,
     status,
   }))
 
-const messages = (galleria: Galleria) => galleria.records.map(({ message }) => message)
+const messages = (galleria: Deployment) => galleria.records.map(({ message }) => message)
 
-describe("The journey of an order", () => {
+describe.for(await shapes())("The journey of an order, $name", ({ settle }) => {
   it("goes from a new user to the summary, through a restart, and is told without personal data", async () => {
-    using folder = temporaryFolder()
-    const settings = { dataDir: folder.path, env: { LOG_LEVEL: "trace" } }
+    await using site = await settle()
+    const settings = { env: { LOG_LEVEL: "trace" } }
     const key = { "idempotency-key": "the first order" }
     const wanted = { user_id: 1, items: [laptop] }
     let before: Awaited<ReturnType<typeof everything>>
     let answered: unknown
     {
-      await using galleria = await start(settings)
+      await using galleria = await site.start(settings)
       const user = await galleria.call<User>("POST", "/users", ada)
       expect(user).toMatchObject({ status: 201, body: { id: 1, ...ada } })
       expect(user.headers.get("location")).toBe("/users/1")
@@ -85,7 +86,7 @@ describe("The journey of an order", () => {
       expect(await galleria.stop()).toEqual({ code: 0, signal: null })
       expectTold(galleria)
     }
-    await using galleria = await start(settings)
+    await using galleria = await site.start(settings)
     expect(await everything(galleria, 1, 1)).toEqual(before)
     const replayed = await galleria.call("POST", "/orders", { items: [laptop], user_id: 1 }, key)
     expect(replayed).toMatchObject({ status: 201, body: answered })
@@ -111,8 +112,8 @@ describe("The journey of an order", () => {
   })
 
   it("ends with a cancellation while a step is missing", async () => {
-    using folder = temporaryFolder()
-    await using galleria = await start({ dataDir: folder.path, env: { ORDER_STEPS: "payment" } })
+    await using site = await settle()
+    await using galleria = await site.start({ env: { ORDER_STEPS: "payment" } })
     await galleria.call("POST", "/users", ada)
     const { body: order } = await galleria.call<Order>("POST", "/orders", { user_id: 1, amount: "100" })
     await until("the user sees the order", async () => (await statusShown(galleria, 1)) === "created")
@@ -137,7 +138,7 @@ describe("The journey of an order", () => {
 })
 
 /** Each line of the log is a record, none tells of an error, and none says who anybody is or what was bought. */
-const expectTold = (galleria: Galleria) => {
+const expectTold = (galleria: Deployment) => {
   expect(galleria.output().trimEnd().split("\n")).toHaveLength(galleria.records.length)
   for (const record of galleria.records) {
     expect(record).toMatchObject({

@@ -4,11 +4,12 @@ import type { Order, OrderStatus } from "../../modules/order/contract/api.ts"
 import type { OrderSummary, UserOrder } from "../../modules/user/contract/api.ts"
 import { modules } from "../modules.ts"
 import { takeFolder } from "../sql/embedded/folder.ts"
-import type { Galleria } from "./process.ts"
+import type { Log } from "./kafkaLog.ts"
+import type { Callable } from "./process.ts"
 import type { Ledger } from "./shoppers.ts"
 
 /** All pages of a list. */
-export const pagesOf = async <Item>(galleria: Galleria, path: string): Promise<ReadonlyArray<Item>> => {
+export const pagesOf = async <Item>(galleria: Callable, path: string): Promise<ReadonlyArray<Item>> => {
   const items: Array<Item> = []
   let cursor: string | null = null
   do {
@@ -29,7 +30,7 @@ const asUsersSee = (status: OrderStatus) => (status === "paid" ? "created" : sta
 const over: ReadonlyArray<string> = ["failed", "cancelled"]
 
 /** What is not so, over HTTP, of the orders of one user: in both modules, and against what shoppers were told. */
-const auditUser = async (galleria: Galleria, ledger: Ledger, user: number): Promise<ReadonlyArray<string>> => {
+const auditUser = async (galleria: Callable, ledger: Ledger, user: number): Promise<ReadonlyArray<string>> => {
   const orders = await pagesOf<typeof Order.Encoded>(galleria, `/orders?user_id=${user}`)
   const listed = await pagesOf<typeof UserOrder.Encoded>(galleria, `/users/${user}/orders`)
   const summary = (await galleria.call<typeof OrderSummary.Encoded>("GET", `/users/${user}/order-summary`)).body
@@ -87,7 +88,7 @@ const compareEndings = (
  * What is not so of the users whom shoppers touched since the last audit that found nothing. While events are on
  * their way something is always not so: ask until nothing is.
  */
-export const auditOverHttp = async (galleria: Galleria, ledger: Ledger): Promise<ReadonlyArray<string>> => {
+export const auditOverHttp = async (galleria: Callable, ledger: Ledger): Promise<ReadonlyArray<string>> => {
   const faults: Array<string> = [...ledger.faults]
   for (const user of ledger.touched) {
     const found = await auditUser(galleria, ledger, user)
@@ -191,15 +192,60 @@ const foundInModule = (name: string, reactions: string): Readonly<Record<string,
  * nothing of what wrote it.
  */
 export const auditFolder = (dataDir: string, ledger: Ledger): Promise<ReadonlyArray<string>> =>
+  withFolder(dataDir, (db) => auditDatabase(db, ledger))
+
+/** The same of several folders and the log that was between them. */
+export const auditFolders = async (dataDirs: ReadonlyArray<string>, log: Log, ledger: Ledger) => {
+  await using db = await PGlite.create()
+  for (const dataDir of dataDirs) await withFolder(dataDir, (from) => copyModules(from, db))
+  await db.exec("create schema events")
+  for (const [table, columns] of Object.entries(logColumns)) {
+    await db.exec(`create table events.${table} (${columns})`)
+    await fill(db, `events.${table}`, JSON.stringify(log[table as keyof Log]))
+  }
+  return await auditDatabase(db, ledger)
+}
+
+/** The tables of the embedded log, as far as they are asked. */
+const logColumns: Readonly<Record<keyof Log, string>> = {
+  record: `topic text, part int, "offset" bigint, value bytea, headers json`,
+  partition: "topic text, part int, next bigint",
+  position: "grp text, topic text, part int, next bigint",
+}
+
+const withFolder = <A>(dataDir: string, work: (db: PGlite) => Promise<A>): Promise<A> =>
   Effect.runPromise(
     Effect.scoped(
-      Effect.flatMap(takeFolder(dataDir), ({ postgres }) => Effect.promise(() => auditDatabase(postgres, ledger))),
+      Effect.flatMap(takeFolder(dataDir), ({ postgres }) =>
+        Effect.promise(async () => {
+          await using db = await PGlite.create({ dataDir: postgres })
+          await db.exec("set default_transaction_read_only = on")
+          return await work(db)
+        }),
+      ),
     ),
   )
 
-const auditDatabase = async (folder: string, ledger: Ledger) => {
-  await using db = await PGlite.create({ dataDir: folder })
-  await db.exec("set default_transaction_read_only = on")
+/** Copies what the modules have there, rows and no rules. */
+const copyModules = async (from: PGlite, to: PGlite) => {
+  const { rows: tables } = await from.query<{ schema: string; name: string; columns: string }>(
+    `select n.nspname as schema, format('%I.%I', n.nspname, c.relname) as name,
+      string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum) as columns
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
+    where c.relkind = 'r' and a.attnum > 0 and not a.attisdropped and n.nspname = any($1) group by 1, 2`,
+    [Object.keys(modules)],
+  )
+  for (const { schema, name, columns } of tables) {
+    await to.exec(`create schema if not exists "${schema}"; create table ${name} (${columns})`)
+    const { rows } = await from.query<{ all: string }>(`select coalesce(json_agg(t), '[]')::text as all from ${name} t`)
+    await fill(to, name, rows[0]!.all)
+  }
+}
+
+const fill = (db: PGlite, table: string, rows: string) =>
+  db.query(`insert into ${table} select * from json_populate_recordset(null::${table}, $1::text::json)`, [rows])
+
+const auditDatabase = async (db: PGlite, ledger: Ledger) => {
   const faults: Array<string> = [...ledger.faults]
   const statements = Object.values(modules).flatMap(({ name, reactions }) => {
     const rows = reactions.map((reaction) => `('${reaction.name}', '${reaction.event.type}')`)

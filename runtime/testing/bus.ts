@@ -2,6 +2,8 @@ import { Context, type Duration, Effect, Exit, Layer, Schedule, Scope } from "ef
 import { randomUUID } from "node:crypto"
 import { drivers } from "../compose.ts"
 import { EventBus, type Handle, type Outgoing, type Received, type Topic } from "../events/EventBus.ts"
+import type { KafkaSettings } from "../events/kafka/client.ts"
+import * as KafkaEventBus from "../events/kafka/KafkaEventBus.ts"
 import { Loops, makeLoops } from "../module/loop.ts"
 
 /** How long a fact may be waited for. */
@@ -38,6 +40,15 @@ export const sendTo = (dataDir: string, records: ReadonlyArray<Outgoing>) =>
     Effect.provide(Layer.provide(drivers({ dataDir, kafka: undefined }), Layer.sync(Loops, makeLoops))),
     Effect.runPromise,
   )
+
+/** The same on Kafka. */
+export const sendToKafka = (bootstrap: string, records: ReadonlyArray<Outgoing>) =>
+  send(records).pipe(
+    Effect.provide(Layer.provide(KafkaEventBus.layer(kafkaAt(bootstrap)), Layer.sync(Loops, makeLoops))),
+    Effect.runPromise,
+  )
+
+export const kafkaAt = (bootstrap: string): KafkaSettings => ({ servers: [bootstrap], ssl: false, sasl: undefined })
 
 export const lagOf = (group: string) => Effect.flatMap(EventBus, (bus) => bus.lag(group))
 
@@ -77,33 +88,41 @@ export const newGroup = (...topics: ReadonlyArray<string>) => {
   const name = `group-${randomUUID()}`
   const calls: Array<ReadonlyArray<Received>> = []
   const faults: Array<string> = []
-  const inHand = new Set<string>()
+  /** Who has a partition in a call. */
+  const inHand = new Map<string, object>()
 
-  const taken = (records: ReadonlyArray<Received>) => {
+  const taken = (records: ReadonlyArray<Received>, member: object) => {
     calls.push(records)
     if (records.some(({ topic }) => topic !== records[0]!.topic)) faults.push("a call of two topics")
     for (const [place, offsets] of grouped(records, placeOf, offsetOf)) {
       if (offsets.some((offset, n) => offset !== offsets[0]! + n)) faults.push(`${place} has a gap: ${offsets.join()}`)
       if (inHand.has(place)) faults.push(`${place} is in two calls at once`)
-      inHand.add(place)
+      inHand.set(place, member)
     }
   }
-  const done = (records: ReadonlyArray<Received>) => records.forEach((record) => inHand.delete(placeOf(record)))
+  const done = (places: Iterable<string>, member: object) => {
+    for (const place of places) if (inHand.get(place) === member) inHand.delete(place)
+  }
 
-  /** One more member joins, and leaves with the check at the latest. `mine` are the calls that it got. */
+  /**
+   * One more member joins, and leaves with the check at the latest. `mine` are the calls that it got; once it is
+   * `dead`, as the group sees it, others may have what it has in hand.
+   */
   const join = (handle: Handle = () => Effect.void, reads: ReadonlyArray<string> = topics) =>
     Effect.gen(function* () {
       const bus = yield* EventBus
+      const member = {}
       const scope = yield* Scope.fork(yield* Effect.scope)
       const mine: Array<ReadonlyArray<Received>> = []
       const watched: Handle = (records) =>
         Effect.suspend(() => {
-          taken(records)
+          taken(records, member)
           mine.push(records)
           return handle(records)
-        }).pipe(Effect.ensuring(Effect.sync(() => done(records))))
+        }).pipe(Effect.ensuring(Effect.sync(() => done(records.map(placeOf), member))))
       yield* bus.consume({ group: name, topics: reads, handle: watched }).pipe(Scope.provide(scope))
-      return { mine, leave: Scope.close(scope, Exit.void) }
+      const dead = Effect.sync(() => done([...inHand.keys()], member))
+      return { mine, leave: Scope.close(scope, Exit.void), dead }
     })
 
   /** Waits until the group has handled all, as the bus tells it. */

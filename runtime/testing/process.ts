@@ -101,6 +101,9 @@ export const temporaryDisk = (megabytes: number) => {
   return undefined
 }
 
+/** Whoever answers requests. */
+export type Callable = Pick<Galleria, "call">
+
 /** Starts the child and does not wait for it. The port is a free one unless `env` says which. */
 export const launch = (options: Options): Galleria => {
   const { PATH = "", HOME = "", TMPDIR = tmpdir() } = process.env

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import type { NewUser, User } from "../../modules/user/contract/api.ts"
 import type { NewOrder, Order } from "../../modules/order/contract/api.ts"
-import type { Answer, Galleria } from "./process.ts"
+import type { Deployment } from "./deployment.ts"
+import type { Answer, Callable, Galleria } from "./process.ts"
 
 /** A thing that a shopper asked for, maybe several times with one key. */
 export interface Wish {
@@ -77,7 +78,7 @@ export const makeShoppers = (random: Random) => {
     return false
   }
 
-  const ask = async (galleria: Galleria, wish: Wish) => {
+  const ask = async (galleria: Callable, wish: Wish) => {
     const { path, tag, key, body, id } = wish
     if ("user_id" in body) ledger.touched.add(body.user_id)
     const headers: Record<string, string> = key === undefined ? {} : { "idempotency-key": key }
@@ -91,7 +92,7 @@ export const makeShoppers = (random: Random) => {
     wish.id = answer.body.id
   }
 
-  const cancel = async (galleria: Galleria, { id, user }: (typeof orders)[number]) => {
+  const cancel = async (galleria: Callable, { id, user }: (typeof orders)[number]) => {
     ledger.touched.add(user)
     const reason = random() < 0.5 ? undefined : { reason: "too many" }
     const answer = await galleria.call<Order>("POST", `/orders/${id}/cancel`, reason)
@@ -106,7 +107,7 @@ export const makeShoppers = (random: Random) => {
   /** Wishes that were not answered and can be asked for again, for they carry a key. */
   const unanswered = () => ledger.wishes.filter(({ key, id }) => key !== undefined && id === undefined)
 
-  const act = async (galleria: Galleria): Promise<void> => {
+  const act = async (galleria: Callable): Promise<void> => {
     const dice = random()
     if (users.length === 0 || dice < 0.15) {
       const user = wishForUser()
@@ -129,13 +130,13 @@ export const makeShoppers = (random: Random) => {
     ledger,
 
     /** Asks again, with the same keys, for all that was not answered, and for the last few things that were. */
-    askAgain: (galleria: Galleria) => {
+    askAgain: (galleria: Callable) => {
       const answered = ledger.wishes.filter(({ key, id }) => key !== undefined && id !== undefined)
       return each([...unanswered(), ...answered.slice(-crowd)], (wish) => ask(galleria, wish))
     },
 
     /** Shops until `leave` is true or the process is gone; what is under way then is not answered. */
-    shop: async (galleria: Galleria, leave: () => boolean) => {
+    shop: async (galleria: Callable, leave: () => boolean) => {
       const open = unanswered()
       const shopper = async () => {
         while (!leave()) {
@@ -151,16 +152,17 @@ export const makeShoppers = (random: Random) => {
   }
 }
 
-/** Shops for that long, then kills the process, as nobody expects. */
+/** Shops for that long, then kills those, as nobody expects. */
 export const killWhileShopping = async (
   { shop }: ReturnType<typeof makeShoppers>,
-  galleria: Galleria,
+  deployment: Deployment,
+  victims: ReadonlyArray<Galleria>,
   millis: number,
 ) => {
   let killed = false
-  const shopping = shop(galleria, () => killed)
+  const shopping = shop(deployment, () => killed)
   await sleep(millis)
   killed = true
-  await galleria.stop("SIGKILL")
+  await Promise.all(victims.map((galleria) => galleria.stop("SIGKILL")))
   await shopping
 }
