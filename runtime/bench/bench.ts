@@ -7,6 +7,7 @@ import { atRest } from "./atRest.ts"
 import type { Case } from "./Case.ts"
 import { failingKey } from "./failingKey.ts"
 import { growth } from "./growth.ts"
+import { kafkaRelay } from "./kafkaRelay.ts"
 import { postOrders } from "./postOrders.ts"
 import { postToVisible } from "./postToVisible.ts"
 import { judge, type Line, tableOf } from "./report.ts"
@@ -14,7 +15,16 @@ import { telemetry } from "./telemetry.ts"
 import { validatedPost } from "./validatedPost.ts"
 
 /** A case more is a file more, and its name here. */
-const cases: ReadonlyArray<Case> = [validatedPost, postOrders, postToVisible, failingKey, growth, atRest, telemetry]
+const cases: ReadonlyArray<Case> = [
+  validatedPost,
+  postOrders,
+  postToVisible,
+  failingKey,
+  growth,
+  atRest,
+  telemetry,
+  kafkaRelay,
+]
 
 const cache = fileURLToPath(new URL("../../.cache", import.meta.url))
 const options = { "cpu-prof": { type: "boolean", default: false } } as const
