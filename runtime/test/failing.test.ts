@@ -1,4 +1,4 @@
-import { describe, expect, layer } from "@effect/vitest"
+import { beforeAll, describe, expect, layer } from "@effect/vitest"
 import { Effect, Layer, Schedule } from "effect"
 import { order } from "../../modules/order/module.ts"
 import { OrderCancelled, OrderCreated } from "../../modules/order/contract/events.ts"
@@ -6,6 +6,7 @@ import { UserOrderSummaryUpdated } from "../../modules/user/contract/events.ts"
 import { user as userModule } from "../../modules/user/module.ts"
 import { Bound, type Module } from "../module/Module.ts"
 import { Reject } from "../module/Reaction.ts"
+import { logs } from "../testing/logs.ts"
 import { type Answer, eventually, pagesOf, Scenario, scenario, statusesOf, together } from "../testing/scenario.ts"
 
 /** What a test breaks and mends: how the reaction `user.record-order` fails at the events of a key. */
@@ -111,288 +112,313 @@ const parked = Effect.gen(function* () {
 
 const problem = (answer: Answer) => [answer.status, answer.body.type]
 
-layer(scenario([breakable(userModule)]), { excludeTestServices: true })("a reaction that fails for one user", (it) => {
-  it.effect(
-    "holds back that user's later events alone, parks, and drains in order once it is mended and redriven",
-    () =>
-      Effect.gen(function* () {
-        const { post, get, tell, tellAll, told, settled, database } = yield* Scenario
-        const others = yield* together(1_000, () => signUp)
-        const unlucky = yield* signUp
-        const key = String(unlucky)
-        broken.set(key, dies)
-        const waits = [orderOf(unlucky), orderOf(unlucky), orderOf(unlucky)]
-        const theirs = others.map(orderOf)
-        yield* tellAll(OrderCreated, [waits[0]!, ...theirs.slice(0, 500), waits[1]!, ...theirs.slice(500), waits[2]!])
-        yield* eventually(
-          Effect.map(entriesOf(unlucky), ([entry]) =>
-            expect(entry).toMatchObject({ status: "retrying", reason: "failed" }),
-          ),
-        )
+/** Nothing is broken at first: the ids of users begin anew. */
+const mendAll = () => {
+  broken.clear()
+  failures.clear()
+}
 
-        yield* settled
-        const sql = database("user")
-        const [recorded] = yield* sql`select count(*)::int as n, count(distinct user_id)::int as users from user_orders`
-        expect(recorded).toEqual({ n: 1_000, users: 1_000 })
-        for (const data of theirs.filter((_, n) => n % 100 === 0)) {
-          expect(yield* ordersOf(data.user_id)).toEqual([data.order_id])
-        }
+for (const { log, drivers } of await logs()) {
+  layer(scenario([breakable(userModule)], {}, drivers()), { excludeTestServices: true })(
+    `a reaction that fails for one user (${log})`,
+    (it) => {
+      beforeAll(mendAll)
+      it.effect(
+        "holds back that user's later events alone, parks, and drains in order once it is mended and redriven",
+        () =>
+          Effect.gen(function* () {
+            const { post, get, tell, tellAll, told, settled, database } = yield* Scenario
+            const applied = metric("galleria_events_applied_total", 'reaction="user.record-order"')
+            const before = yield* applied
+            const others = yield* together(1_000, () => signUp)
+            const unlucky = yield* signUp
+            const key = String(unlucky)
+            broken.set(key, dies)
+            const waits = [orderOf(unlucky), orderOf(unlucky), orderOf(unlucky)]
+            const theirs = others.map(orderOf)
+            yield* tellAll(OrderCreated, [
+              waits[0]!,
+              ...theirs.slice(0, 500),
+              waits[1]!,
+              ...theirs.slice(500),
+              waits[2]!,
+            ])
+            yield* eventually(
+              Effect.map(entriesOf(unlucky), ([entry]) =>
+                expect(entry).toMatchObject({ status: "retrying", reason: "failed" }),
+              ),
+            )
 
-        const [entry, ...more] = yield* entriesOf(unlucky)
-        expect(more).toEqual([])
-        expect(entry).toMatchObject({
-          module: "user",
-          reaction: "user.record-order",
-          waiting: 2,
-          reason: "failed",
-          error: "the cause is not mended",
-          topic: "order_created",
-          event: { type: "order_created", source: "/galleria/hand", key, data: waits[0] },
-        })
+            yield* settled
+            const sql = database("user")
+            const [recorded] =
+              yield* sql`select count(*)::int as n, count(distinct user_id)::int as users from user_orders`
+            expect(recorded).toEqual({ n: 1_000, users: 1_000 })
+            for (const data of theirs.filter((_, n) => n % 100 === 0)) {
+              expect(yield* ordersOf(data.user_id)).toEqual([data.order_id])
+            }
 
-        // What comes later waits too; what is for another reaction does not.
-        const late = orderOf(unlucky)
-        yield* tell(OrderCreated, late)
-        const { order_id, user_id, amount } = waits[0]!
-        yield* tell(OrderCancelled, { order_id, user_id, amount })
-        yield* settled
-        yield* eventually(
-          Effect.map(entryOf(entry.id), (now) =>
-            expect(now).toMatchObject({ status: "parked", attempts: 10, waiting: 3 }),
-          ),
-        )
-        // Once in its batch, once alone, and nine times later.
-        expect(failures.get(key)).toBeGreaterThanOrEqual(11)
-        expect(yield* entriesOf(unlucky)).toHaveLength(1)
-        expect((yield* get(`/users/${unlucky}/order-summary`)).body).toMatchObject({ orders_count: 0 })
-        expect(yield* metric("galleria_dead_letters", 'status="parked"')).toBe(1)
-        expect(yield* metric("galleria_dead_letters", 'status="waiting"')).toBe(3)
+            const [entry, ...more] = yield* entriesOf(unlucky)
+            expect(more).toEqual([])
+            expect(entry).toMatchObject({
+              module: "user",
+              reaction: "user.record-order",
+              waiting: 2,
+              reason: "failed",
+              error: "the cause is not mended",
+              topic: "order_created",
+              event: { type: "order_created", source: "/galleria/hand", key, data: waits[0] },
+            })
 
-        broken.delete(key)
-        const answer = yield* post(`/admin/dead-letters/${entry.id}/redrive`)
-        expect(answer.status).toBe(200)
-        expect(answer.body).toMatchObject({ id: entry.id, redriven_at: expect.any(String) })
-        yield* eventually(
-          Effect.map(entryOf(entry.id), (now) => expect(now).toMatchObject({ status: "redriven", waiting: 0 })),
-        )
-        yield* settled
-        expect(yield* ordersOf(unlucky)).toEqual([...waits, late].map((data) => data.order_id))
-        expect((yield* get(`/users/${unlucky}/order-summary`)).body).toMatchObject({
-          orders_count: 3,
-          total_amount: "30.00",
-        })
-        const summaries = (yield* told(UserOrderSummaryUpdated)).filter(({ data }) => data.user_id === unlucky)
-        expect(summaries.at(-1)!.data).toMatchObject({ orders_count: 3, total_amount: "30.00" })
-        expect(yield* metric("galleria_dead_letters")).toBe(0)
-        expect(yield* metric("galleria_events_applied_total", 'reaction="user.record-order"')).toBe(1_004)
-      }),
-  )
+            // What comes later waits too; what is for another reaction does not.
+            const late = orderOf(unlucky)
+            yield* tell(OrderCreated, late)
+            const { order_id, user_id, amount } = waits[0]!
+            yield* tell(OrderCancelled, { order_id, user_id, amount })
+            yield* settled
+            yield* eventually(
+              Effect.map(entryOf(entry.id), (now) =>
+                expect(now).toMatchObject({ status: "parked", attempts: 10, waiting: 3 }),
+              ),
+            )
+            // Once in its batch, once alone, and nine times later.
+            expect(failures.get(key)).toBeGreaterThanOrEqual(11)
+            expect(yield* entriesOf(unlucky)).toHaveLength(1)
+            expect((yield* get(`/users/${unlucky}/order-summary`)).body).toMatchObject({ orders_count: 0 })
+            expect(yield* metric("galleria_dead_letters", 'status="parked"')).toBe(1)
+            expect(yield* metric("galleria_dead_letters", 'status="waiting"')).toBe(3)
 
-  it.effect("ends with a discard as well, and the user's next events take effect", () =>
-    Effect.gen(function* () {
-      const { post } = yield* Scenario
-      const { user, orders, entry } = yield* parked
-      broken.delete(String(user))
-      const { status, body } = yield* post(`/admin/dead-letters/${entry.id}/discard`)
-      expect([status, body.status, body.next_attempt_at]).toEqual([200, "discarded", null])
-      yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen).toEqual(orders.slice(1))))
-    }),
-  )
+            broken.delete(key)
+            const answer = yield* post(`/admin/dead-letters/${entry.id}/redrive`)
+            expect(answer.status).toBe(200)
+            expect(answer.body).toMatchObject({ id: entry.id, redriven_at: expect.any(String) })
+            yield* eventually(
+              Effect.map(entryOf(entry.id), (now) => expect(now).toMatchObject({ status: "redriven", waiting: 0 })),
+            )
+            yield* settled
+            expect(yield* ordersOf(unlucky)).toEqual([...waits, late].map((data) => data.order_id))
+            expect((yield* get(`/users/${unlucky}/order-summary`)).body).toMatchObject({
+              orders_count: 3,
+              total_amount: "30.00",
+            })
+            const summaries = (yield* told(UserOrderSummaryUpdated)).filter(({ data }) => data.user_id === unlucky)
+            expect(summaries.at(-1)!.data).toMatchObject({ orders_count: 3, total_amount: "30.00" })
+            expect(yield* metric("galleria_dead_letters")).toBe(0)
+            expect((yield* applied) - before).toBe(1_004)
+          }),
+      )
 
-  it.effect("leaves an entry that has ended as it is, whoever presses what", () =>
-    Effect.gen(function* () {
-      const { post } = yield* Scenario
-      const { user, orders, entry } = yield* parked
-      broken.delete(String(user))
-      yield* post(`/admin/dead-letters/${entry.id}/redrive`)
-      yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen).toEqual(orders)))
-      const before = yield* entryOf(entry.id)
-      for (const action of ["redrive", "discard", "discard", "redrive"]) {
-        const { status, body } = yield* post(`/admin/dead-letters/${entry.id}/${action}`)
-        expect([status, body]).toEqual([200, before])
-      }
-      expect(yield* ordersOf(user)).toEqual(orders)
-    }),
-  )
-
-  it.effect("is discarded or takes effect, never both, when both buttons are pressed at the same instant", () =>
-    Effect.gen(function* () {
-      const { post } = yield* Scenario
-      for (let n = 0; n < 3; n++) {
-        const { user, orders, entry } = yield* parked
-        broken.delete(String(user))
-        const answers = yield* together(10, (press) =>
-          post(`/admin/dead-letters/${entry.id}/${press % 2 === 0 ? "redrive" : "discard"}`),
-        )
-        expect(statusesOf(answers)).toEqual({ 200: 10 })
-        yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen.slice(-2)).toEqual(orders.slice(1))))
-        const { status } = yield* entryOf(entry.id)
-        expect(yield* ordersOf(user)).toEqual(status === "discarded" ? orders.slice(1) : orders)
-        expect(["discarded", "redriven"]).toContain(status)
-      }
-    }),
-  )
-
-  it.effect("is redriven with all others that match, and only with those", () =>
-    Effect.gen(function* () {
-      const { post } = yield* Scenario
-      const all = [yield* parked, yield* parked]
-      for (const { user } of all) broken.delete(String(user))
-      const none = [{ module: "order" }, { reaction: "user.record-failed" }, { type: "order_failed" }]
-      for (const body of none) {
-        expect((yield* post("/admin/dead-letters/redrive", body)).body).toEqual({ redriven: 0 })
-      }
-      const some = { module: "user", reaction: "user.record-order", type: "order_created" }
-      expect((yield* post("/admin/dead-letters/redrive", some)).body).toEqual({ redriven: 2 })
-      for (const { user, orders } of all) {
-        yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen).toEqual(orders)))
-      }
-      expect((yield* post("/admin/dead-letters/redrive")).body).toEqual({ redriven: 0 })
-    }),
-  )
-})
-
-layer(scenario([breakable(userModule), order]), { excludeTestServices: true })("/admin/dead-letters", (it) => {
-  const topic = "order_created"
-  const said = { ce_specversion: "1.0", ce_source: "/hand", ce_type: topic }
-  const good = JSON.stringify({ ...orderOf(1), user_id: 7_001 })
-  const unreadable: ReadonlyArray<readonly [string, string | Uint8Array, Record<string, string>]> = [
-    ["is empty", "", {}],
-    ["is not UTF-8", Uint8Array.of(0x7b, 0xff), {}],
-    ["is not JSON", "{", {}],
-    ["is no object", "[]", {}],
-    ["says another type than its topic's", good, { ...said, ce_id: "t", ce_type: "order_failed" }],
-    ["has an unknown specversion", good, { ...said, ce_id: "v", ce_specversion: "0.3" }],
-    ["has no id beside its source and type", good, said],
-    [
-      "is structured without data",
-      `{"specversion":"1.0","id":"s","source":"/h","type":"${topic}"}`,
-      {
-        "content-type": "application/cloudevents+json",
-      },
-    ],
-  ]
-
-  describe("a record that cannot be read", () => {
-    for (const [what, value, headers] of unreadable) {
-      it.effect(`is parked alone with its module when it ${what}, and holds nobody`, () =>
+      it.effect("ends with a discard as well, and the user's next events take effect", () =>
         Effect.gen(function* () {
-          const { put, settled, tell } = yield* Scenario
-          const user = yield* signUp
-          yield* put({ topic, key: String(user), value: Buffer.from(value), headers })
-          const next = orderOf(user)
-          yield* tell(OrderCreated, next)
-          yield* settled
-          expect(yield* ordersOf(user)).toEqual([next.order_id])
-          const entries = (yield* entriesOf(user)).filter(({ reason }) => reason === "malformed")
-          expect(new Set(entries.map(({ module }) => module))).toEqual(new Set(["order", "user"]))
-          expect(entries).toHaveLength(2)
-          for (const entry of entries) {
-            expect(entry).toMatchObject({ reaction: "*", status: "parked", waiting: 0, topic })
-            expect(entry.error).toMatch(/\w/u)
-            expect(entry.next_attempt_at).toBeNull()
+          const { post } = yield* Scenario
+          const { user, orders, entry } = yield* parked
+          broken.delete(String(user))
+          const { status, body } = yield* post(`/admin/dead-letters/${entry.id}/discard`)
+          expect([status, body.status, body.next_attempt_at]).toEqual([200, "discarded", null])
+          yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen).toEqual(orders.slice(1))))
+        }),
+      )
+
+      it.effect("leaves an entry that has ended as it is, whoever presses what", () =>
+        Effect.gen(function* () {
+          const { post } = yield* Scenario
+          const { user, orders, entry } = yield* parked
+          broken.delete(String(user))
+          yield* post(`/admin/dead-letters/${entry.id}/redrive`)
+          yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen).toEqual(orders)))
+          const before = yield* entryOf(entry.id)
+          for (const action of ["redrive", "discard", "discard", "redrive"]) {
+            const { status, body } = yield* post(`/admin/dead-letters/${entry.id}/${action}`)
+            expect([status, body]).toEqual([200, before])
+          }
+          expect(yield* ordersOf(user)).toEqual(orders)
+        }),
+      )
+
+      it.effect("is discarded or takes effect, never both, when both buttons are pressed at the same instant", () =>
+        Effect.gen(function* () {
+          const { post } = yield* Scenario
+          for (let n = 0; n < 3; n++) {
+            const { user, orders, entry } = yield* parked
+            broken.delete(String(user))
+            const answers = yield* together(10, (press) =>
+              post(`/admin/dead-letters/${entry.id}/${press % 2 === 0 ? "redrive" : "discard"}`),
+            )
+            expect(statusesOf(answers)).toEqual({ 200: 10 })
+            yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen.slice(-2)).toEqual(orders.slice(1))))
+            const { status } = yield* entryOf(entry.id)
+            expect(yield* ordersOf(user)).toEqual(status === "discarded" ? orders.slice(1) : orders)
+            expect(["discarded", "redriven"]).toContain(status)
           }
         }),
       )
-    }
 
-    it.effect("is skipped and counted when it has no value", () =>
-      Effect.gen(function* () {
-        const { put, settled } = yield* Scenario
-        const before = yield* metric("galleria_records_skipped_total", 'module="user"')
-        yield* put({ topic, key: "7002", value: null })
-        yield* settled
-        expect(yield* entriesOf("7002")).toEqual([])
-        expect(yield* metric("galleria_records_skipped_total", 'module="user"')).toBe(before + 1)
-      }),
-    )
-  })
+      it.effect("is redriven with all others that match, and only with those", () =>
+        Effect.gen(function* () {
+          const { post } = yield* Scenario
+          const all = [yield* parked, yield* parked]
+          for (const { user } of all) broken.delete(String(user))
+          const none = [{ module: "order" }, { reaction: "user.record-failed" }, { type: "order_failed" }]
+          for (const body of none) {
+            expect((yield* post("/admin/dead-letters/redrive", body)).body).toEqual({ redriven: 0 })
+          }
+          const some = { module: "user", reaction: "user.record-order", type: "order_created" }
+          expect((yield* post("/admin/dead-letters/redrive", some)).body).toEqual({ redriven: 2 })
+          for (const { user, orders } of all) {
+            yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen).toEqual(orders)))
+          }
+          expect((yield* post("/admin/dead-letters/redrive")).body).toEqual({ redriven: 0 })
+        }),
+      )
+    },
+  )
 
-  it.effect("has an event that fails its schema once for each reaction to it, holding its key there", () =>
-    Effect.gen(function* () {
-      const { put, settled, tell, get } = yield* Scenario
-      const user = yield* signUp
-      yield* put({
-        topic,
-        key: String(user),
-        value: Buffer.from(`{"user_id":"nobody"}`),
-        headers: { ...said, ce_id: "x" },
+  layer(scenario([breakable(userModule), order], {}, drivers()), { excludeTestServices: true })(
+    `/admin/dead-letters (${log})`,
+    (it) => {
+      beforeAll(mendAll)
+      const topic = "order_created"
+      const said = { ce_specversion: "1.0", ce_source: "/hand", ce_type: topic }
+      const good = JSON.stringify({ ...orderOf(1), user_id: 7_001 })
+      const unreadable: ReadonlyArray<readonly [string, string | Uint8Array, Record<string, string>]> = [
+        ["is empty", "", {}],
+        ["is not UTF-8", Uint8Array.of(0x7b, 0xff), {}],
+        ["is not JSON", "{", {}],
+        ["is no object", "[]", {}],
+        ["says another type than its topic's", good, { ...said, ce_id: "t", ce_type: "order_failed" }],
+        ["has an unknown specversion", good, { ...said, ce_id: "v", ce_specversion: "0.3" }],
+        ["has no id beside its source and type", good, said],
+        [
+          "is structured without data",
+          `{"specversion":"1.0","id":"s","source":"/h","type":"${topic}"}`,
+          {
+            "content-type": "application/cloudevents+json",
+          },
+        ],
+      ]
+
+      describe("a record that cannot be read", () => {
+        for (const [what, value, headers] of unreadable) {
+          it.effect(`is parked alone with its module when it ${what}, and holds nobody`, () =>
+            Effect.gen(function* () {
+              const { put, settled, tell } = yield* Scenario
+              const user = yield* signUp
+              yield* put({ topic, key: String(user), value: Buffer.from(value), headers })
+              const next = orderOf(user)
+              yield* tell(OrderCreated, next)
+              yield* settled
+              expect(yield* ordersOf(user)).toEqual([next.order_id])
+              const entries = (yield* entriesOf(user)).filter(({ reason }) => reason === "malformed")
+              expect(new Set(entries.map(({ module }) => module))).toEqual(new Set(["order", "user"]))
+              expect(entries).toHaveLength(2)
+              for (const entry of entries) {
+                expect(entry).toMatchObject({ reaction: "*", status: "parked", waiting: 0, topic })
+                expect(entry.error).toMatch(/\w/u)
+                expect(entry.next_attempt_at).toBeNull()
+              }
+            }),
+          )
+        }
+
+        it.effect("is skipped and counted when it has no value", () =>
+          Effect.gen(function* () {
+            const { put, settled } = yield* Scenario
+            const before = yield* metric("galleria_records_skipped_total", 'module="user"')
+            yield* put({ topic, key: "7002", value: null })
+            yield* settled
+            expect(yield* entriesOf("7002")).toEqual([])
+            expect(yield* metric("galleria_records_skipped_total", 'module="user"')).toBe(before + 1)
+          }),
+        )
       })
-      yield* tell(OrderCreated, orderOf(user))
-      yield* settled
-      const entries = yield* entriesOf(user)
-      const reactions = [...userModule.reactions, ...order.reactions].filter(({ event }) => event.type === topic)
-      expect(entries).toHaveLength(reactions.length)
-      expect(new Set(entries.map(({ reaction }) => reaction))).toEqual(new Set(reactions.map(({ name }) => name)))
-      for (const entry of entries) expect(entry).toMatchObject({ status: "retrying", reason: "schema", waiting: 1 })
-      expect(yield* ordersOf(user)).toEqual([])
-      const { body } = yield* get("/admin/dead-letters?module=order&status=retrying&limit=200")
-      expect(body.items.every(({ module }: { module: string }) => module === "order")).toBe(true)
-    }),
-  )
 
-  it.effect("has an event of a newer version, tried every minute without counting", () =>
-    Effect.gen(function* () {
-      const { put, settled } = yield* Scenario
-      const user = yield* signUp
-      const headers = { ...said, ce_id: "newer", ce_dataschema: `/schemas/${topic}/2` }
-      yield* put({ topic, key: String(user), value: Buffer.from(good), headers })
-      yield* settled
-      const entries = yield* entriesOf(user)
-      expect(entries.length).toBeGreaterThan(0)
-      for (const entry of entries) {
-        expect(entry).toMatchObject({ status: "retrying", reason: "newer-version", attempts: 0 })
-        expect(Date.parse(entry.next_attempt_at) - Date.parse(entry.first_failed_at)).toBeCloseTo(60_000, -3)
-      }
-    }),
-  )
+      it.effect("has an event that fails its schema once for each reaction to it, holding its key there", () =>
+        Effect.gen(function* () {
+          const { put, settled, tell, get } = yield* Scenario
+          const user = yield* signUp
+          yield* put({
+            topic,
+            key: String(user),
+            value: Buffer.from(`{"user_id":"nobody"}`),
+            headers: { ...said, ce_id: "x" },
+          })
+          yield* tell(OrderCreated, orderOf(user))
+          yield* settled
+          const entries = yield* entriesOf(user)
+          const reactions = [...userModule.reactions, ...order.reactions].filter(({ event }) => event.type === topic)
+          expect(entries).toHaveLength(reactions.length)
+          expect(new Set(entries.map(({ reaction }) => reaction))).toEqual(new Set(reactions.map(({ name }) => name)))
+          for (const entry of entries) expect(entry).toMatchObject({ status: "retrying", reason: "schema", waiting: 1 })
+          expect(yield* ordersOf(user)).toEqual([])
+          const { body } = yield* get("/admin/dead-letters?module=order&status=retrying&limit=200")
+          expect(body.items.every(({ module }: { module: string }) => module === "order")).toBe(true)
+        }),
+      )
 
-  it.effect("has an event without a key and data.user_id, which holds nobody", () =>
-    Effect.gen(function* () {
-      const { put, settled } = yield* Scenario
-      for (const id of ["k1", "k2"]) {
-        yield* put({ topic, key: null, value: Buffer.from(`{"order_id":1}`), headers: { ...said, ce_id: id } })
-      }
-      yield* settled
-      const entries = (yield* entriesOf(null)).filter(({ module }) => module === "user")
-      expect(entries.map(({ event, waiting, status }) => [event.id, waiting, status])).toEqual([
-        ["k2", 0, "retrying"],
-        ["k1", 0, "retrying"],
-      ])
-    }),
-  )
+      it.effect("has an event of a newer version, tried every minute without counting", () =>
+        Effect.gen(function* () {
+          const { put, settled } = yield* Scenario
+          const user = yield* signUp
+          const headers = { ...said, ce_id: "newer", ce_dataschema: `/schemas/${topic}/2` }
+          yield* put({ topic, key: String(user), value: Buffer.from(good), headers })
+          yield* settled
+          const entries = yield* entriesOf(user)
+          expect(entries.length).toBeGreaterThan(0)
+          for (const entry of entries) {
+            expect(entry).toMatchObject({ status: "retrying", reason: "newer-version", attempts: 0 })
+            expect(Date.parse(entry.next_attempt_at) - Date.parse(entry.first_failed_at)).toBeCloseTo(60_000, -3)
+          }
+        }),
+      )
 
-  it.effect("is newest first over all modules, in pages", () =>
-    Effect.gen(function* () {
-      const { get } = yield* Scenario
-      const pages = yield* pagesOf("/admin/dead-letters?limit=3")
-      const ids = pages.flat().map(({ id }) => String(id))
-      expect(pages.length).toBeGreaterThan(3)
-      expect(ids.filter((id, n) => n > 0 && id >= ids[n - 1]!)).toEqual([])
-      expect(new Set(pages.flat().map(({ module }) => module))).toEqual(new Set(["user", "order"]))
-      expect((yield* get("/admin/dead-letters?module=nobody")).body).toEqual({ items: [], next_cursor: null })
-    }),
-  )
+      it.effect("has an event without a key and data.user_id, which holds nobody", () =>
+        Effect.gen(function* () {
+          const { put, settled } = yield* Scenario
+          for (const id of ["k1", "k2"]) {
+            yield* put({ topic, key: null, value: Buffer.from(`{"order_id":1}`), headers: { ...said, ce_id: id } })
+          }
+          yield* settled
+          const entries = (yield* entriesOf(null)).filter(({ module }) => module === "user")
+          expect(entries.map(({ event, waiting, status }) => [event.id, waiting, status])).toEqual([
+            ["k2", 0, "retrying"],
+            ["k1", 0, "retrying"],
+          ])
+        }),
+      )
 
-  it.effect("refuses what it does not know with a problem", () =>
-    Effect.gen(function* () {
-      const { get, post, request } = yield* Scenario
-      const unknown = "/admin/dead-letters/01900000-0000-7000-8000-000000000000"
-      const notFound = [404, "/problems/dead-letter-not-found"]
-      expect(problem(yield* get(unknown))).toEqual(notFound)
-      expect(problem(yield* post(`${unknown}/redrive`))).toEqual(notFound)
-      expect(problem(yield* post(`${unknown}/discard`))).toEqual(notFound)
-      for (const id of ["1", "%00", "..", "x".repeat(300)]) {
-        expect((yield* get(`/admin/dead-letters/${id}`)).status).toBe(404)
-        expect((yield* post(`/admin/dead-letters/${id}/redrive`)).status).toBe(404)
-      }
-      expect((yield* get("/admin/dead-letters?status=waiting")).status).toBe(422)
-      expect((yield* get("/admin/dead-letters?limit=0")).status).toBe(422)
-      expect(problem(yield* get("/admin/dead-letters?cursor=forged"))).toEqual([400, "/problems/invalid-cursor"])
-      expect((yield* post("/admin/dead-letters/redrive", { module: 5 })).status).toBe(422)
-      expect((yield* request("DELETE", unknown)).status).toBe(405)
-      const foreign = yield* request("GET", "/admin/dead-letters", { headers: { origin: "https://evil.example" } })
-      expect(problem(foreign)).toEqual([403, "/problems/forbidden"])
-    }),
+      it.effect("is newest first over all modules, in pages", () =>
+        Effect.gen(function* () {
+          const { get } = yield* Scenario
+          const pages = yield* pagesOf("/admin/dead-letters?limit=3")
+          const ids = pages.flat().map(({ id }) => String(id))
+          expect(pages.length).toBeGreaterThan(3)
+          expect(ids.filter((id, n) => n > 0 && id >= ids[n - 1]!)).toEqual([])
+          expect(new Set(pages.flat().map(({ module }) => module))).toEqual(new Set(["user", "order"]))
+          expect((yield* get("/admin/dead-letters?module=nobody")).body).toEqual({ items: [], next_cursor: null })
+        }),
+      )
+
+      it.effect("refuses what it does not know with a problem", () =>
+        Effect.gen(function* () {
+          const { get, post, request } = yield* Scenario
+          const unknown = "/admin/dead-letters/01900000-0000-7000-8000-000000000000"
+          const notFound = [404, "/problems/dead-letter-not-found"]
+          expect(problem(yield* get(unknown))).toEqual(notFound)
+          expect(problem(yield* post(`${unknown}/redrive`))).toEqual(notFound)
+          expect(problem(yield* post(`${unknown}/discard`))).toEqual(notFound)
+          for (const id of ["1", "%00", "..", "x".repeat(300)]) {
+            expect((yield* get(`/admin/dead-letters/${id}`)).status).toBe(404)
+            expect((yield* post(`/admin/dead-letters/${id}/redrive`)).status).toBe(404)
+          }
+          expect((yield* get("/admin/dead-letters?status=waiting")).status).toBe(422)
+          expect((yield* get("/admin/dead-letters?limit=0")).status).toBe(422)
+          expect(problem(yield* get("/admin/dead-letters?cursor=forged"))).toEqual([400, "/problems/invalid-cursor"])
+          expect((yield* post("/admin/dead-letters/redrive", { module: 5 })).status).toBe(422)
+          expect((yield* request("DELETE", unknown)).status).toBe(405)
+          const foreign = yield* request("GET", "/admin/dead-letters", { headers: { origin: "https://evil.example" } })
+          expect(problem(foreign)).toEqual([403, "/problems/forbidden"])
+        }),
+      )
+    },
   )
-})
+}

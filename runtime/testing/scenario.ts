@@ -106,6 +106,9 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
     }
   })
 
+/** The group that hears what is told. */
+const hand = "hand"
+
 const make = (modules: ReadonlyArray<Module>) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
@@ -129,12 +132,11 @@ const make = (modules: ReadonlyArray<Module>) =>
       if (heard._tag === "Event") events.push(heard.envelope)
     }
     yield* bus.consume({
-      group: "hand",
+      group: hand,
       topics: eventsOf(modules).map((event) => event.type),
       handle: (records) => Effect.sync(() => records.forEach(hear)),
     })
 
-    const sql = yield* postgres.client("events")
     const databases = new Map<string, SqlClient.SqlClient>()
     for (const { name } of modules) databases.set(name, yield* postgres.client(name))
 
@@ -166,12 +168,32 @@ const make = (modules: ReadonlyArray<Module>) =>
       })
     }
 
-    const outboxes = modules.map(({ name }) => sql`select count(*) as waiting from ${sql(name)}.outbox`)
-    // One snapshot: what left an outbox is in the log, and what was read from the log has its effect.
-    const underWay = sql<{ waiting: string }>`
-      select sum(waiting) as waiting from (
-        select e.next - p.next as waiting from position p join partition e on e.topic = p.topic and e.part = p.part
-        union all ${sql.join(" union all ", false)(outboxes)}) as w`
+    const groups = [...modules.map(({ name }) => `${name}_service_group`), hand]
+    /** How many events were ever written, and how many of them are not on the log. */
+    const written = Effect.forEach(
+      databases,
+      ([, sql]) =>
+        sql<{ ever: string; waiting: string }>`
+        select last_value::text as ever, (select count(*) from outbox)::text as waiting from outbox_seq_seq`,
+    ).pipe(Effect.map((rows) => rows.flat()))
+
+    /**
+     * What left an outbox is on the log, and what was read from the log has had its effect: when nothing was written
+     * while it was looked at, what was looked at first is still so.
+     */
+    const nothingUnderWay = Effect.gen(function* () {
+      const before = yield* written
+      const lags = (yield* Effect.forEach(groups, bus.lag)).flat()
+      assert.deepEqual(yield* written, before, "events are being written")
+      assert.ok(
+        before.every(({ waiting }) => waiting === "0"),
+        "events are in an outbox",
+      )
+      assert.ok(
+        lags.every(({ records }) => records === 0),
+        "events are still under way",
+      )
+    })
 
     return Scenario.of({
       url,
@@ -182,20 +204,22 @@ const make = (modules: ReadonlyArray<Module>) =>
       tellAll: (event, datas) => Effect.orDie(bus.send(datas.map((data) => recordOf(event, data, uuidV7Unsafe())))),
       put: (record) => Effect.orDie(bus.send([{ key: null, value: null, headers: {}, ...record }])),
       told: ({ type }) => Effect.sync(() => events.filter((event) => event.type === type)),
-      settled: eventually(
-        Effect.map(Effect.orDie(underWay), ([row]) => assert.equal(row!.waiting, "0", "events are still under way")),
-      ),
+      settled: Effect.orDie(eventually(nothingUnderWay)),
       held: (module) =>
         Effect.orDie(databases.get(module)!<Held>`select reaction, key, status, reason, error from held order by pos`),
       database: (module) => databases.get(module)!,
     })
   })
 
-/** These modules alone, on in-memory drivers, set as the settings say. */
-export const scenario = (modules: ReadonlyArray<Module>, settings: Readonly<Record<string, string>> = {}) =>
+/** These modules alone, on in-memory drivers unless others are given, set as the settings say. */
+export const scenario = (
+  modules: ReadonlyArray<Module>,
+  settings: Readonly<Record<string, string>> = {},
+  on: ReturnType<typeof drivers> = drivers(),
+) =>
   Layer.effect(Scenario, make(modules)).pipe(
     Layer.provide([
-      drivers(),
+      on,
       ConfigProvider.layer(ConfigProvider.fromUnknown(settings)),
       Layer.succeed(References.MinimumLogLevel, "Error" as const),
     ]),
