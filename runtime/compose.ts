@@ -1,8 +1,8 @@
 import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Duration, Effect, Latch, Layer, Schedule } from "effect"
+import { Context, Deferred, Duration, Effect, Latch, Layer, Redacted, Schedule } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { SqlClient, type SqlError } from "effect/sql"
+import { SqlClient } from "effect/sql"
 import { eventsOf, type Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
 import { housekeepingTurn } from "./delivery/housekeeping.ts"
@@ -32,31 +32,53 @@ import { relay } from "./outbox/relay.ts"
 import { observeRequests } from "./telemetry/http.ts"
 import { lookAt, metricsRoute } from "./telemetry/metrics.ts"
 import { exportMillis } from "./telemetry/otlp.ts"
-import { Database, Databases } from "./sql/Database.ts"
+import { type Bell, Database, Databases } from "./sql/Database.ts"
 import * as EmbeddedDatabase from "./sql/embedded/EmbeddedDatabase.ts"
 import { EmbeddedPostgres } from "./sql/embedded/EmbeddedPostgres.ts"
 import { migrate } from "./sql/migrate.ts"
+import { addressOf, nameOf } from "./sql/postgres/address.ts"
+import * as PostgresDatabase from "./sql/postgres/PostgresDatabase.ts"
 
 /** The drivers that the settings ask for: the event log, and a database for each module. */
-export const drivers = (settings: Pick<Settings, "dataDir">) =>
-  Layer.merge(EmbeddedEventBus.layer, EmbeddedDatabase.layer).pipe(Layer.provide(EmbeddedPostgres.layer(settings)))
+export const drivers = (settings: Pick<Settings, "dataDir"> & Partial<Pick<Settings, "modules" | "databases">>) => {
+  const { modules = [], databases = {} } = settings
+  const embedded = EmbeddedPostgres.layer(settings)
+  const isEmbedded = modules.length === 0 || modules.some(({ name }) => databases[name] === undefined)
+  return Layer.merge(
+    Layer.provide(EmbeddedEventBus.layer, embedded),
+    PostgresDatabase.layer(databases, isEmbedded ? Layer.provide(EmbeddedDatabase.layer, embedded) : undefined),
+  )
+}
+
+/** Rings when a module's outbox has something to relay, in every instance of the module. */
+const outboxBell = "outbox"
 
 /** All that one module gets, on a database of its own, migrated. */
-const portsOf = (
-  module: Module,
-  database: Layer.Layer<Database | SqlClient.SqlClient, SqlError.SqlError>,
-  wake: Latch.Latch,
-) => {
+const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
   const migrated = Layer.effectDiscard(migrate(module.migrations))
   const outbox = Layer.effect(
     Outbox,
-    Effect.map(SqlClient.SqlClient, (sql) => outboxTable(sql, wake)),
+    Effect.gen(function* () {
+      const { bell } = yield* Database
+      return outboxTable(yield* SqlClient.SqlClient, bell(outboxBell).ring)
+    }),
   )
   return Layer.mergeAll(outbox, idempotencyTable.layer, signedPages.layer, edge.layer).pipe(
     Layer.provideMerge(migrated),
     Layer.provideMerge(database),
   )
 }
+
+/** Opens the latch whenever the bell rings. */
+const openedBy = (latch: Latch.Latch, bell: Bell) =>
+  Effect.gen(function* () {
+    for (let next = yield* bell.next; ;) {
+      yield* Deferred.await(next)
+      // Taken before the latch opens: a ring from now on is not missed, and one before is seen by whoever looks next.
+      next = yield* bell.next
+      yield* latch.open
+    }
+  })
 
 /**
  * Builds one module by itself and starts its relay, its consumer and its workers. By itself: layers are shared by
@@ -67,7 +89,7 @@ const start = (module: Module, settings: Settings) =>
     const bus = yield* EventBus
     const loops = yield* Loops
     const wake = Latch.makeUnsafe(true)
-    const ports = yield* Layer.build(portsOf(module, (yield* Databases).of(module.name), wake))
+    const ports = yield* Layer.build(portsOf(module, (yield* Databases).of(module.name)))
     const built = yield* Layer.build(Layer.provide(module.layer, Layer.succeedContext(ports)))
     const { reactions: bound, workers } = Context.get(built, Bound)
     const reactions = bound.map(atMost(settings.retryAttempts))
@@ -79,6 +101,7 @@ const start = (module: Module, settings: Settings) =>
       topics: [...new Set(reactions.map((reaction) => reaction.event.type))],
       handle: yield* makeConsumer({ module: module.name, reactions }).pipe(Effect.provideContext(ports)),
     })
+    yield* Effect.forkScoped(openedBy(wake, database.bell(outboxBell)))
     yield* Effect.forkScoped(relay({ module: module.name, wake }).pipe(Effect.provideContext(ports)))
 
     const retryWake = Latch.makeUnsafe(true)
@@ -166,11 +189,23 @@ const platform = (settings: Settings) =>
     Layer.succeed(Deployment, { modules: settings.modules.map((module) => module.name), distributed: false }),
   )
 
+/** Which modules run on what, in words. */
+const placesOf = ({ modules, databases, dataDir }: Settings) => {
+  const placeOf = ({ name }: Module) => {
+    const url = databases[name]
+    return url === undefined ? undefined : `PostgreSQL at ${nameOf(addressOf(Redacted.value(url)))}`
+  }
+  const places = [...Map.groupBy(modules, placeOf)].map(
+    ([place, those]) =>
+      `${those.map(({ name }) => name).join(", ")} on ${place ?? `an embedded database in ${dataDir}`}`,
+  )
+  return `${places.join("; ")}; the event log is embedded in ${dataDir}`
+}
+
 /** Runs Galleria on the drivers given, until the scope closes. Succeeds when everything is up, and says where. */
 export const galleria = (settings: Settings) =>
   Effect.gen(function* () {
-    const { modules, host, dataDir } = settings
-    const names = modules.map((module) => module.name).join(", ")
+    const { modules, host } = settings
     const health: Health = { state: "starting" }
     const bus = yield* EventBus
     yield* bus.ensure(
@@ -211,7 +246,7 @@ export const galleria = (settings: Settings) =>
     health.state = "running"
     yield* Effect.addFinalizer(() => Effect.sync(() => (health.state = "stopping")))
     const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port}`
-    yield* Effect.logInfo(`Galleria runs ${names} on an embedded database and event log in ${dataDir}`)
+    yield* Effect.logInfo(`Galleria runs ${placesOf(settings)}`)
     yield* Effect.logInfo(`Try ${url}/users, ${url}/orders, ${url}/readyz and ${url}/docs`)
     return { url }
   }).pipe((program) =>

@@ -2,6 +2,7 @@ import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from
 import { existsSync, readFileSync } from "node:fs"
 import type { Module } from "./module/Module.ts"
 import type { EventType } from "./events/Event.ts"
+import { faultInUrl } from "./sql/postgres/address.ts"
 import type { OtlpSettings } from "./telemetry/otlp.ts"
 
 /** Settings that are wrong: each named, in one message, without any value that could be a secret. */
@@ -31,6 +32,12 @@ const isCollector = (text: string) => {
   return url.username === "" && url.password === "" ? undefined : "a URL with a user or password cannot be used"
 }
 
+const databaseUrl = (name: string) =>
+  Config.option(Config.map(Config.schema(Schema.String.check(Schema.makeFilter(faultInUrl)), name), Redacted.make))
+
+/** The variable for the database of one module. */
+const databaseVariable = (module: string) => `${module.toUpperCase()}_DATABASE_URL`
+
 /** The runtime's own settings. A module's are declared with the module. */
 const own = {
   HOST: Config.String("HOST").pipe(Config.withDefault("127.0.0.1")),
@@ -50,7 +57,7 @@ const own = {
   ),
   OTEL_SERVICE_NAME: Config.String("OTEL_SERVICE_NAME").pipe(Config.withDefault("galleria")),
   KAFKA_BOOTSTRAP_SERVERS: notYet("KAFKA_BOOTSTRAP_SERVERS", "on its embedded event log"),
-  DATABASE_URL: notYet("DATABASE_URL", "on its embedded database"),
+  DATABASE_URL: databaseUrl("DATABASE_URL"),
 }
 
 export interface Settings {
@@ -58,6 +65,8 @@ export interface Settings {
   readonly port: number
   readonly modules: ReadonlyArray<Module>
   readonly dataDir: string
+  /** By module, where its PostgreSQL is; a module that is not named has an embedded database. */
+  readonly databases: Readonly<Record<string, Redacted.Redacted>>
   readonly partitions: number | undefined
   readonly retentionDays: number
   readonly retryAttempts: number
@@ -129,12 +138,19 @@ export const readSettings = (options: {
     for (const module of modules) {
       for (const [name, config] of Object.entries(module.settings)) yield* read(name, config)
     }
+    const databases: Record<string, Redacted.Redacted> = {}
+    for (const { name } of modules) {
+      const own = yield* read(databaseVariable(name), databaseUrl(databaseVariable(name)))
+      const url = Option.firstSomeOf([own ?? Option.none(), values.DATABASE_URL ?? Option.none()])
+      if (Option.isSome(url)) databases[name] = url.value
+    }
     if (wrong.length > 0) return yield* new SettingsInvalid({ faults: wrong })
     return {
       host: values.HOST,
       port: values.PORT,
       modules,
       dataDir: values.DATA_DIR,
+      databases,
       partitions: Option.getOrUndefined(values.PARTITIONS),
       retentionDays: values.RETENTION_DAYS,
       retryAttempts: values.RETRY_ATTEMPTS,

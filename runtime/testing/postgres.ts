@@ -1,7 +1,6 @@
 import { PgClient } from "@effect/sql-pg"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { Reactivity } from "effect/reactivity"
-import { SqlClient } from "effect/sql"
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync } from "node:fs"
@@ -10,9 +9,8 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll } from "vitest"
-import { coalesce } from "../sql/coalesce.ts"
-import { Database, Databases, DatabaseUnavailable } from "../sql/Database.ts"
-import { bellOf, transactionOf } from "../sql/transaction.ts"
+import { Databases } from "../sql/Database.ts"
+import { databaseAt } from "../sql/postgres/PostgresDatabase.ts"
 
 /**
  * The URL of a real PostgreSQL for this test file: `TEST_DATABASE_URL`, else a server in a temporary folder that is
@@ -36,36 +34,23 @@ export const realPostgres = async (): Promise<string | undefined> => {
 }
 
 /** A schema for each name in the PostgreSQL at `url`, gone with the scope. Nobody else may use a name meanwhile. */
-export const databasesAt = (url: string): Layer.Layer<Databases> =>
-  Layer.succeed(Databases, { of: (name) => databaseAt(url, name) })
-
-const databaseAt = (url: string, schema: string) =>
-  Layer.effectContext(
-    Effect.gen(function* () {
-      const connect = (options: PgClient.PgPoolConfig) =>
-        PgClient.make({ url: Redacted.make(url), applicationName: schema, ...options }).pipe(
-          Effect.provide(Reactivity.layer),
-        )
-      const admin = yield* connect({ maxConnections: 1 })
-      yield* Effect.acquireRelease(admin`create schema ${admin(schema)}`, () =>
-        Effect.orDie(admin`drop schema ${admin(schema)} cascade`),
-      )
-      const sql = yield* connect({ maxConnections: 8, startupParameters: { search_path: `"${schema}"` } })
-      const database = Database.of({
-        transaction: transactionOf(sql),
-        coalesce,
-        // Whoever has the schema is alone with it.
-        exclusive: Effect.succeed(sql),
-        bell: () => bellOf(sql),
-        probe: Effect.mapError(
-          Effect.asVoid(sql`select 1`),
-          (error) => new DatabaseUnavailable({ reason: error.message }),
+export const databasesAt = (text: string): Layer.Layer<Databases> => {
+  const url = Redacted.make(text)
+  const dropped = (name: string) =>
+    Layer.effectDiscard(
+      Effect.acquireRelease(Effect.void, () =>
+        Effect.orDie(
+          Effect.scoped(
+            Effect.flatMap(
+              PgClient.make({ url, maxConnections: 1 }),
+              (admin) => admin`drop schema if exists ${admin(name)} cascade`,
+            ),
+          ),
         ),
-        writable: Effect.void,
-      })
-      return Context.make(SqlClient.SqlClient, sql as SqlClient.SqlClient).pipe(Context.add(Database, database))
-    }),
-  )
+      ).pipe(Effect.provide(Reactivity.layer)),
+    )
+  return Layer.succeed(Databases, { of: (name) => Layer.provide(databaseAt({ url, schema: name }), dropped(name)) })
+}
 
 const password = "galleria"
 

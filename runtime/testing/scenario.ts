@@ -115,6 +115,7 @@ const make = (modules: ReadonlyArray<Module>) =>
       port: 0,
       modules,
       dataDir: "memory",
+      databases: {},
       partitions: undefined,
       retentionDays: 30,
       retryAttempts: 10,
