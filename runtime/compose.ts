@@ -1,5 +1,5 @@
 import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Deferred, Duration, Effect, Latch, Layer, Redacted, Schedule } from "effect"
+import { Context, Deferred, Duration, Effect, Latch, Layer, Redacted, Schedule, Scope } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
@@ -14,7 +14,7 @@ import { http as adminHttp } from "./delivery/http.ts"
 import { makeReplay } from "./delivery/replay.ts"
 import { makeRetryTurn } from "./delivery/retry.ts"
 import * as Admin from "./http/Admin.ts"
-import { type Check, type Health, healthRoutes } from "./health/health.ts"
+import { type Check, type Health, healthRoutes, whileStarting } from "./health/health.ts"
 import { routesOf } from "./http/document.ts"
 import { documentation } from "./http/documentation.ts"
 import * as edge from "./http/edge.ts"
@@ -36,6 +36,7 @@ import { type Bell, Database, Databases } from "./sql/Database.ts"
 import * as EmbeddedDatabase from "./sql/embedded/EmbeddedDatabase.ts"
 import { EmbeddedPostgres } from "./sql/embedded/EmbeddedPostgres.ts"
 import { migrate } from "./sql/migrate.ts"
+import { onceThere } from "./sql/onceThere.ts"
 import { addressOf, nameOf } from "./sql/postgres/address.ts"
 import * as PostgresDatabase from "./sql/postgres/PostgresDatabase.ts"
 
@@ -46,7 +47,11 @@ export const drivers = (settings: Pick<Settings, "dataDir"> & Partial<Pick<Setti
   const isEmbedded = modules.length === 0 || modules.some(({ name }) => databases[name] === undefined)
   return Layer.merge(
     Layer.provide(EmbeddedEventBus.layer, embedded),
-    PostgresDatabase.layer(databases, isEmbedded ? Layer.provide(EmbeddedDatabase.layer, embedded) : undefined),
+    PostgresDatabase.layer({
+      urls: databases,
+      alone: true,
+      otherwise: isEmbedded ? Layer.provide(EmbeddedDatabase.layer, embedded) : undefined,
+    }),
   )
 }
 
@@ -80,16 +85,41 @@ const openedBy = (latch: Latch.Latch, bell: Bell) =>
     }
   })
 
+/** Modules whose start waits for their database, and why. */
+type Waits = Map<string, string>
+
+const tellOfWaiting = (module: Module, waits: Waits) => (reason: string | undefined) =>
+  Effect.suspend(() => {
+    const before = waits.get(module.name)
+    if (reason === before) return Effect.void
+    if (reason === undefined) {
+      waits.delete(module.name)
+      return Effect.logInfo("The database is there: the start goes on")
+    }
+    waits.set(module.name, reason)
+    return Effect.logWarning(`The start waits for the database: ${reason}`)
+  })
+
+const databaseCheck = ({ name }: Module) => `database.${name}`
+
+/** The check of a module that has not started yet. */
+const startOf = (module: Module, waits: Waits): Check => ({
+  name: databaseCheck(module),
+  needed: true,
+  fault: Effect.sync(() => waits.get(module.name) ?? "starting"),
+})
+
 /**
  * Builds one module by itself and starts its relay, its consumer and its workers. By itself: layers are shared by
  * reference, so modules that are merged into one layer would share the first one's outbox.
  */
-const start = (module: Module, settings: Settings) =>
+const start = (module: Module, settings: Settings, waits: Waits) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const loops = yield* Loops
     const wake = Latch.makeUnsafe(true)
-    const ports = yield* Layer.build(portsOf(module, (yield* Databases).of(module.name)))
+    const opening = Layer.build(portsOf(module, (yield* Databases).of(module.name)))
+    const ports = yield* onceThere(opening, tellOfWaiting(module, waits))
     const built = yield* Layer.build(Layer.provide(module.layer, Layer.succeedContext(ports)))
     const { reactions: bound, workers } = Context.get(built, Bound)
     const reactions = bound.map(atMost(settings.retryAttempts))
@@ -137,7 +167,7 @@ const start = (module: Module, settings: Settings) =>
 
     const checks: ReadonlyArray<Check> = [
       {
-        name: `database.${module.name}`,
+        name: databaseCheck(module),
         needed: true,
         fault: Effect.match(Effect.andThen(database.probe, database.writable), {
           onSuccess: () => undefined,
@@ -208,6 +238,16 @@ export const galleria = (settings: Settings) =>
     const { modules, host } = settings
     const health: Health = { state: "starting" }
     const bus = yield* EventBus
+    const answers = Effect.match(bus.probe, { onSuccess: () => undefined, onFailure: (error) => error.message })
+    const events: Check = { name: "events", needed: false, fault: answers }
+    const waits: Waits = new Map()
+    const checks = [events, ...modules.map((module) => startOf(module, waits))]
+    // Opened first, that whoever asks during a long start is answered; closed first, before what it answers by.
+    const intake = yield* Scope.fork(yield* Effect.scope)
+    const server = yield* serve({ ...settings, meanwhile: yield* whileStarting(health, checks) }).pipe(
+      Effect.withTracerEnabled(false),
+      Scope.provide(intake),
+    )
     yield* bus.ensure(
       eventsOf(modules).map((event) => ({
         name: event.type,
@@ -215,13 +255,10 @@ export const galleria = (settings: Settings) =>
         retention: event.keptForever ? undefined : retentionOf(settings),
       })),
     )
-    const answers = Effect.match(bus.probe, { onSuccess: () => undefined, onFailure: (error) => error.message })
-    const checks: Array<Check> = [{ name: "events", needed: false, fault: answers }]
     const running = []
-    for (const module of modules) running.push(yield* start(module, settings))
-    checks.push(...running.flatMap((module) => module.checks))
+    for (const module of modules) running.push(yield* start(module, settings, waits))
     yield* Layer.build(admin(running, settings))
-    yield* healthRoutes(health, checks)
+    yield* healthRoutes(health, [events, ...running.flatMap((module) => module.checks)])
     const watched = running.map(({ name, group, ports }) => ({
       module: name,
       group,
@@ -242,10 +279,11 @@ export const galleria = (settings: Settings) =>
     yield* problemsEverywhere(routes)
     yield* warnOfSilence(modules)
 
-    const port = yield* Effect.withTracerEnabled(serve(settings), false)
+    yield* server.open
     health.state = "running"
+    yield* Effect.addFinalizer((exit) => Scope.close(intake, exit))
     yield* Effect.addFinalizer(() => Effect.sync(() => (health.state = "stopping")))
-    const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port}`
+    const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${server.port}`
     yield* Effect.logInfo(`Galleria runs ${placesOf(settings)}`)
     yield* Effect.logInfo(`Try ${url}/users, ${url}/orders, ${url}/readyz and ${url}/docs`)
     return { url }

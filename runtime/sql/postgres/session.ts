@@ -64,7 +64,7 @@ export const openSession = ({ url, schema, settings: own = {} }: SessionOptions)
       connection,
       isCut: () => opened.destroyed,
       cut: () => opened.destroy(),
-      onCut: (listener) => opened.once("close", listener),
+      onCut: (listener) => void (opened.closed ? listener() : opened.once("close", listener)),
     } satisfies Session as Session
   })
 
