@@ -17,7 +17,10 @@ import { databaseAt } from "../sql/postgres/PostgresDatabase.ts"
  * stopped and removed after the file, however it ends. Where none can be had it is undefined, which one loud line
  * says, and with `CI=true` it is an error.
  */
-export const realPostgres = async (): Promise<string | undefined> => {
+export const realPostgres = () => (known ??= findPostgres())
+let known: Promise<string | undefined> | undefined
+
+const findPostgres = async (): Promise<string | undefined> => {
   const given = process.env["TEST_DATABASE_URL"]
   if (given) return given
   try {
@@ -33,24 +36,29 @@ export const realPostgres = async (): Promise<string | undefined> => {
   }
 }
 
-/** A schema for each name in the PostgreSQL at `url`, gone with the scope. Nobody else may use a name meanwhile. */
-export const databasesAt = (text: string): Layer.Layer<Databases> => {
-  const url = Redacted.make(text)
-  const dropped = (name: string) =>
-    Layer.effectDiscard(
-      Effect.acquireRelease(Effect.void, () =>
-        Effect.orDie(
-          Effect.scoped(
-            Effect.flatMap(
-              PgClient.make({ url, maxConnections: 1 }),
-              (admin) => admin`drop schema if exists ${admin(name)} cascade`,
-            ),
-          ),
-        ),
-      ).pipe(Effect.provide(Reactivity.layer)),
+let databases = 0
+
+/** A database of its own on the server at `url`, gone with the scope, and the URL of it. */
+export const newDatabase = (url: string) =>
+  Effect.gen(function* () {
+    const admin = yield* PgClient.make({ url: Redacted.make(url), maxConnections: 1 })
+    const name = `galleria_${process.pid}_${++databases}`
+    yield* Effect.acquireRelease(admin`create database ${admin(name)} template template0`, () =>
+      Effect.orDie(admin`drop database ${admin(name)} with (force)`),
     )
-  return Layer.succeed(Databases, { of: (name) => Layer.provide(databaseAt({ url, schema: name }), dropped(name)) })
-}
+    const own = new URL(url)
+    own.pathname = `/${name}`
+    return own.href
+  }).pipe(Effect.provide(Reactivity.layer), Effect.orDie)
+
+/** The driver of production, in a database of its own on the server at `url`. */
+export const databasesAt = (url: string): Layer.Layer<Databases> =>
+  Layer.effect(
+    Databases,
+    Effect.map(newDatabase(url), (own) => ({
+      of: (schema: string) => databaseAt({ url: Redacted.make(own), schema }),
+    })),
+  )
 
 const password = "galleria"
 
