@@ -1,6 +1,7 @@
 import { Cause, Effect } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { faultOf } from "../delivery/fault.ts"
+import { ofRequest, Patience } from "../sql/patience.ts"
 import { endpoints, serveAt } from "./operations.ts"
 import { catalogue, type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
@@ -19,7 +20,7 @@ export interface Route {
 export const problemsEverywhere = (routes: ReadonlyArray<Route>) =>
   Effect.flatMap(HttpRouter.HttpRouter, (router) =>
     router.addGlobalMiddleware((answer) =>
-      Effect.matchCauseEffect(answer, {
+      Effect.matchCauseEffect(Effect.provideServiceEffect(answer, Patience, Effect.sync(ofRequest)), {
         onSuccess: (response) =>
           Effect.succeed(response.status === 415 ? responseOf(Kinds.unsupportedMediaType) : response),
         onFailure: (cause) =>

@@ -1,6 +1,7 @@
+import { layer } from "@effect/vitest"
 import { ConfigProvider, Context, Effect, Layer, References, Schedule, Schema } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
-import type { SqlClient } from "effect/sql"
+import { SqlClient } from "effect/sql"
 import assert from "node:assert/strict"
 import { galleria } from "../compose.ts"
 import { eventsOf } from "../config.ts"
@@ -8,8 +9,10 @@ import { decode, encode } from "../events/cloudEvents.ts"
 import type { EventType } from "../events/Event.ts"
 import { EventBus, type Outgoing, type Received } from "../events/EventBus.ts"
 import type { Module } from "../module/Module.ts"
+import { Databases } from "../sql/Database.ts"
 import { EmbeddedPostgres } from "../sql/embedded/EmbeddedPostgres.ts"
 import { drivers } from "./memory.ts"
+import { databasesAt, realPostgres } from "./postgres.ts"
 
 /** What a server answered: `body` is what its JSON says, undefined when there is none. */
 export interface Answer {
@@ -109,13 +112,13 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
 const make = (modules: ReadonlyArray<Module>) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
-    const postgres = yield* EmbeddedPostgres
     const { url } = yield* galleria({
       host: "127.0.0.1",
       port: 0,
       modules,
       dataDir: "memory",
       kafka: undefined,
+      databases: {},
       partitions: undefined,
       retentionDays: 30,
       retryAttempts: 10,
@@ -134,9 +137,11 @@ const make = (modules: ReadonlyArray<Module>) =>
       handle: (records) => Effect.sync(() => records.forEach(hear)),
     })
 
-    const sql = yield* postgres.client("events")
+    const log = yield* (yield* EmbeddedPostgres).client("events")
     const databases = new Map<string, SqlClient.SqlClient>()
-    for (const { name } of modules) databases.set(name, yield* postgres.client(name))
+    for (const { name } of modules) {
+      databases.set(name, Context.get(yield* Layer.build((yield* Databases).of(name)), SqlClient.SqlClient))
+    }
 
     const request: Scenario["Service"]["request"] = (method, path, { body, headers = {} } = {}) =>
       Effect.promise(async (signal) => {
@@ -166,12 +171,26 @@ const make = (modules: ReadonlyArray<Module>) =>
       })
     }
 
-    const outboxes = modules.map(({ name }) => sql`select count(*) as waiting from ${sql(name)}.outbox`)
-    // One snapshot: what left an outbox is in the log, and what was read from the log has its effect.
-    const underWay = sql<{ waiting: string }>`
-      select sum(waiting) as waiting from (
-        select e.next - p.next as waiting from position p join partition e on e.topic = p.topic and e.part = p.part
-        union all ${sql.join(" union all ", false)(outboxes)}) as w`
+    const inLog = Effect.map(
+      log<{ told: string; unread: string }>`
+        select (select sum(next) from partition) as told, sum(e.next - p.next) as unread
+        from position p join partition e on e.topic = p.topic and e.part = p.part`,
+      ([row]) => row!,
+    )
+    const inOutbox = (sql: SqlClient.SqlClient) =>
+      Effect.map(sql<{ waiting: string }>`select count(*)::text as waiting from outbox`, ([row]) => row!.waiting)
+    // Whatever was told had been read both before and after the outboxes were seen empty, and nothing was told meanwhile.
+    const isQuiet = Effect.gen(function* () {
+      const before = yield* inLog
+      const waiting = yield* Effect.forEach(databases.values(), inOutbox)
+      const after = yield* inLog
+      return (
+        before.unread === "0" &&
+        waiting.every((count) => count === "0") &&
+        before.told === after.told &&
+        after.unread === "0"
+      )
+    })
 
     return Scenario.of({
       url,
@@ -182,9 +201,7 @@ const make = (modules: ReadonlyArray<Module>) =>
       tellAll: (event, datas) => Effect.orDie(bus.send(datas.map((data) => recordOf(event, data, uuidV7Unsafe())))),
       put: (record) => Effect.orDie(bus.send([{ key: null, value: null, headers: {}, ...record }])),
       told: ({ type }) => Effect.sync(() => events.filter((event) => event.type === type)),
-      settled: eventually(
-        Effect.map(Effect.orDie(underWay), ([row]) => assert.equal(row!.waiting, "0", "events are still under way")),
-      ),
+      settled: eventually(Effect.map(Effect.orDie(isQuiet), (quiet) => assert.ok(quiet, "events are still under way"))),
       held: (module) =>
         Effect.orDie(databases.get(module)!<Held>`select reaction, key, status, reason, error from held order by pos`),
       database: (module) => databases.get(module)!,
@@ -192,11 +209,29 @@ const make = (modules: ReadonlyArray<Module>) =>
   })
 
 /** These modules alone, on in-memory drivers, set as the settings say. */
-export const scenario = (modules: ReadonlyArray<Module>, settings: Readonly<Record<string, string>> = {}) =>
+export const scenario = (
+  modules: ReadonlyArray<Module>,
+  settings: Readonly<Record<string, string>> = {},
+  on: ReturnType<typeof drivers> = drivers(),
+) =>
   Layer.effect(Scenario, make(modules)).pipe(
     Layer.provide([
-      drivers(),
+      on,
       ConfigProvider.layer(ConfigProvider.fromUnknown(settings)),
       Layer.succeed(References.MinimumLogLevel, "Error" as const),
     ]),
   )
+
+/** As `layer` of a scenario: registers tests of these modules, on the embedded database and on a real PostgreSQL. */
+export const onEveryDatabase = async (
+  modules: ReadonlyArray<Module>,
+  settings: Readonly<Record<string, string>> = {},
+) => {
+  const url = await realPostgres()
+  return (name: string, tests: Parameters<ReturnType<typeof layer<Scenario, never>>>[1]) => {
+    const register = (where: string, on?: ReturnType<typeof drivers>) =>
+      layer(scenario(modules, settings, on), { excludeTestServices: true })(`${name} (${where})`, tests)
+    register("embedded")
+    if (url !== undefined) register("postgres", Layer.provideMerge(databasesAt(url), drivers()))
+  }
+}
