@@ -1,11 +1,11 @@
 import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
-import { ByteSize, Context, Effect, Layer, Schema } from "effect"
-import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Context, Effect, Layer, Schema } from "effect"
+import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createServer, type Server } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { turnedAway } from "../telemetry/http.ts"
-import { boundIntake } from "./intake.ts"
+import { boundIntake, Received } from "./intake.ts"
 import { type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
 /** The address cannot be listened on. */
@@ -25,9 +25,6 @@ export class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("Addr
     return `cannot listen on ${this.host}:${this.port}: ${why}`
   }
 }
-
-/** The largest body, in bytes. */
-const mostBody = ByteSize.fromInputUnsafe("1 MiB")
 
 /**
  * Connections that wait to be taken, when many come at once; the system may allow fewer. One that finds no room is
@@ -69,7 +66,7 @@ export const serve = (options: { readonly host: string; readonly port: number })
     const routes = Effect.map(refusingHostless(inSegments(router.asHttpEffect())), (response) =>
       stopping ? HttpServerResponse.setHeader(response, "connection", "close") : response,
     )
-    yield* server.serve(routes).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, mostBody))
+    yield* server.serve(routes)
     const log = Effect.runForkWith(yield* Effect.context())
     boundIntake(node, (count) =>
       log(
@@ -108,6 +105,7 @@ const inSegments = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerRes
 
 const nodeServer = () => {
   const server = createServer({
+    IncomingMessage: Received,
     requireHostHeader: false,
     requestTimeout: 30_000,
     headersTimeout: 15_000,
