@@ -52,15 +52,17 @@ interface Seen {
 const methodOf = ({ method }: HttpServerRequest.HttpServerRequest) => (methods.has(method) ? method : "_OTHER")
 
 /** The semantic conventions for spans of HTTP servers. */
-const workOf = ({ method, route }: Seen, path: string, caller: Place | undefined): Work => {
-  const name = method === "_OTHER" ? "HTTP" : method
-  return {
-    name: route === undefined ? name : `${name} ${route}`,
-    kind: "server",
-    causes: caller === undefined ? [] : [caller],
-    attributes: { "http.request.method": method, "url.scheme": "http", "url.path": pathShown(path, route) },
-  }
-}
+const workOf = ({ method, route }: Seen, path: string, caller: Place | undefined): Work => ({
+  kind: "server",
+  causes: caller === undefined ? [] : [caller],
+  get name() {
+    const name = method === "_OTHER" ? "HTTP" : method
+    return route === undefined ? name : `${name} ${route}`
+  },
+  get attributes() {
+    return { "http.request.method": method, "url.scheme": "http", "url.path": pathShown(path, route) }
+  },
+})
 
 const told = ({ method, route }: Seen, span: Tracer.Span | undefined, began: number, status: number) =>
   Effect.withFiber((fiber) => {
