@@ -2,6 +2,8 @@ import { NodeHttpServerRequest } from "@effect/platform-node"
 import { Effect, Layer, SchemaIssue } from "effect"
 import { HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
+// What bodies and answers are read and written by is compiled when it is first used.
+import "effect/schema/SchemaJITCompiler/enable"
 import { Database } from "../sql/Database.ts"
 import { Received } from "./intake.ts"
 import * as json from "./json.ts"
