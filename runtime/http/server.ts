@@ -1,11 +1,12 @@
-import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
-import { ByteSize, Context, Effect, Layer, Schema } from "effect"
-import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import { Context, Effect, Layer, Schema } from "effect"
+import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createServer, type Server } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { turnedAway } from "../telemetry/http.ts"
-import { boundIntake } from "./intake.ts"
+import { boundIntake, Received } from "./intake.ts"
 import { type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
 /** The address cannot be listened on. */
@@ -25,9 +26,6 @@ export class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("Addr
     return `cannot listen on ${this.host}:${this.port}: ${why}`
   }
 }
-
-/** The largest body, in bytes. */
-const mostBody = ByteSize.fromInputUnsafe("1 MiB")
 
 /**
  * Connections that wait to be taken, when many come at once; the system may allow fewer. One that finds no room is
@@ -75,7 +73,7 @@ export const serve = (options: {
     const routes = Effect.map(refusingHostless(Effect.suspend(() => answer)), (response) =>
       stopping ? HttpServerResponse.setHeader(response, "connection", "close") : response,
     )
-    yield* server.serve(routes).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, mostBody))
+    yield* server.serve(routes)
     const log = Effect.runForkWith(yield* Effect.context())
     boundIntake(node, (count) =>
       log(
@@ -115,6 +113,7 @@ const inSegments = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerRes
 
 const nodeServer = () => {
   const server = createServer({
+    IncomingMessage: Received,
     requireHostHeader: false,
     requestTimeout: 30_000,
     headersTimeout: 15_000,
