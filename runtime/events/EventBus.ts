@@ -83,8 +83,11 @@ export class EventBus extends Context.Service<
      * A call of `handle` brings records of one topic, of one or more of its partitions, those of a partition in order
      * and without gap. A partition is never in two calls of one group at once, as far as the bus can know: a member
      * that was frozen may still be busy when another has taken over, so `handle` must stand repetition.
-     * When `handle` fails, the same records come again after a pause; the bus never skips.
-     * Closing the scope waits for the running `handle`, commits what it finished, and leaves the group.
+     * When `handle` fails, the same records come again after a pause; the bus never skips. Whatever fails holds up its
+     * own partition alone: where a call of several fails, each comes by itself. A call that takes longer than
+     * `HandleWithin` is interrupted, and has failed.
+     * A member has no more in hand than its calls: what is slow to handle waits in the log.
+     * Closing the scope waits some seconds for the running `handle`, commits what it finished, and leaves the group.
      */
     readonly consume: (options: {
       readonly group: string
@@ -111,6 +114,11 @@ export class EventBus extends Context.Service<
     readonly probe: Effect.Effect<void, EventBusError>
   }
 >()("galleria/EventBus") {}
+
+/** How long a call of `handle` may take; read where `consume` is called. */
+export const HandleWithin = Context.Reference<Duration.Input>("galleria/events/HandleWithin", {
+  defaultValue: () => "30 seconds",
+})
 
 export type Handle = (records: NonEmptyReadonlyArray<Received>) => Effect.Effect<void, unknown>
 

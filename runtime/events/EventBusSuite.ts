@@ -1,5 +1,5 @@
 import { expect, layer } from "@effect/vitest"
-import { Cause, Clock, Deferred, type Duration, Effect, Exit, Fiber, type Layer, References, type Scope } from "effect"
+import { Cause, Clock, Deferred, type Duration, Effect, Exit, Fiber, type Layer, References } from "effect"
 import { randomUUID } from "node:crypto"
 import {
   byKey,
@@ -20,36 +20,42 @@ import {
 } from "../testing/bus.ts"
 import { defaultPartitions, EventBus, EventBusError, type Outgoing, PartitionsDiffer } from "./EventBus.ts"
 import { partitionOf } from "./partition.ts"
+import { type Check, Log } from "./suite/Log.ts"
+import { ofMembers } from "./suite/members.ts"
+import { ofRetention } from "./suite/retention.ts"
+import { ofRewind } from "./suite/rewind.ts"
 
 /**
- * A promise of `EventBus.ts`, to be kept by every driver of the port. Checks are data, so that they can also be run
- * against drivers that are broken. Each makes topics and groups of its own: they can share one driver.
+ * Registers the checks as tests of `EventBus (<name>)`. Checks are data, so that they can also be run against drivers
+ * that are broken. Each makes topics and groups of its own on a bus of its own, so they share one log, and run side by
+ * side, for most of them wait.
  */
-export interface Check {
-  readonly name: string
-  readonly check: Effect.Effect<void, unknown, EventBus | Scope.Scope>
-}
-
-/** What drivers may differ in. */
-export interface Differences {
-  /** The longest that anything takes, such as a rebalance or a redelivery, on a machine that is busy. */
-  readonly patience: Duration.Input
-}
-
-/** Registers the checks as tests of `EventBus (<name>)`. */
-export const eventBusSuite = <E>(
-  driver: Differences & { readonly name: string; readonly layer: Layer.Layer<EventBus, E> },
-) =>
-  layer(driver.layer, { excludeTestServices: true })(`EventBus (${driver.name})`, (it) => {
-    for (const check of checks) it.effect(check.name, () => run(check, driver))
+export const eventBusSuite = <E>(driver: { readonly name: string; readonly log: Layer.Layer<Log, E> }) =>
+  layer(driver.log, { excludeTestServices: true, concurrent: true })(`EventBus (${driver.name})`, (it) => {
+    for (const check of checks) it.effect(check.name, () => run(check))
   })
 
 /** Runs a check, without the log of the loops that it makes falter. */
-export const run = ({ check }: Check, { patience }: Differences) =>
-  Effect.scoped(check).pipe(
-    Effect.provideService(Patience, patience),
-    Effect.provideService(References.MinimumLogLevel, "None"),
-  )
+export const run = ({ check }: Check, { breaking = (bus) => bus, patience }: Fault = {}) =>
+  Effect.gen(function* () {
+    const log = yield* Log
+    const broken = Log.of({
+      ...log,
+      open: Effect.map(log.open, breaking),
+      process: Effect.map(log.process, (process) => ({ ...process, bus: breaking(process.bus) })),
+    })
+    yield* check.pipe(
+      Effect.provideService(EventBus, yield* broken.open),
+      Effect.provideService(Log, broken),
+      Effect.provideService(Patience, patience ?? log.differences.patience),
+    )
+  }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None"))
+
+/** What is to be wrong with a driver, and how long to wait for the facts that it does not bring about. */
+export interface Fault {
+  readonly breaking?: ((bus: EventBus["Service"]) => EventBus["Service"]) | undefined
+  readonly patience?: Duration.Input | undefined
+}
 
 /** How a handle may end badly, each of which brings its records again. */
 const endings: ReadonlyArray<readonly [how: string, ending: Effect.Effect<void, unknown>]> = [
@@ -484,4 +490,7 @@ export const checks: ReadonlyArray<Check> = [
       expect(yield* Effect.exit(bus.probe), "the answer").toEqual(Exit.void)
     }),
   },
+  ...ofMembers,
+  ...ofRewind,
+  ...ofRetention,
 ]

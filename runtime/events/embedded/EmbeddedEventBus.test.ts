@@ -4,12 +4,13 @@ import { TestClock } from "effect/testing"
 import { Loops, makeLoops } from "../../module/loop.ts"
 import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
 import { newGroup, newTopic, numbered, offsetOf, send, textsOf, until } from "../../testing/bus.ts"
-import { drivers, postgres } from "../../testing/memory.ts"
+import { postgres } from "../../testing/memory.ts"
 import { EventBus, type Handle, type Received } from "../EventBus.ts"
 import { eventBusSuite } from "../EventBusSuite.ts"
+import { onEmbedded } from "../suite/onEmbedded.ts"
 import * as EmbeddedEventBus from "./EmbeddedEventBus.ts"
 
-eventBusSuite({ name: "embedded", layer: drivers(), patience: "30 seconds" })
+eventBusSuite({ name: "embedded", log: onEmbedded })
 
 /** Runs on a log of its own over the shared database, as a process does that starts, works and ends. */
 const process = <A, E, R>(work: (prune: Effect.Effect<void, unknown>) => Effect.Effect<A, E, R>) =>

@@ -1,17 +1,20 @@
-import { Clock, Duration, Effect, Fiber, Latch, Layer } from "effect"
+import { Cause, Clock, Duration, Effect, Exit, Fiber, Latch, Layer } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { loop, Loops } from "../../module/loop.ts"
+import { textOf } from "../../module/defect.ts"
 import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
 import {
   defaultPartitions,
   EventBus,
   EventBusError,
   type Handle,
+  HandleWithin,
   PartitionsDiffer,
   type Received,
 } from "../EventBus.ts"
 import { partitionOf } from "../partition.ts"
+import { restMillis } from "../rest.ts"
 import { createLog } from "./createLog.ts"
 
 interface Row {
@@ -40,6 +43,18 @@ interface Member {
   present: boolean
   /** Its `handle` runs, or the commit after it. */
   handling: boolean
+  /** Partitions whose `handle` failed, by their place. */
+  readonly failing: Map<string, Failing>
+  /** It was told that something fails. */
+  faltering: boolean
+}
+
+/** How often in a row a partition failed by itself, and until when it rests (ms). */
+interface Failing {
+  readonly topic: string
+  readonly partition: number
+  readonly times: number
+  readonly until: number
 }
 
 /**
@@ -152,13 +167,20 @@ export const make = Effect.gen(function* () {
     return readers[part % readers.length]
   }
 
-  const rebalance = (group: string) => groupOf(group).members.forEach((member) => member.wake.openUnsafe())
+  const rebalance = (group: string) =>
+    groupOf(group).members.forEach((member) => {
+      for (const [place, { topic, partition }] of member.failing) {
+        if (owner(group, topic, partition) !== member) member.failing.delete(place)
+      }
+      member.wake.openUnsafe()
+    })
 
-  const read = (group: string, member: Member) => {
+  const read = (group: string, member: Member, now: number) => {
     const { busy } = groupOf(group)
+    const isDue = (place: string) => !busy.has(place) && (member.failing.get(place)?.until ?? 0) <= now
     const mine = member.topics.flatMap((topic) =>
       Array.from({ length: partitions.get(topic) ?? 0 }, (_, part) => part)
-        .filter((part) => owner(group, topic, part) === member && !busy.has(`${topic}/${part}`))
+        .filter((part) => owner(group, topic, part) === member && isDue(`${topic}/${part}`))
         .map((part) => ({ topic, part })),
     )
     // Each partition that has something gets the same share, so that none waits for another's backlog.
@@ -186,31 +208,79 @@ export const make = Effect.gen(function* () {
         where p.grp = ${group} and p.topic = x.topic and p.part = x.part`
     })
 
-  const turn = (group: string, member: Member, handle: Handle) =>
+  /** Handles what is due of one topic, and remembers what failed; true when that has to be seen again at once. */
+  const take = (
+    name: string,
+    group: string,
+    member: Member,
+    handle: Handle,
+    records: NonEmptyReadonlyArray<Received>,
+  ) =>
+    Effect.gen(function* () {
+      const { busy } = groupOf(group)
+      const { failing } = member
+      const places = new Map(records.map((record) => [placeOf(record), record]))
+      const isOurs = ([place, { topic, partition }]: readonly [string, Received]) =>
+        !busy.has(place) && owner(group, topic, partition) === member
+      // Another member may have got a partition since it was read.
+      if (![...places].every(isOurs)) return true
+      places.forEach((_, place) => busy.add(place))
+      member.handling = true
+      const free = Effect.sync(() => {
+        member.handling = false
+        for (const [place, { topic, partition }] of places) {
+          busy.delete(place)
+          owner(group, topic, partition)?.wake.openUnsafe()
+        }
+      })
+      const exit = yield* handle(records).pipe(
+        Effect.timeoutOrElse({
+          duration: yield* HandleWithin,
+          orElse: () => Effect.fail(new Error("it was not handled in time")),
+        }),
+        Effect.andThen(commit(group, member, records)),
+        Effect.ensuring(free),
+        Effect.exit,
+      )
+      if (Exit.isSuccess(exit)) {
+        for (const place of places.keys()) failing.delete(place)
+        return true
+      }
+      // Whoever is being stopped ends here; a handle that interrupted itself has failed like any other.
+      yield* Effect.yieldNow
+      if (!member.faltering) {
+        yield* Effect.logWarning(`${name} falters, and tries again until it can`, exit.cause)
+      }
+      member.faltering = true
+      yield* loops.faltered(name, textOf(Cause.squash(exit.cause)).split("\n")[0])
+      const now = yield* Clock.currentTimeMillis
+      // Of several nobody knows which is to blame, until each comes by itself.
+      const isOne = places.size === 1
+      for (const [place, { topic, partition }] of places) {
+        const times = (failing.get(place)?.times ?? 0) + (isOne ? 1 : 0)
+        const rest = isOne ? restMillis(times) : 0
+        failing.set(place, { topic, partition, times, until: now + rest })
+        if (isOne) yield* Effect.forkDetach(Effect.delay(member.wake.open, rest))
+      }
+      return !isOne
+    })
+
+  const turn = (name: string, group: string, member: Member, handle: Handle) =>
     Effect.gen(function* () {
       const { rewinds } = groupOf(group)
-      const rows = yield* read(group, member)
-      const { busy } = groupOf(group)
-      for (const records of byTopic(rows)) {
+      const rows = yield* read(group, member, yield* Clock.currentTimeMillis)
+      let more = false
+      for (const records of callsOf(rows, member.failing)) {
         // What was read before a rewind is not what comes next.
-        if (groupOf(group).rewinds !== rewinds) break
-        const places = new Map(records.map((record) => [`${record.topic}/${record.partition}`, record]))
-        const isOurs = ([place, { topic, partition }]: readonly [string, Received]) =>
-          !busy.has(place) && owner(group, topic, partition) === member
-        // Another member may have got a partition since it was read.
-        if (![...places].every(isOurs)) continue
-        places.forEach((_, place) => busy.add(place))
-        member.handling = true
-        const free = Effect.sync(() => {
-          member.handling = false
-          for (const [place, { topic, partition }] of places) {
-            busy.delete(place)
-            owner(group, topic, partition)?.wake.openUnsafe()
-          }
-        })
-        yield* handle(records).pipe(Effect.andThen(commit(group, member, records)), Effect.ensuring(free))
+        if (groupOf(group).rewinds !== rewinds) return true
+        more = (yield* take(name, group, member, handle, records)) || more
       }
-      return rows.length > 0
+      if (member.faltering && member.failing.size === 0) {
+        member.faltering = false
+        yield* loops.faltered(name, undefined)
+        yield* Effect.logInfo(`${name} goes on`)
+      }
+      return more
     })
 
   const consume: EventBus["Service"]["consume"] = Effect.fnUntraced(function* ({ group, topics, handle }) {
@@ -223,7 +293,14 @@ export const make = Effect.gen(function* () {
           from partition p where p.topic = ${topic} on conflict do nothing`,
       )
     }
-    const member: Member = { topics, wake: Latch.makeUnsafe(true), present: true, handling: false }
+    const member: Member = {
+      topics,
+      wake: Latch.makeUnsafe(true),
+      present: true,
+      handling: false,
+      failing: new Map(),
+      faltering: false,
+    }
     yield* Effect.acquireRelease(
       Effect.sync(() => {
         groupOf(group).members.push(member)
@@ -237,10 +314,11 @@ export const make = Effect.gen(function* () {
           rebalance(group)
         }),
     )
+    const name = `${group}.consumer`
     let over = false
     const reading = yield* loop({
-      name: `${group}.consumer`,
-      turn: turn(group, member, handle),
+      name,
+      turn: turn(name, group, member, handle),
       wake: member.wake,
       poll: "5 seconds",
       isOver: () => over,
@@ -329,13 +407,23 @@ export const make = Effect.gen(function* () {
   }
 })
 
-/** Rows in order of topic, partition and offset become one list a topic. */
-const byTopic = (rows: ReadonlyArray<Row>): ReadonlyArray<NonEmptyReadonlyArray<Received>> => {
+const placeOf = ({ topic, partition }: { readonly topic: string; readonly partition: number }) =>
+  `${topic}/${partition}`
+
+/**
+ * Rows in order of topic, partition and offset become one call for each topic, but for what has failed: that becomes
+ * one for each partition.
+ */
+const callsOf = (
+  rows: ReadonlyArray<Row>,
+  failing: ReadonlyMap<string, Failing>,
+): ReadonlyArray<NonEmptyReadonlyArray<Received>> => {
   const lists = new Map<string, [Received, ...Array<Received>]>()
   for (const row of rows) {
     const record: Received = { ...row, offset: Number(row.offset), time: row.time.getTime() }
-    const list = lists.get(row.topic)
-    if (list === undefined) lists.set(row.topic, [record])
+    const name = failing.has(placeOf(record)) ? placeOf(record) : record.topic
+    const list = lists.get(name)
+    if (list === undefined) lists.set(name, [record])
     else list.push(record)
   }
   return [...lists.values()]

@@ -1,5 +1,5 @@
-import { Clock, Duration, Effect, Layer, Schedule } from "effect"
-import kafkajs, { type Admin, type Message, type Producer } from "kafkajs"
+import { Clock, Duration, Effect, Exit, Layer, Schedule } from "effect"
+import kafkajs, { type Admin, type Kafka, type Message, type Producer } from "kafkajs"
 import { MessagingSystem } from "../../telemetry/messages.ts"
 import { Loops } from "../../module/loop.ts"
 import {
@@ -25,11 +25,10 @@ const askedWithin = "3 seconds"
  * The event log on Apache Kafka, by kafkajs. What it has to do for each promise of the port, and for each fault of
  * Kafka or kafkajs, is said where it does it; what it leaves to others: copies are the inbox's to know.
  */
-export const make = (settings: KafkaSettings) =>
+export const make = (kafka: Kafka) =>
   Effect.gen(function* () {
     installCodecs()
     const loops = yield* Loops
-    const kafka = yield* makeKafka(settings)
     const admin = yield* renewable<Admin>(() => kafka.admin())
     // Not idempotent: kept after a failure, that one loses what it acknowledges next; and copies are harmless.
     const producer = yield* renewable<Producer>(() =>
@@ -55,6 +54,7 @@ export const make = (settings: KafkaSettings) =>
     const create = (topics: ReadonlyArray<Topic>) =>
       admin.use("make topics", "30 seconds", (client) =>
         client.createTopics({
+          waitForLeaders: false,
           topics: topics.map(({ name, partitions, retention }) => ({
             topic: name,
             numPartitions: partitions ?? defaultPartitions,
@@ -82,9 +82,13 @@ export const make = (settings: KafkaSettings) =>
         const found = yield* partitionsOf(topics.map(({ name }) => name))
         const missing = topics.filter(({ name }) => !found.has(name))
         if (missing.length === 0) return found
-        // It may fail for a topic that is made all the same: what counts is what is there afterwards.
+        // It may fail for a topic that is made all the same, and what is made shows a little later: what counts is what
+        // is there afterwards.
         const made = yield* Effect.exit(create(missing))
-        const afterwards = yield* partitionsOf(topics.map(({ name }) => name))
+        const afterwards = yield* Effect.repeat(partitionsOf(topics.map(({ name }) => name)), {
+          until: (found) => Exit.isFailure(made) || topics.every(({ name }) => found.has(name)),
+          schedule: Schedule.max([Schedule.spaced("100 millis"), Schedule.recurs(100)]),
+        })
         if (topics.some(({ name }) => !afterwards.has(name))) {
           yield* made
           return yield* new EventBusError({ operation: "make topics", cause: new Error("they are not there yet") })
@@ -217,7 +221,10 @@ export const make = (settings: KafkaSettings) =>
   })
 
 export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loops> =>
-  Layer.mergeAll(Layer.effect(EventBus, make(settings)), Layer.succeed(MessagingSystem, "kafka"))
+  Layer.mergeAll(
+    Layer.effect(EventBus, Effect.flatMap(makeKafka(settings), make)),
+    Layer.succeed(MessagingSystem, "kafka"),
+  )
 
 const messageOf = ({ key, value, headers }: Outgoing): Message => ({
   key,

@@ -1,8 +1,9 @@
-import { type Cause, Deferred, Effect, Exit, Latch, Result, Schedule, type Scope, ScopedRef } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Latch, Result, Schedule, type Scope, ScopedRef } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from "kafkajs"
 import { loop, Loops } from "../../module/loop.ts"
-import { EventBusError, type Handle, type Received } from "../EventBus.ts"
+import { EventBusError, type Handle, HandleWithin, type Received } from "../EventBus.ts"
+import { restMillis } from "../rest.ts"
 import { assigner } from "./assigner.ts"
 import { call, retry, rootOf, typeOf } from "./client.ts"
 
@@ -15,9 +16,6 @@ const rebalanceMillis = 15_000
 /** Records in one call of `handle`: not so many that a rebalance waits long. */
 const slice = 500
 
-/** A call of `handle` that takes longer is interrupted. Kafka learns of it by the pulse, which ends too. */
-const deadlineMillis = 30_000
-
 /** Within this after it was interrupted a `handle` has ended, or it never will. */
 const graceMillis = 5_000
 
@@ -26,9 +24,6 @@ const stallMillis = 30_000
 
 /** Closing waits that long for what is being handled; then it is interrupted, and its records come again. */
 const closeWithin = "6 seconds"
-
-/** After a `handle` failed its partition rests: 0.1 s doubling to 10 s. */
-const restMillis = (failures: number) => Math.min(10_000, 100 * 2 ** failures) * (0.8 + Math.random() * 0.4)
 
 interface Seat {
   readonly consumer: Consumer
@@ -119,6 +114,8 @@ export const readAsMember = (options: {
 }) =>
   Effect.gen(function* () {
     const loops = yield* Loops
+    /** A call that takes longer is interrupted. Kafka learns of it by the pulse, which ends too. */
+    const deadlineMillis = Duration.toMillis(yield* HandleWithin)
     const name = `${options.group}.consumer`
     const wake = Latch.makeUnsafe(true)
     const runExit = Effect.runPromiseExitWith(yield* Effect.context())
@@ -182,8 +179,10 @@ export const readAsMember = (options: {
         }
         if (next !== undefined) {
           const offsets = { topics: [{ topic, partitions: [{ partition, offset: String(next) }] }] }
-          // Not `consumer.commitOffsets`, which does nothing, and tells nobody, once the consumer stops.
-          lost ??= yield* Effect.promise(() => errorOf(payload.commitOffsetsIfNecessary(offsets)))
+          // Not `consumer.commitOffsets`, which does nothing, and tells nobody, once the consumer stops. While a
+          // rebalance waits for us it is still taken, which spares the next a copy.
+          const refused = yield* Effect.promise(() => errorOf(payload.commitOffsetsIfNecessary(offsets)))
+          lost ??= refused
         }
         if (lost !== undefined) return yield* Effect.fail(lost)
       })
@@ -191,6 +190,8 @@ export const readAsMember = (options: {
     const eachBatch = async (payload: EachBatchPayload) => {
       const exit = await runExit(Effect.result(take(payload)), { signal: closed.signal })
       if (Exit.isSuccess(exit) && Result.isFailure(exit.value)) throw exit.value.failure
+      // What nobody foresaw: kafkajs would bring the batch again at once, for ever.
+      if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) throw Cause.squash(exit.cause)
     }
 
     const look = (seat: Seat) =>
@@ -214,7 +215,11 @@ export const readAsMember = (options: {
       yield* Effect.addFinalizer(() => Effect.sync(() => closed.abort()))
       const seat = yield* ScopedRef.fromAcquire(Effect.succeed(undefined as Seat | undefined))
       const give = ScopedRef.set(seat, Effect.succeed(undefined))
-      const joined = () => void (lost = undefined)
+      const joined = () => {
+        lost = undefined
+        // Whoever has those partitions now will see for himself.
+        failing.clear()
+      }
       const sit = takeSeat({ ...options, claims: false, eachBatch, joined, faulted: () => wake.openUnsafe() })
       const turn = Effect.gen(function* () {
         if ((yield* ScopedRef.get(seat)) === undefined) {
@@ -268,7 +273,8 @@ const headersOf = (headers: KafkaMessage["headers"] = {}): Readonly<Record<strin
   const texts: Record<string, string> = {}
   for (const [name, value] of Object.entries(headers)) {
     const last = Array.isArray(value) ? value.at(-1) : value
-    if (last !== undefined) texts[name.toLowerCase()] = last.toString()
+    // Kafka knows headers without a value.
+    if (last !== undefined && last !== null) texts[name.toLowerCase()] = last.toString()
   }
   return texts
 }

@@ -1,0 +1,70 @@
+import { expect } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import { byKey, grouped, newGroup, newTopic, numbered, offsetOf, placeOf, send } from "../../testing/bus.ts"
+import { type Check, Log } from "./Log.ts"
+
+/** Records whose time has passed. */
+export const ofRetention: ReadonlyArray<Check> = [
+  {
+    name: "starts a new group at the oldest record that is kept, where older ones are gone",
+    check: Effect.gen(function* () {
+      const { age } = yield* Log
+      const topic = yield* newTopic(2, Duration.hours(1))
+      const group = newGroup(topic)
+      yield* send(numbered(topic, 0, 20))
+      yield* age(topic)
+      yield* send(numbered(topic, 20, 40))
+      yield* group.join()
+      yield* group.settled
+      expect(byKey(group.received()), "what is kept").toEqual(byKey(numbered(topic, 20, 40)))
+      for (const [first] of grouped(group.received(), placeOf, offsetOf).values()) {
+        expect(first, "the offset of the first, for they go on counting").toBeGreaterThan(0)
+      }
+    }),
+  },
+  {
+    name: "goes on with a group that was away for longer than records are kept",
+    check: Effect.gen(function* () {
+      const { age, differences } = yield* Log
+      const topic = yield* newTopic(2, Duration.hours(1))
+      const group = newGroup(topic)
+      yield* send(numbered(topic, 0, 20))
+      const first = yield* group.join()
+      yield* group.settled
+      yield* first.leave
+      yield* send(numbered(topic, 20, 40))
+      yield* age(topic)
+      yield* send(numbered(topic, 40, 60))
+      const second = yield* group.join()
+      yield* group.settled
+      const kept = numbered(topic, differences.keepsForGroups ? 20 : 40, 60)
+      expect(byKey(second.mine.flat()), "what is kept for it").toEqual(byKey(kept))
+      yield* send(numbered(topic, 60, 80))
+      yield* group.settled
+      expect(byKey(second.mine.flat()), "and what comes then").toEqual(byKey([...kept, ...numbered(topic, 60, 80)]))
+    }),
+  },
+  {
+    name: "goes on with a group that had handled all of a topic of which nothing is left",
+    check: Effect.gen(function* () {
+      const { age } = yield* Log
+      const topic = yield* newTopic(2, Duration.hours(1))
+      const group = newGroup(topic)
+      yield* send(numbered(topic, 0, 20))
+      const first = yield* group.join()
+      yield* group.settled
+      yield* first.leave
+      yield* age(topic)
+      const late = newGroup(topic)
+      const lone = yield* late.join()
+      yield* late.settled
+      expect(lone.mine, "what a new group gets").toEqual([])
+      const second = yield* group.join()
+      yield* send(numbered(topic, 20, 40))
+      yield* group.settled
+      yield* late.settled
+      expect(byKey(second.mine.flat()), "what is new").toEqual(byKey(numbered(topic, 20, 40)))
+      expect(byKey(lone.mine.flat()), "what is new").toEqual(byKey(numbered(topic, 20, 40)))
+    }),
+  },
+]
