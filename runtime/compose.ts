@@ -1,8 +1,8 @@
-import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Deferred, Duration, Effect, Fiber, Latch, Layer, Schedule } from "effect"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { Context, Deferred, Duration, Effect, Fiber, Latch, Layer, Redacted, Schedule, Scope } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { SqlClient, type SqlError } from "effect/sql"
+import { SqlClient } from "effect/sql"
 import { eventsOf, type Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
 import { housekeepingTurn } from "./delivery/housekeeping.ts"
@@ -15,7 +15,7 @@ import { http as adminHttp } from "./delivery/http.ts"
 import { makeReplay } from "./delivery/replay.ts"
 import { makeRetryTurn } from "./delivery/retry.ts"
 import * as Admin from "./http/Admin.ts"
-import { type Check, type Health, healthRoutes } from "./health/health.ts"
+import { type Check, type Health, healthRoutes, whileStarting } from "./health/health.ts"
 import { routesOf } from "./http/document.ts"
 import { documentation } from "./http/documentation.ts"
 import * as edge from "./http/edge.ts"
@@ -33,15 +33,29 @@ import { relay } from "./outbox/relay.ts"
 import { observeRequests } from "./telemetry/http.ts"
 import { lookAt, metricsRoute } from "./telemetry/metrics.ts"
 import { exportMillis } from "./telemetry/otlp.ts"
-import { Database, Databases } from "./sql/Database.ts"
+import { type Bell, Database, Databases } from "./sql/Database.ts"
 import * as EmbeddedDatabase from "./sql/embedded/EmbeddedDatabase.ts"
 import { EmbeddedPostgres } from "./sql/embedded/EmbeddedPostgres.ts"
 import { migrate } from "./sql/migrate.ts"
+import { onceThere } from "./sql/onceThere.ts"
+import { addressOf, nameOf } from "./sql/postgres/address.ts"
+import * as PostgresDatabase from "./sql/postgres/PostgresDatabase.ts"
 
 /** The drivers that the settings ask for: the event log, and a database for each module. */
-export const drivers = (settings: Pick<Settings, "dataDir" | "kafka">) => {
-  const bus = settings.kafka === undefined ? EmbeddedEventBus.layer : kafkaBus(settings.kafka)
-  return Layer.merge(bus, EmbeddedDatabase.layer).pipe(Layer.provide(EmbeddedPostgres.layer(settings)))
+export const drivers = (
+  settings: Pick<Settings, "dataDir"> & Partial<Pick<Settings, "modules" | "databases" | "kafka">>,
+) => {
+  const { modules = [], databases = {}, kafka } = settings
+  const embedded = EmbeddedPostgres.layer(settings)
+  const isEmbedded = modules.length === 0 || modules.some(({ name }) => databases[name] === undefined)
+  return Layer.merge(
+    kafka === undefined ? Layer.provide(EmbeddedEventBus.layer, embedded) : kafkaBus(kafka),
+    PostgresDatabase.layer({
+      urls: databases,
+      alone: kafka === undefined,
+      otherwise: isEmbedded ? Layer.provide(EmbeddedDatabase.layer, embedded) : undefined,
+    }),
+  )
 }
 
 /** Loaded when it is needed: whoever runs without Kafka starts without it. */
@@ -53,16 +67,18 @@ const kafkaBus = (settings: KafkaSettings) =>
     ),
   )
 
+/** Rings when a module's outbox has something to relay, in every instance of the module. */
+const outboxBell = "outbox"
+
 /** All that one module gets, on a database of its own, migrated. */
-const portsOf = (
-  module: Module,
-  database: Layer.Layer<Database | SqlClient.SqlClient, SqlError.SqlError>,
-  wake: Latch.Latch,
-) => {
+const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
   const migrated = Layer.effectDiscard(migrate(module.migrations))
   const outbox = Layer.effect(
     Outbox,
-    Effect.map(SqlClient.SqlClient, (sql) => outboxTable(sql, wake)),
+    Effect.gen(function* () {
+      const { bell } = yield* Database
+      return outboxTable(yield* SqlClient.SqlClient, bell(outboxBell).ring)
+    }),
   )
   return Layer.mergeAll(outbox, idempotencyTable.layer, signedPages.layer, edge.layer).pipe(
     Layer.provideMerge(migrated),
@@ -70,16 +86,52 @@ const portsOf = (
   )
 }
 
+/** Opens the latch whenever the bell rings. */
+const openedBy = (latch: Latch.Latch, bell: Bell) =>
+  Effect.gen(function* () {
+    for (let next = yield* bell.next; ;) {
+      yield* Deferred.await(next)
+      // Taken before the latch opens: a ring from now on is not missed, and one before is seen by whoever looks next.
+      next = yield* bell.next
+      yield* latch.open
+    }
+  })
+
+/** Modules whose start waits for their database, and why. */
+type Waits = Map<string, string>
+
+const tellOfWaiting = (module: Module, waits: Waits) => (reason: string | undefined) =>
+  Effect.suspend(() => {
+    const before = waits.get(module.name)
+    if (reason === before) return Effect.void
+    if (reason === undefined) {
+      waits.delete(module.name)
+      return Effect.logInfo("The database is there: the start goes on")
+    }
+    waits.set(module.name, reason)
+    return Effect.logWarning(`The start waits for the database: ${reason}`)
+  })
+
+const databaseCheck = ({ name }: Module) => `database.${name}`
+
+/** The check of a module that has not started yet. */
+const startOf = (module: Module, waits: Waits): Check => ({
+  name: databaseCheck(module),
+  needed: true,
+  fault: Effect.sync(() => waits.get(module.name) ?? "starting"),
+})
+
 /**
  * Builds one module by itself and starts its relay, its consumer and its workers. By itself: layers are shared by
  * reference, so modules that are merged into one layer would share the first one's outbox.
  */
-const start = (module: Module, settings: Settings) =>
+const start = (module: Module, settings: Settings, waits: Waits) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const loops = yield* Loops
     const wake = Latch.makeUnsafe(true)
-    const ports = yield* Layer.build(portsOf(module, (yield* Databases).of(module.name), wake))
+    const opening = Layer.build(portsOf(module, (yield* Databases).of(module.name)))
+    const ports = yield* onceThere(opening, tellOfWaiting(module, waits))
     const built = yield* Layer.build(Layer.provide(module.layer, Layer.succeedContext(ports)))
     const { reactions: bound, workers } = Context.get(built, Bound)
     const reactions = bound.map(atMost(settings.retryAttempts))
@@ -91,6 +143,7 @@ const start = (module: Module, settings: Settings) =>
       topics: [...new Set(reactions.map((reaction) => reaction.event.type))],
       handle: yield* makeConsumer({ module: module.name, reactions }).pipe(Effect.provideContext(ports)),
     })
+    yield* Effect.forkScoped(openedBy(wake, database.bell(outboxBell)))
     yield* Effect.forkScoped(relay({ module: module.name, wake }).pipe(Effect.provideContext(ports)))
 
     const retryWake = Latch.makeUnsafe(true)
@@ -126,7 +179,7 @@ const start = (module: Module, settings: Settings) =>
 
     const checks: ReadonlyArray<Check> = [
       {
-        name: `database.${module.name}`,
+        name: databaseCheck(module),
         needed: true,
         fault: Effect.match(Effect.andThen(database.probe, database.writable), {
           onSuccess: () => undefined,
@@ -221,24 +274,43 @@ const joinedOrLate = (groups: ReadonlyArray<string>) =>
     }).pipe(Effect.timeoutOption(joinWithin))
   })
 
+/** Which modules run on what, in words. */
+const placesOf = ({ modules, databases, kafka, dataDir }: Settings) => {
+  const placeOf = ({ name }: Module) => {
+    const url = databases[name]
+    return url === undefined ? undefined : `PostgreSQL at ${nameOf(addressOf(Redacted.value(url)))}`
+  }
+  const places = [...Map.groupBy(modules, placeOf)].map(
+    ([place, those]) =>
+      `${those.map(({ name }) => name).join(", ")} on ${place ?? `an embedded database in ${dataDir}`}`,
+  )
+  return `${places.join("; ")}; the event log is ${kafka === undefined ? `embedded in ${dataDir}` : `Kafka at ${kafka.servers.join()}`}`
+}
+
 /**
  * Runs Galleria on the drivers given, until the scope closes. Succeeds when everything is up, and says where, and what
  * may end it later.
  */
 export const galleria = (settings: Settings) =>
   Effect.gen(function* () {
-    const { modules, host, dataDir } = settings
-    const names = modules.map((module) => module.name).join(", ")
+    const { modules, host } = settings
     const health: Health = { state: "starting" }
     const bus = yield* EventBus
-    const ended = yield* ensureTopics(settings)
     const answers = Effect.match(bus.probe, { onSuccess: () => undefined, onFailure: (error) => error.message })
-    const checks: Array<Check> = [{ name: "events", needed: false, fault: answers }]
+    const events: Check = { name: "events", needed: false, fault: answers }
+    const waits: Waits = new Map()
+    const checks = [events, ...modules.map((module) => startOf(module, waits))]
+    // Opened first, that whoever asks during a long start is answered; closed first, before what it answers by.
+    const intake = yield* Scope.fork(yield* Effect.scope)
+    const server = yield* serve({ ...settings, meanwhile: yield* whileStarting(health, checks) }).pipe(
+      Effect.withTracerEnabled(false),
+      Scope.provide(intake),
+    )
+    const ended = yield* ensureTopics(settings)
     const running = []
-    for (const module of modules) running.push(yield* start(module, settings))
-    checks.push(...running.flatMap((module) => module.checks))
+    for (const module of modules) running.push(yield* start(module, settings, waits))
     yield* Layer.build(admin(running, settings))
-    yield* healthRoutes(health, checks)
+    yield* healthRoutes(health, [events, ...running.flatMap((module) => module.checks)])
     const watched = running.map(({ name, group, ports }) => ({
       module: name,
       group,
@@ -259,18 +331,17 @@ export const galleria = (settings: Settings) =>
     yield* problemsEverywhere(routes)
     if (settings.kafka === undefined) yield* warnOfSilence(modules)
 
-    const port = yield* Effect.withTracerEnabled(serve(settings), false)
+    yield* server.open
+    yield* Effect.addFinalizer((exit) => Scope.close(intake, exit))
     yield* Effect.addFinalizer(() => Effect.sync(() => (health.state = "stopping")))
     yield* joinedOrLate(running.map(({ group }) => group)).pipe(
       Effect.andThen(Effect.sync(() => (health.state = "running"))),
       Effect.forkScoped({ startImmediately: true }),
     )
-    const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${port}`
-    const log = settings.kafka === undefined ? "" : `, and Kafka at ${settings.kafka.servers.join()}`
-    const embedded = settings.kafka === undefined ? "database and event log" : "database"
-    yield* Effect.logInfo(`Galleria runs ${names} on an embedded ${embedded} in ${dataDir}${log}`)
-    const places = [...new Set(routesOf(modules).map(({ path }) => path.split("/")[1]))]
-    yield* Effect.logInfo(`Try ${[...places, "readyz", "docs"].map((place) => `${url}/${place}`).join(", ")}`)
+    const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${server.port}`
+    yield* Effect.logInfo(`Galleria runs ${placesOf(settings)}`)
+    const paths = [...new Set(routesOf(modules).map(({ path }) => path.split("/")[1]))]
+    yield* Effect.logInfo(`Try ${[...paths, "readyz", "docs"].map((path) => `${url}/${path}`).join(", ")}`)
     return { url, ended }
   }).pipe((program) =>
     Effect.flatMap(Layer.build(platform(settings)), (context) => Effect.provideContext(program, context)),

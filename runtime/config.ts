@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs"
 import type { Module } from "./module/Module.ts"
 import type { EventType } from "./events/Event.ts"
 import type { KafkaSettings } from "./events/kafka/client.ts"
+import { faultInUrl } from "./sql/postgres/address.ts"
 import type { OtlpSettings } from "./telemetry/otlp.ts"
 
 /** Settings that are wrong: each named, in one message, without any value that could be a secret. */
@@ -20,12 +21,6 @@ const whole = (minimum: number, maximum: number) =>
 
 const number = (name: string, minimum: number, maximum: number) => Config.schema(whole(minimum, maximum), name)
 
-/** A setting of a later release: to run without it would surprise whoever set it. */
-const notYet = (name: string, what: string) =>
-  Config.option(
-    Config.schema(Schema.String.check(Schema.makeFilter(() => `this release runs ${what} only; leave it unset`)), name),
-  )
-
 const isCollector = (text: string) => {
   const url = URL.parse(text)
   if (url === null || !/^https?:$/u.test(url.protocol)) return "expected a URL such as http://localhost:4318"
@@ -39,6 +34,11 @@ const isServer = (text: string) =>
 
 const areServers = (text: string) =>
   namesIn(text).length > 0 && namesIn(text).every(isServer) ? undefined : "expected host:port, or several with commas"
+const databaseUrl = (name: string) =>
+  Config.option(Config.map(Config.schema(Schema.String.check(Schema.makeFilter(faultInUrl)), name), Redacted.make))
+
+/** The variable for the database of one module. */
+const databaseVariable = (module: string) => `${module.toUpperCase()}_DATABASE_URL`
 
 /** The runtime's own settings. A module's are declared with the module. */
 const own = {
@@ -67,7 +67,7 @@ const own = {
   ),
   KAFKA_SASL_USERNAME: Config.option(Config.String("KAFKA_SASL_USERNAME")),
   KAFKA_SASL_PASSWORD: Config.option(Config.Redacted("KAFKA_SASL_PASSWORD")),
-  DATABASE_URL: notYet("DATABASE_URL", "on its embedded database"),
+  DATABASE_URL: databaseUrl("DATABASE_URL"),
 }
 
 export interface Settings {
@@ -77,6 +77,8 @@ export interface Settings {
   readonly dataDir: string
   /** The event log is Kafka; undefined: the embedded one. */
   readonly kafka: KafkaSettings | undefined
+  /** By module, where its PostgreSQL is; a module that is not named has an embedded database. */
+  readonly databases: Readonly<Record<string, Redacted.Redacted>>
   readonly partitions: number | undefined
   readonly retentionDays: number
   readonly retryAttempts: number
@@ -152,6 +154,12 @@ export const readSettings = (options: {
     // What is wrong is there.
     const missing = sasl.filter((name) => (values[name] as Option.Option<unknown> | undefined)?._tag === "None")
     if (missing.length < sasl.length) wrong.push(...missing.map((name) => `${name}: missing, set all three or none`))
+    const databases: Record<string, Redacted.Redacted> = {}
+    for (const { name } of modules) {
+      const own = yield* read(databaseVariable(name), databaseUrl(databaseVariable(name)))
+      const url = Option.firstSomeOf([own ?? Option.none(), values.DATABASE_URL ?? Option.none()])
+      if (Option.isSome(url)) databases[name] = url.value
+    }
     if (wrong.length > 0) return yield* new SettingsInvalid({ faults: wrong })
     return {
       host: values.HOST,
@@ -159,6 +167,7 @@ export const readSettings = (options: {
       modules,
       dataDir: values.DATA_DIR,
       kafka: kafkaOf(values),
+      databases,
       partitions: Option.getOrUndefined(values.PARTITIONS),
       retentionDays: values.RETENTION_DAYS,
       retryAttempts: values.RETRY_ATTEMPTS,

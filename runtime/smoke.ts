@@ -75,7 +75,7 @@ const steps: ReadonlyArray<Step> = [
     {
       name: `${base} describes itself`,
       walk: async () => {
-        const { body } = expect(await ask(`${base}/openapi.json`), 200, ({ openapi }) => /^3\.1/u.test(openapi))
+        const { body } = expect(await ask(`${base}/openapi.json`), 200, ({ openapi }) => openapi.startsWith("3.1"))
         for (const path of Object.keys(body.paths)) serving.set(path.split("/")[1]!, base)
         return `OpenAPI ${body.openapi}, ${Object.keys(body.paths).length} paths`
       },

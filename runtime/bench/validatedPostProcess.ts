@@ -1,4 +1,4 @@
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Logger } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
@@ -38,7 +38,7 @@ const galleria = Effect.gen(function* () {
     ),
   )
   yield* Layer.build(HttpApiBuilder.layer(api).pipe(Layer.provide(http), Layer.provide(without)))
-  return yield* Effect.withTracerEnabled(serve({ host: "127.0.0.1", port: 0 }), false)
+  return (yield* Effect.withTracerEnabled(serve({ host: "127.0.0.1", port: 0 }), false)).port
 }).pipe(Effect.provide(Layer.mergeAll(HttpRouter.layer, NodeHttpServer.layerHttpServices, Logger.layer([]))))
 
 /** What there is to do at least: read, parse, answer. */

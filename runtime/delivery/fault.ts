@@ -39,7 +39,8 @@ export const faultOf = (cause: Cause.Cause<unknown>): Fault => {
   return "event"
 }
 
-const codeOf = (error: SqlError.SqlError): string => {
+/** PostgreSQL's SQLSTATE, empty for what it did not say itself. */
+export const codeOf = (error: SqlError.SqlError): string => {
   const cause = error.reason.cause
   return typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""
 }

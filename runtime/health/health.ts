@@ -1,7 +1,7 @@
 import { Effect } from "effect"
-import { HttpServerResponse } from "effect/http"
+import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { endpoints, serveAt } from "../http/operations.ts"
-import { Kinds, problemOf } from "../http/Problem.ts"
+import { Kinds, problemOf, responseOf } from "../http/Problem.ts"
 import { Loops } from "../module/loop.ts"
 
 export interface Check {
@@ -20,37 +20,46 @@ export interface Health {
 const stillMillis = 60_000
 
 /** `/livez`: do the loops turn? `/readyz`: can requests be answered, and what is missing? */
+const answers = (health: Health, checks: ReadonlyArray<Check>) =>
+  Effect.map(Loops, (loops) => ({
+    livez: Effect.gen(function* () {
+      const still = yield* loops.still(stillMillis)
+      if (still.length === 0) return HttpServerResponse.jsonUnsafe({ status: "ok" })
+      return unavailable({ detail: `These loops stand still: ${still.join(", ")}` })
+    }),
+    readyz: Effect.gen(function* () {
+      const results = yield* Effect.forEach(
+        checks,
+        (check) => Effect.map(check.fault, (fault) => ({ ...check, fault })),
+        { concurrency: "unbounded" },
+      )
+      const report = Object.fromEntries(results.map(({ name, fault }) => [name, fault ?? "ok"]))
+      if (health.state !== "running") return unavailable({ state: health.state, checks: report })
+      if (results.some(({ fault, needed }) => needed && fault !== undefined)) {
+        return unavailable({ state: "unavailable", checks: report })
+      }
+      const state = results.every(({ fault }) => fault === undefined) ? "ready" : "degraded"
+      return HttpServerResponse.jsonUnsafe({ state, checks: report })
+    }),
+  }))
+
+/** Both addresses, among the others. */
 export const healthRoutes = (health: Health, checks: ReadonlyArray<Check>) =>
   Effect.gen(function* () {
-    const loops = yield* Loops
-
-    yield* serveAt(
-      endpoints.livez,
-      Effect.gen(function* () {
-        const still = yield* loops.still(stillMillis)
-        if (still.length === 0) return HttpServerResponse.jsonUnsafe({ status: "ok" })
-        return unavailable({ detail: `These loops stand still: ${still.join(", ")}` })
-      }),
-    )
-
-    yield* serveAt(
-      endpoints.readyz,
-      Effect.gen(function* () {
-        const results = yield* Effect.forEach(
-          checks,
-          (check) => Effect.map(check.fault, (fault) => ({ ...check, fault })),
-          { concurrency: "unbounded" },
-        )
-        const report = Object.fromEntries(results.map(({ name, fault }) => [name, fault ?? "ok"]))
-        if (health.state !== "running") return unavailable({ state: health.state, checks: report })
-        if (results.some(({ fault, needed }) => needed && fault !== undefined)) {
-          return unavailable({ state: "unavailable", checks: report })
-        }
-        const state = results.every(({ fault }) => fault === undefined) ? "ready" : "degraded"
-        return HttpServerResponse.jsonUnsafe({ state, checks: report })
-      }),
-    )
+    const { livez, readyz } = yield* answers(health, checks)
+    yield* serveAt(endpoints.livez, livez)
+    yield* serveAt(endpoints.readyz, readyz)
   })
+
+/** What is answered before there are other addresses: all else is to be asked again later. */
+export const whileStarting = (health: Health, checks: ReadonlyArray<Check>) =>
+  Effect.map(answers(health, checks), ({ livez, readyz }) =>
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) => {
+      const [path] = url.split("?")
+      if (path === "/livez") return livez
+      return path === "/readyz" ? readyz : Effect.succeed(responseOf(Kinds.unavailable, { "retry-after": "1" }))
+    }),
+  )
 
 const unavailable = (members: object) =>
   HttpServerResponse.jsonUnsafe(

@@ -1,52 +1,68 @@
-import { isUtf8 } from "node:buffer"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Effect, Layer, SchemaIssue } from "effect"
 import { HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
+// What bodies and answers are read and written by is compiled when it is first used.
+import "effect/schema/SchemaJITCompiler/enable"
 import { Database } from "../sql/Database.ts"
+import { Received } from "./intake.ts"
 import * as json from "./json.ts"
-import { Edge, MalformedJson, NotFound, ValidationFailed } from "./Problem.ts"
+import { Edge, Kinds, MalformedJson, NotFound, responseOf, ValidationFailed } from "./Problem.ts"
 
 /** The `Edge` of a module's endpoints. */
 export const layer = Layer.effect(
   Edge,
   Effect.gen(function* () {
-    const database = yield* Database
-    return (answer) =>
-      Effect.gen(function* () {
-        const request = yield* HttpServerRequest.HttpServerRequest
-        if (request.method === "GET" || request.method === "HEAD") return yield* explained(answer, request)
-        yield* Effect.orDie(database.writable)
-        if (!isUtf8(new Uint8Array(yield* Effect.orDie(request.arrayBuffer)))) return yield* new MalformedJson({})
-        const prepared = yield* prepare(request)
-        return yield* explained(Effect.provideService(answer, HttpServerRequest.HttpServerRequest, prepared), prepared)
-      })
+    const writable = Effect.orDie((yield* Database).writable)
+    return (answer, { endpoint }) => {
+      const answered = explained(answer)
+      if (endpoint.method === "GET") return answered
+      const received = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => receive(request, answered))
+      return Effect.andThen(writable, received)
+    }
   }),
 )
 
-const explained = <E, R>(
-  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
-  request: HttpServerRequest.HttpServerRequest,
-) =>
-  Effect.catch(answer, (error): Effect.Effect<never, E | Refusal> =>
-    HttpApiError.HttpApiSchemaError.is(error) ? problemOf(error, request) : Effect.fail(error),
+const explained = <E, R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+  Effect.catch(answer, (error): Effect.Effect<never, E | Refusal, HttpServerRequest.HttpServerRequest> =>
+    HttpApiError.HttpApiSchemaError.is(error)
+      ? Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => problemOf(error, request))
+      : Effect.fail(error),
   )
 
 const isJsonType = /^\s*application\/json\s*(?:;|$)/iu
+const utf8 = new TextDecoder("utf-8", { fatal: true })
 
-/** The request with its body as the schema is to see it. */
-const prepare = (request: HttpServerRequest.HttpServerRequest) =>
-  Effect.gen(function* () {
-    if (!isJsonType.test(request.headers["content-type"] ?? "application/json")) return request
-    const given = yield* Effect.orDie(request.text)
-    const body = json.prepare(given)
-    if ("text" in body) {
-      return body.text === given
-        ? request
-        : (Object.create(request, { text: { value: Effect.succeed(body.text) } }) as typeof request)
+/** Answers with the body as the schema is to see it, which is there by now: nobody waits for it. */
+const receive = <E, R>(
+  request: HttpServerRequest.HttpServerRequest,
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
+): Effect.Effect<HttpServerResponse.HttpServerResponse, E | Refusal, R> => {
+  const body = bodyOf(request)
+  if (body === "too large") return Effect.succeed(responseOf(Kinds.contentTooLarge, { connection: "close" }))
+  let text: string
+  try {
+    text = utf8.decode(body)
+  } catch {
+    return Effect.fail(new MalformedJson({}))
+  }
+  if (isJsonType.test(request.headers["content-type"] ?? "application/json")) {
+    const prepared = json.prepare(text)
+    if ("tooLong" in prepared) {
+      const detail = `expected at most ${json.mostMembers} members`
+      const errors = prepared.tooLong.map((name) => ({ pointer: pointer([name]), detail }))
+      return Effect.fail(new ValidationFailed({ errors }))
     }
-    const detail = `expected at most ${json.mostMembers} members`
-    return yield* new ValidationFailed({ errors: body.tooLong.map((name) => ({ pointer: pointer([name]), detail })) })
-  })
+    text = prepared.text
+  }
+  Object.defineProperty(request, "text", { value: Effect.succeed(text) })
+  return answer
+}
+
+const bodyOf = (request: HttpServerRequest.HttpServerRequest) => {
+  const received = NodeHttpServerRequest.toIncomingMessage(request)
+  return received instanceof Received ? received.body : undefined
+}
 
 type Refusal = MalformedJson | ValidationFailed | NotFound
 

@@ -1,4 +1,4 @@
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http"
+import { IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http"
 import { Kinds, problemOf } from "./Problem.ts"
 
 /**
@@ -7,8 +7,8 @@ import { Kinds, problemOf } from "./Problem.ts"
  */
 export const mostAtOnce = 1_024
 
-/** A request whose body takes longer than this to arrive is no work until it is there. */
-const patienceMillis = 1_000
+/** The largest body, in bytes. */
+const mostBody = 1024 * 1024
 
 /** Seconds after which a client that was refused is to come back. */
 const retryAfter = 2
@@ -19,11 +19,16 @@ const restMillis = 1_500
 /** What must be answered above all when there is too much to do. */
 const vital = new Set(["/livez", "/readyz", "/metrics"])
 
-const body = JSON.stringify(problemOf(Kinds.unavailable))
+const refusalBody = JSON.stringify(problemOf(Kinds.unavailable))
 const refusal = {
   "content-type": "application/problem+json",
-  "content-length": Buffer.byteLength(body),
+  "content-length": Buffer.byteLength(refusalBody),
   "retry-after": String(retryAfter),
+}
+
+const refuse = (request: IncomingMessage, response: ServerResponse) => {
+  rest(request)
+  response.writeHead(503, refusal).end(request.method === "HEAD" ? undefined : refusalBody)
 }
 
 /**
@@ -36,44 +41,67 @@ const rest = (request: IncomingMessage) =>
     setTimeout(() => request.socket.resume(), restMillis).unref()
   })
 
+/** A request whose body is there, unless it is of a method that has none. */
+export class Received extends IncomingMessage {
+  body: Buffer | "too large" | undefined
+}
+
+const mayHaveBody = ({ method }: IncomingMessage) => method !== "GET" && method !== "HEAD"
+
+const receive = (request: Received, then: () => void) => {
+  const parts: Array<Buffer> = []
+  let size = 0
+  const take = (part: Buffer) => {
+    parts.push(part)
+    size += part.length
+    if (size <= mostBody) return
+    request.off("data", take).off("end", end)
+    request.body = "too large"
+    then()
+  }
+  const end = () => {
+    request.body = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+    then()
+  }
+  request.on("data", take).on("end", end)
+}
+
 /**
- * Bounds the work of a server: a request that comes while `mostAtOnce` are worked on is answered 503 at once, before
- * anything is done for it, so that those that are worked on are answered in time however many come. Idle connections,
- * bodies that arrive slowly and answers that are read slowly are no work. `onRefused` hears of refusals once a second.
+ * Hands a server's listeners requests whose bodies are there, and bounds their work: a request that comes while
+ * `mostAtOnce` are worked on is answered 503 at once, before anything is done for it, so that those that are worked on
+ * are answered in time however many come. Idle connections, bodies that arrive slowly and answers that are read slowly
+ * are no work. `onRefused` hears of refusals once a second.
  */
-export const boundIntake = (server: Server, onRefused: (count: number) => void) => {
+export const boundIntake = (server: Server<typeof Received>, onRefused: (count: number) => void) => {
   const listeners = server.listeners("request") as unknown as ReadonlyArray<RequestListener>
-  const open = new Map<ServerResponse, { readonly request: IncomingMessage; readonly since: number }>()
+  const open = new Set<ServerResponse>()
   let working = 0
   let refused = 0
 
-  const isWork = (response: ServerResponse, request: IncomingMessage, since: number) =>
-    !response.writableEnded && (request.complete || performance.now() - since < patienceMillis)
-
-  const recount = () => {
-    working = 0
-    for (const [response, { request, since }] of open) if (isWork(response, request, since)) working++
-  }
-
-  server.removeAllListeners("request")
-  server.on("request", (request, response) => {
+  const work = (request: Received, response: ServerResponse) => {
     if (working >= mostAtOnce && !vital.has(request.url!)) {
       refused++
-      rest(request)
-      response.writeHead(503, refusal).end(request.method === "HEAD" ? undefined : body)
-      return
+      return refuse(request, response)
     }
     working++
-    open.set(response, { request, since: performance.now() })
+    open.add(response)
     response.once("close", () => {
       open.delete(response)
       working = Math.max(working - 1, 0)
     })
-    for (const listener of listeners) listener.call(server, request, response)
+    for (const listener of listeners) listener.call(server, request, response as never)
+  }
+
+  // Without listeners of their own, Node lets clients go on that wait for it, and asks for nothing to be upgraded.
+  for (const event of ["request", "checkContinue", "upgrade"]) server.removeAllListeners(event)
+  server.on("request", (request, response) => {
+    if (mayHaveBody(request) && working < mostAtOnce) receive(request, () => work(request, response))
+    else work(request, response)
   })
 
   const timer = setInterval(() => {
-    recount()
+    working = 0
+    for (const response of open) if (!response.writableEnded) working++
     if (refused > 0) onRefused(refused)
     refused = 0
   }, 1_000)

@@ -1,6 +1,7 @@
 import { Cause, Effect } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { faultOf } from "../delivery/fault.ts"
+import { ofRequest, Patience } from "../sql/patience.ts"
 import { endpoints, serveAt } from "./operations.ts"
 import { catalogue, type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
@@ -14,12 +15,12 @@ export interface Route {
 
 /**
  * Makes a problem of everything that goes wrong outside the endpoints' own errors: an address or method that is not
- * known, a body that is too large, a database that is away, and what is our own fault.
+ * known, a database that is away, and what is our own fault.
  */
 export const problemsEverywhere = (routes: ReadonlyArray<Route>) =>
   Effect.flatMap(HttpRouter.HttpRouter, (router) =>
     router.addGlobalMiddleware((answer) =>
-      Effect.matchCauseEffect(answer, {
+      Effect.matchCauseEffect(Effect.provideServiceEffect(answer, Patience, Effect.sync(ofRequest)), {
         onSuccess: (response) =>
           Effect.succeed(response.status === 415 ? responseOf(Kinds.unsupportedMediaType) : response),
         onFailure: (cause) =>
@@ -35,15 +36,7 @@ const answerTo = (
   request: HttpServerRequest.HttpServerRequest,
   routes: ReadonlyArray<Route>,
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
-  const refused = httpErrorIn(cause)
-  if (refused?.reason._tag === "RouteNotFound") return Effect.succeed(answerToUnknown(request, routes))
-  if (refused?.reason._tag === "RequestParseError") {
-    return Effect.succeed(
-      refused.reason.reason === "BodyTooLarge"
-        ? responseOf(Kinds.contentTooLarge, { connection: "close" })
-        : responseOf(Kinds.badRequest, { connection: "close" }),
-    )
-  }
+  if (httpErrorIn(cause)?.reason._tag === "RouteNotFound") return Effect.succeed(answerToUnknown(request, routes))
   // The process stops, and this took longer than a stop may take.
   if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(responseOf(Kinds.unavailable, retryAfter))
   if (faultOf(cause) !== "event") {

@@ -1,11 +1,12 @@
-import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
-import { ByteSize, Context, Effect, Layer, Schema } from "effect"
-import { HttpIncomingMessage, HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import { Context, Effect, Layer, Schema } from "effect"
+import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createServer, type Server } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { turnedAway } from "../telemetry/http.ts"
-import { boundIntake } from "./intake.ts"
+import { boundIntake, Received } from "./intake.ts"
 import { type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
 /** The address cannot be listened on. */
@@ -26,9 +27,6 @@ export class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("Addr
   }
 }
 
-/** The largest body, in bytes. */
-const mostBody = ByteSize.fromInputUnsafe("1 MiB")
-
 /**
  * Connections that wait to be taken, when many come at once; the system may allow fewer. One that finds no room is
  * dropped without a word, and its client finds out in seconds.
@@ -42,14 +40,19 @@ const graceMillis = 7_000
 const lullMillis = 500
 
 /**
- * Serves the router's routes, which must all be there by now: the port opens as the last thing of a start, so no
- * request ever meets a server that cannot answer it. Says where it listens.
+ * Listens, and says where: answers `meanwhile`, if that is given, until `open` has run, then by the router's routes,
+ * which must all be there by then.
  *
  * When its scope closes, the port closes at once; requests that were sent on open connections are answered, and the
  * connections end with the answers, or soon when they bring nothing more.
  */
-export const serve = (options: { readonly host: string; readonly port: number }) =>
+export const serve = (options: {
+  readonly host: string
+  readonly port: number
+  readonly meanwhile?: Effect.Effect<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest>
+}) =>
   Effect.gen(function* () {
+    const { host, port } = options
     const router = yield* HttpRouter.HttpRouter
     const node = nodeServer()
     const sockets = new Set<Socket>()
@@ -59,17 +62,18 @@ export const serve = (options: { readonly host: string; readonly port: number })
     })
     yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
     const server = yield* Layer.build(
-      NodeHttpServer.layerServer(() => node, { ...options, backlog, gracefulShutdownTimeout: graceMillis }),
+      NodeHttpServer.layerServer(() => node, { host, port, backlog, gracefulShutdownTimeout: graceMillis }),
     ).pipe(
-      Effect.mapError(({ cause }) => new AddressUnusable({ ...options, cause })),
+      Effect.mapError(({ cause }) => new AddressUnusable({ host, port, cause })),
       Effect.map((context) => Context.get(context, HttpServer.HttpServer)),
     )
     let stopping = false
+    let answer: ReturnType<typeof router.asHttpEffect> = options.meanwhile ?? inSegments(router.asHttpEffect())
     // Answers tell their clients to go once the process stops, so that connections end while the server closes.
-    const routes = Effect.map(refusingHostless(inSegments(router.asHttpEffect())), (response) =>
+    const routes = Effect.map(refusingHostless(Effect.suspend(() => answer)), (response) =>
       stopping ? HttpServerResponse.setHeader(response, "connection", "close") : response,
     )
-    yield* server.serve(routes).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, mostBody))
+    yield* server.serve(routes)
     const log = Effect.runForkWith(yield* Effect.context())
     boundIntake(node, (count) =>
       log(
@@ -86,7 +90,8 @@ export const serve = (options: { readonly host: string; readonly port: number })
       }),
     )
     const address = node.address()
-    return typeof address === "object" && address !== null ? address.port : options.port
+    const open = Effect.sync(() => void (answer = inSegments(router.asHttpEffect())))
+    return { port: typeof address === "object" && address !== null ? address.port : port, open }
   })
 
 /** Node's own refusal of a request without `Host` (RFC 9112 §3.2) is no problem of RFC 9457. */
@@ -108,6 +113,7 @@ const inSegments = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerRes
 
 const nodeServer = () => {
   const server = createServer({
+    IncomingMessage: Received,
     requireHostHeader: false,
     requestTimeout: 30_000,
     headersTimeout: 15_000,

@@ -55,16 +55,16 @@ const relaying = (mistakes: Mistakes): Subject => ({ ...right, relay: simpleRela
 
 const wakesAtOnce: Subject = {
   ...right,
-  outbox: (sql, latch) => {
-    const outbox = outboxTable(sql, latch)
+  outbox: (sql, wake) => {
+    const outbox = outboxTable(sql, wake)
     return { ...outbox, append: (facts) => Effect.tap(outbox.append(facts), () => outbox.wake) }
   },
 }
 
 const appendsByItself: Subject = {
   ...right,
-  outbox: (sql, latch) => {
-    const outbox = outboxTable(sql, latch)
+  outbox: (sql, wake) => {
+    const outbox = outboxTable(sql, wake)
     const append: typeof outbox.append = (facts) =>
       Effect.updateContext(outbox.append(facts), Context.omit(sql.transactionService))
     return { ...outbox, append }

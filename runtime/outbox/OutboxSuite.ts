@@ -71,7 +71,7 @@ const scene = (subject: Subject) =>
     yield* sql`create table thing (name text primary key, version int not null)`
     const Changed = changed()
     const latch = Latch.makeUnsafe(false)
-    const outbox = subject.outbox(sql, latch)
+    const outbox = subject.outbox(sql, Effect.asVoid(latch.open))
     const { bus, kept, faults, atOnce } = recordingBus()
     const newRelay = () => subject.relay()(sql, bus, "/galleria/suite")
     const turn = newRelay()

@@ -1,11 +1,9 @@
-import { Effect, type Latch } from "effect"
+import { Effect } from "effect"
 import type { SqlClient, Statement } from "effect/sql"
 import { type Draft, draft, type Outbox } from "./Outbox.ts"
 
-/** The outbox in the table `outbox` of a module's database. Opens `latch` when there is something to relay. */
-export const outboxTable = (sql: SqlClient.SqlClient, latch: Latch.Latch): Outbox["Service"] => {
-  const wake = Effect.asVoid(latch.open)
-
+/** The outbox in the table `outbox` of a module's database. Runs `wake` when there is something to relay. */
+export const outboxTable = (sql: SqlClient.SqlClient, wake: Effect.Effect<void>): Outbox["Service"] => {
   const insert = (rows: Statement.Fragment) => sql`
     insert into outbox (event_id, type, version, key, subject, time, traceparent, data)
     select d.event_id, d.type, d.version, r.key, r.subject, d.time, d.traceparent,

@@ -1,4 +1,4 @@
-import { Effect, type Latch, ScopedRef } from "effect"
+import { Effect, Exit, type Latch, Option, Scope } from "effect"
 import type { SqlClient } from "effect/sql"
 import { encode } from "../events/cloudEvents.ts"
 import { EventBus } from "../events/EventBus.ts"
@@ -63,22 +63,38 @@ export const relayTurn = (sql: SqlClient.SqlClient, bus: Pick<EventBus["Service"
     return rows.length > 0
   })
 
+/** A turn of an instance that only waits to take over ends after this, so that its loop is seen to turn. */
+const waitPerTurn = "20 seconds"
+
 /** Relays for a module until interrupted: by one instance at a time, woken by the outbox, with a slow poll as a net. */
 export const relay = (options: { readonly module: string; readonly wake: Latch.Latch }) =>
   Effect.gen(function* () {
     const database = yield* Database
     const bus = yield* EventBus
-    const session = yield* ScopedRef.fromAcquire(Effect.as(Effect.void, undefined as SqlClient.SqlClient | undefined))
+    const scope = yield* Effect.scope
+    let session: { readonly sql: SqlClient.SqlClient; readonly scope: Scope.Closeable } | undefined
     const { module } = options
     const source = `/galleria/${module}`
     const send: EventBus["Service"]["send"] = (records) =>
       bus.send(records).pipe(publishing(records), Effect.andThen(published({ module }, records.length)))
+    const take = Effect.gen(function* () {
+      const own = yield* Scope.fork(scope)
+      const sql = yield* database.exclusive.pipe(
+        Scope.provide(own),
+        Effect.onError((cause) => Scope.close(own, Exit.failCause(cause))),
+      )
+      return (session = { sql, scope: own })
+    })
     // After a failure the connection, and with it the lock, is thrown away: it may be the one that died.
-    const renew = ScopedRef.set(session, Effect.void as Effect.Effect<undefined>)
+    const leave = Effect.suspend(() => {
+      const left = session
+      session = undefined
+      return left === undefined ? Effect.void : Scope.close(left.scope, Exit.void)
+    })
     const turn = Effect.gen(function* () {
       yield* database.writable
-      if ((yield* ScopedRef.get(session)) === undefined) yield* ScopedRef.set(session, database.exclusive)
-      return yield* relayTurn((yield* ScopedRef.get(session))!, { send }, source)
-    }).pipe(Effect.onError(() => renew))
+      const mine = session ?? Option.getOrUndefined(yield* Effect.timeoutOption(take, waitPerTurn))
+      return mine === undefined ? false : yield* relayTurn(mine.sql, { send }, source)
+    }).pipe(Effect.onError(() => leave))
     return yield* loop({ name: `${module}.relay`, turn, wake: options.wake, poll: "1 second" })
   }).pipe(Effect.scoped)

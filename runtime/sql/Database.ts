@@ -46,6 +46,14 @@ export class Database extends Context.Service<
      */
     readonly exclusive: Effect.Effect<SqlClient.SqlClient, SqlError.SqlError, Scope.Scope>
 
+    /**
+     * Runs what changes the shape of the database, on a client of its own that is not held to the time of daily work.
+     * Of all instances one at a time does, and the others wait.
+     */
+    readonly upgrading: <A, E, R>(
+      work: Effect.Effect<A, E, R>,
+    ) => Effect.Effect<A, E | SqlError.SqlError, Exclude<R, SqlClient.SqlClient>>
+
     /** The bell of that name. */
     readonly bell: (name: string) => Bell
 
@@ -57,8 +65,21 @@ export class Database extends Context.Service<
   }
 >()("galleria/Database") {}
 
+/** Another process works on the database alone, or this one is not let in: to wait would not help. */
+export class DatabaseRefused extends Schema.TaggedError<DatabaseRefused>()("DatabaseRefused", {
+  module: Schema.String,
+  database: Schema.String,
+  reason: Schema.String,
+}) {
+  override get message(): string {
+    return `the database of ${this.module}, ${this.database}, cannot be used: ${this.reason}`
+  }
+}
+
 /** Where modules get their databases: each its own, or a schema of its own in one that several share. */
 export class Databases extends Context.Service<
   Databases,
-  { readonly of: (module: string) => Layer.Layer<Database | SqlClient.SqlClient, SqlError.SqlError> }
+  {
+    readonly of: (module: string) => Layer.Layer<Database | SqlClient.SqlClient, SqlError.SqlError | DatabaseRefused>
+  }
 >()("galleria/Databases") {}

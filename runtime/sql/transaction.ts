@@ -17,14 +17,18 @@ export const transactionOf =
     )
 
 /** A bell within this process. */
-export const bellOf = (sql: SqlClient.SqlClient): Bell => {
+export interface LocalBell extends Bell {
+  readonly ringUnsafe: () => void
+}
+
+export const localBell = (sql: SqlClient.SqlClient): LocalBell => {
   let current = Deferred.makeUnsafe<void>()
-  const ring = Effect.sync(() => {
+  const ringUnsafe = () => {
     const rung = current
     current = Deferred.makeUnsafe<void>()
     Deferred.doneUnsafe(rung, Exit.void)
-  })
-  return { ring: sql.afterCommit(ring), next: Effect.sync(() => current) }
+  }
+  return { ring: sql.afterCommit(Effect.sync(ringUnsafe)), ringUnsafe, next: Effect.sync(() => current) }
 }
 
 /** The `SqlError` in a cause, be it a failure or a defect. */

@@ -37,7 +37,7 @@ export const observeRequests = (templates: ReadonlyArray<Template>) =>
           found === undefined
             ? answer
             : Effect.provideService(answer, References.CurrentLogAnnotations, found.annotations)
-        return traced(workOf(seen, path, placeOf(request.headers["traceparent"])), (span) =>
+        return traced(new Answering(seen, path, placeOf(request.headers["traceparent"])), (span) =>
           Effect.onExit(named, (exit) => told(seen, span, began, statusOf(exit))),
         )
       }),
@@ -52,13 +52,27 @@ interface Seen {
 const methodOf = ({ method }: HttpServerRequest.HttpServerRequest) => (methods.has(method) ? method : "_OTHER")
 
 /** The semantic conventions for spans of HTTP servers. */
-const workOf = ({ method, route }: Seen, path: string, caller: Place | undefined): Work => {
-  const name = method === "_OTHER" ? "HTTP" : method
-  return {
-    name: route === undefined ? name : `${name} ${route}`,
-    kind: "server",
-    causes: caller === undefined ? [] : [caller],
-    attributes: { "http.request.method": method, "url.scheme": "http", "url.path": pathShown(path, route) },
+class Answering implements Work {
+  readonly kind = "server"
+  readonly causes: ReadonlyArray<Place>
+  readonly #seen: Seen
+  readonly #path: string
+
+  constructor(seen: Seen, path: string, caller: Place | undefined) {
+    this.#seen = seen
+    this.#path = path
+    this.causes = caller === undefined ? [] : [caller]
+  }
+
+  get name() {
+    const { method, route } = this.#seen
+    const name = method === "_OTHER" ? "HTTP" : method
+    return route === undefined ? name : `${name} ${route}`
+  }
+
+  get attributes() {
+    const { method, route } = this.#seen
+    return { "http.request.method": method, "url.scheme": "http", "url.path": pathShown(this.#path, route) }
   }
 }
 

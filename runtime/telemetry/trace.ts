@@ -1,5 +1,5 @@
 import { Context, Effect, type Fiber, Option, References, Tracer } from "effect"
-import { randomBytes } from "node:crypto"
+import { randomFillSync } from "node:crypto"
 
 /** A place in a trace: what `traceparent` names, what a log line is found by. */
 export type Place = Tracer.AnySpan
@@ -16,8 +16,16 @@ export const placeOf = (traceparent: string | null | undefined): Place | undefin
 
 export const traceparentOf = ({ traceId, spanId, sampled }: Place) => `00-${traceId}-${spanId}-0${sampled ? 1 : 0}`
 
+/**
+ * The place of work that is not traced. A fiber looks for its `ParentSpan`, and for much else, whenever one is set; this
+ * costs nothing.
+ */
+const Untraced = Context.Reference<Place | undefined>("galleria/Untraced", { defaultValue: () => undefined })
+
 /** The place that work in this context is at. Where nothing is traced Effect has spans without one: they are left out. */
 export const placeIn = (context: Context.Context<never>): Place | undefined => {
+  const place = Context.get(context, Untraced)
+  if (place !== undefined) return place
   let span = Context.getOrUndefined(context, Tracer.ParentSpan)
   while (span !== undefined && Context.get(span.annotations, Tracer.DisablePropagation)) {
     span = span._tag === "Span" ? Option.getOrUndefined(span.parent) : undefined
@@ -31,20 +39,25 @@ export const isExported = (fiber: Fiber.Fiber<unknown, unknown>) => fiber.getRef
 const isTraced = (fiber: Fiber.Fiber<unknown, unknown>, causes: ReadonlyArray<Place>) =>
   isExported(fiber) && (causes.length === 0 || causes.some(({ sampled }) => sampled))
 
-/**
- * What follows from several causes: a child of the first when they are of one trace, else a trace of its own; with a
- * link to each cause that is not its parent, as the conventions for messages in batches have it.
- */
-const follow = (causes: ReadonlyArray<Place>) => {
+/** What follows from several causes is a child of the first when they are of one trace, else a trace of its own. */
+const parentOf = (causes: ReadonlyArray<Place>) => {
   const [first] = causes
-  const parent = causes.every(({ traceId }) => traceId === first?.traceId) ? first : undefined
+  return causes.every(({ traceId }) => traceId === first?.traceId) ? first : undefined
+}
+
+/** It has a link to each cause that is not its parent, as the conventions for messages in batches have it. */
+const follow = (causes: ReadonlyArray<Place>) => {
+  const parent = parentOf(causes)
   const others = new Map(causes.map((cause) => [`${cause.traceId}${cause.spanId}`, cause]))
   if (parent !== undefined) others.delete(`${parent.traceId}${parent.spanId}`)
   const links = [...others.values()].filter(({ sampled }) => sampled).map((span) => ({ span, attributes: {} }))
   return { parent, links }
 }
 
-/** A part of a trace that others meet: a request, a message that is sent or processed. */
+/**
+ * A part of a trace that others meet: a request, a message that is sent or processed. Its name and attributes are looked
+ * at only when there is to be a span.
+ */
 export interface Work {
   readonly name: string
   readonly kind: Tracer.SpanKind
@@ -57,18 +70,21 @@ export interface Work {
  * work nothing is traced. Without an exporter no span is made: there is only a place, for logs and events to name.
  */
 export const traced = <A, E, R>(
-  { name, kind, causes, attributes }: Work,
-  work: (span: Tracer.Span | undefined) => Effect.Effect<A, E, R>,
+  work: Work,
+  run: (span: Tracer.Span | undefined) => Effect.Effect<A, E, R>,
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
-    const { parent, links } = follow(causes)
+    const { causes } = work
     if (!isTraced(fiber, causes)) {
-      const place = Context.make(Tracer.ParentSpan, next(parent))
-      return Effect.provideContext(work(undefined), Context.add(place, References.TracerEnabled, false))
+      const placed = Effect.provideService(run(undefined), Untraced, next(parentOf(causes)))
+      return fiber.getRef(References.TracerEnabled) ? Effect.withTracerEnabled(placed, false) : placed
     }
+    const { name, kind, attributes } = work
+    const { parent, links } = follow(causes)
     const options = { kind, links, attributes, ...(parent === undefined ? { root: true } : { parent }) }
-    return Effect.useSpan(name, options, (span) => Effect.provideService(work(span), Tracer.ParentSpan, span)).pipe(
+    return Effect.useSpan(name, options, (span) => Effect.provideService(run(span), Tracer.ParentSpan, span)).pipe(
       Effect.provideService(References.TracerEnabled, true),
+      Effect.provideService(Untraced, undefined),
     )
   })
 
@@ -79,7 +95,10 @@ export const onBehalfOf =
     Effect.withFiber((fiber) => {
       if (callers.length === 0 || !isTraced(fiber, callers)) return work
       const { parent, links } = follow(callers)
-      const context = Context.make(References.TracerEnabled, true).pipe(Context.add(References.TracerSpanLinks, links))
+      const context = Context.make(References.TracerEnabled, true).pipe(
+        Context.add(References.TracerSpanLinks, links),
+        Context.add(Untraced, undefined),
+      )
       return Effect.provideContext(
         work,
         parent === undefined ? context : Context.add(context, Tracer.ParentSpan, parent),
@@ -90,14 +109,25 @@ export const onBehalfOf =
 export const loggedAt =
   (place: Place | undefined) =>
   <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    place === undefined ? work : Effect.provideService(work, Tracer.ParentSpan, place)
+    place === undefined ? work : Effect.provideService(work, Untraced, place)
 
 /** A place after `parent`, or at the start of a trace that whoever comes later may record. */
-const next = (parent: Place | undefined): Place => {
-  const random = randomBytes(parent === undefined ? 24 : 8).toString("hex")
-  return Tracer.externalSpan({
-    spanId: random.slice(0, 16),
-    traceId: parent?.traceId ?? random.slice(16),
+const next = (parent: Place | undefined): Place =>
+  Tracer.externalSpan({
+    spanId: randomHex(8),
+    traceId: parent?.traceId ?? randomHex(16),
     sampled: parent?.sampled ?? true,
   })
+
+/** Random bytes are asked for by many at a time, for to ask takes longer than to make them. */
+const pool = Buffer.alloc(4_096)
+let used = pool.length
+
+const randomHex = (bytes: number) => {
+  if (used + bytes > pool.length) {
+    randomFillSync(pool)
+    used = 0
+  }
+  used += bytes
+  return pool.toString("hex", used - bytes, used)
 }

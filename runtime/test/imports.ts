@@ -22,7 +22,7 @@ export const sourcesIn = (root: string, ...folders: ReadonlyArray<string>): Read
       .map((file) => ({ path: relative(root, file), text: readFileSync(file, "utf8") })),
   )
 
-const specifier = /(?:\bfrom|\bimport)\s*\(?\s*["']([^"'\n]+)["']/gu
+const specifier = /(?:(?<!\.)\bfrom|\bimport)\s*\(?\s*["']([^"'\n]+)["']/gu
 
 export const importsOf = ({ path, text }: Source): ReadonlyArray<Import> =>
   [...text.matchAll(specifier)].map((match) => {
@@ -68,6 +68,9 @@ interface Rule {
 
 const drivers: Readonly<Record<string, RegExp>> = {
   "runtime/events/embedded/": /^runtime\/(?:events\/|module\/loop\.ts|sql\/)|^node:/u,
+  "runtime/events/kafka/":
+    /^runtime\/(?:events\/|module\/loop\.ts|telemetry\/messages\.ts)|^kafkajs$|^@platformatic\/wasm-utils$|^node:/u,
+  "runtime/sql/postgres/": /^runtime\/(?:sql\/|module\/loop\.ts|delivery\/fault\.ts)|^@effect\/sql-pg$|^pg$|^node:/u,
   "runtime/sql/embedded/": /^runtime\/(?:sql\/|module\/loop\.ts)|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,
 }
 
@@ -109,8 +112,9 @@ const rules: ReadonlyArray<Rule> = [
     applies: (from) => from.startsWith("runtime/") && !isTest(from) && !/^runtime\/(?:testing|bench)\//u.test(from),
     allows: (to, from) => {
       if (to.startsWith("modules/")) return from === "runtime/modules.ts" && /^modules\/\w+\/module\.ts$/u.test(to)
-      // A driver is chosen in one place.
-      if (Object.keys(drivers).some((folder) => to.startsWith(folder))) return from === "runtime/compose.ts"
+      // A driver is chosen in one place, by the settings that it says it takes.
+      const chooses = from === "runtime/compose.ts" || from === "runtime/config.ts"
+      if (Object.keys(drivers).some((folder) => to.startsWith(folder))) return chooses
       return !/^(?:@electric-sql\/pglite|kafkajs)/u.test(to)
     },
   },

@@ -86,7 +86,8 @@ describe("Starting", () => {
       RETRY_ATTEMPTS: "-1",
       LOG_LEVEL: "loud",
       LOG_FORMAT: "xml",
-      DATABASE_URL: "postgres://galleria:secret-in-a-url@localhost/galleria",
+      DATABASE_URL: "mysql://galleria:secret-in-a-url@localhost/galleria",
+      ORDER_DATABASE_URL: "postgres://galleria:secret-in-a-url@localhost/galleria?sslmode=please",
       KAFKA_BOOTSTRAP_SERVERS: "localhost:9092, somewhere",
       KAFKA_SSL: "maybe",
       KAFKA_SASL_MECHANISM: "GSSAPI",
@@ -103,7 +104,7 @@ describe("Starting", () => {
     const named = [...message.matchAll(/^ {2}(\w+): \S/gmu)].map(([, name]) => name)
     expect(new Set(named)).toEqual(new Set(Object.keys(wrong)))
     expect(named).toHaveLength(Object.keys(wrong).length)
-    expect(message).toMatch(/^Galleria does not start, for 16 settings are wrong:\n/u)
+    expect(message).toMatch(/^Galleria does not start, for 17 settings are wrong:\n/u)
     expect(message).not.toContain("secret")
     expect(() => mkdirSync(dataDir)).not.toThrow()
   })

@@ -1,7 +1,6 @@
 import { PgClient } from "@effect/sql-pg"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { Reactivity } from "effect/reactivity"
-import { SqlClient } from "effect/sql"
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync } from "node:fs"
@@ -10,16 +9,18 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll } from "vitest"
-import { coalesce } from "../sql/coalesce.ts"
-import { Database, Databases, DatabaseUnavailable } from "../sql/Database.ts"
-import { bellOf, transactionOf } from "../sql/transaction.ts"
+import { Databases } from "../sql/Database.ts"
+import { databaseAt } from "../sql/postgres/PostgresDatabase.ts"
 
 /**
  * The URL of a real PostgreSQL for this test file: `TEST_DATABASE_URL`, else a server in a temporary folder that is
  * stopped and removed after the file, however it ends. Where none can be had it is undefined, which one loud line
  * says, and with `CI=true` it is an error.
  */
-export const realPostgres = async (): Promise<string | undefined> => {
+export const realPostgres = () => (known ??= findPostgres())
+let known: Promise<string | undefined> | undefined
+
+const findPostgres = async (): Promise<string | undefined> => {
   const given = process.env["TEST_DATABASE_URL"]
   if (given) return given
   try {
@@ -35,36 +36,28 @@ export const realPostgres = async (): Promise<string | undefined> => {
   }
 }
 
-/** A schema for each name in the PostgreSQL at `url`, gone with the scope. Nobody else may use a name meanwhile. */
-export const databasesAt = (url: string): Layer.Layer<Databases> =>
-  Layer.succeed(Databases, { of: (name) => databaseAt(url, name) })
+let databases = 0
 
-const databaseAt = (url: string, schema: string) =>
-  Layer.effectContext(
-    Effect.gen(function* () {
-      const connect = (options: PgClient.PgPoolConfig) =>
-        PgClient.make({ url: Redacted.make(url), applicationName: schema, ...options }).pipe(
-          Effect.provide(Reactivity.layer),
-        )
-      const admin = yield* connect({ maxConnections: 1 })
-      yield* Effect.acquireRelease(admin`create schema ${admin(schema)}`, () =>
-        Effect.orDie(admin`drop schema ${admin(schema)} cascade`),
-      )
-      const sql = yield* connect({ maxConnections: 8, startupParameters: { search_path: `"${schema}"` } })
-      const database = Database.of({
-        transaction: transactionOf(sql),
-        coalesce,
-        // Whoever has the schema is alone with it.
-        exclusive: Effect.succeed(sql),
-        bell: () => bellOf(sql),
-        probe: Effect.mapError(
-          Effect.asVoid(sql`select 1`),
-          (error) => new DatabaseUnavailable({ reason: error.message }),
-        ),
-        writable: Effect.void,
-      })
-      return Context.make(SqlClient.SqlClient, sql as SqlClient.SqlClient).pipe(Context.add(Database, database))
-    }),
+/** A database of its own on the server at `url`, gone with the scope, and the URL of it. */
+export const newDatabase = (url: string) =>
+  Effect.gen(function* () {
+    const admin = yield* PgClient.make({ url: Redacted.make(url), maxConnections: 1 })
+    const name = `galleria_${process.pid}_${++databases}`
+    yield* Effect.acquireRelease(admin`create database ${admin(name)} template template0`, () =>
+      Effect.orDie(admin`drop database ${admin(name)} with (force)`),
+    )
+    const own = new URL(url)
+    own.pathname = `/${name}`
+    return own.href
+  }).pipe(Effect.provide(Reactivity.layer), Effect.orDie)
+
+/** The driver of production, in a database of its own on the server at `url`. */
+export const databasesAt = (url: string): Layer.Layer<Databases> =>
+  Layer.effect(
+    Databases,
+    Effect.map(newDatabase(url), (own) => ({
+      of: (schema: string) => databaseAt({ url: Redacted.make(own), schema }),
+    })),
   )
 
 const password = "galleria"

@@ -1,6 +1,7 @@
+import { layer } from "@effect/vitest"
 import { ConfigProvider, Context, Effect, Layer, References, Schedule, Schema } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
-import type { SqlClient } from "effect/sql"
+import { SqlClient } from "effect/sql"
 import assert from "node:assert/strict"
 import { galleria } from "../compose.ts"
 import { eventsOf } from "../config.ts"
@@ -8,8 +9,9 @@ import { decode, encode } from "../events/cloudEvents.ts"
 import type { EventType } from "../events/Event.ts"
 import { EventBus, type Outgoing, type Received } from "../events/EventBus.ts"
 import type { Module } from "../module/Module.ts"
-import { EmbeddedPostgres } from "../sql/embedded/EmbeddedPostgres.ts"
+import { Databases } from "../sql/Database.ts"
 import { drivers } from "./memory.ts"
+import { databasesAt, realPostgres } from "./postgres.ts"
 
 /** What a server answered: `body` is what its JSON says, undefined when there is none. */
 export interface Answer {
@@ -112,13 +114,13 @@ const hand = "hand"
 const make = (modules: ReadonlyArray<Module>) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
-    const postgres = yield* EmbeddedPostgres
     const { url } = yield* galleria({
       host: "127.0.0.1",
       port: 0,
       modules,
       dataDir: "memory",
       kafka: undefined,
+      databases: {},
       partitions: undefined,
       retentionDays: 30,
       retryAttempts: 10,
@@ -138,7 +140,9 @@ const make = (modules: ReadonlyArray<Module>) =>
     })
 
     const databases = new Map<string, SqlClient.SqlClient>()
-    for (const { name } of modules) databases.set(name, yield* postgres.client(name))
+    for (const { name } of modules) {
+      databases.set(name, Context.get(yield* Layer.build((yield* Databases).of(name)), SqlClient.SqlClient))
+    }
 
     const request: Scenario["Service"]["request"] = (method, path, { body, headers = {} } = {}) =>
       Effect.promise(async (signal) => {
@@ -224,3 +228,17 @@ export const scenario = (
       Layer.succeed(References.MinimumLogLevel, "Error" as const),
     ]),
   )
+
+/** As `layer` of a scenario: registers tests of these modules, on the embedded database and on a real PostgreSQL. */
+export const onEveryDatabase = async (
+  modules: ReadonlyArray<Module>,
+  settings: Readonly<Record<string, string>> = {},
+) => {
+  const url = await realPostgres()
+  return (name: string, tests: Parameters<ReturnType<typeof layer<Scenario, never>>>[1]) => {
+    const register = (where: string, on?: ReturnType<typeof drivers>) =>
+      layer(scenario(modules, settings, on), { excludeTestServices: true })(`${name} (${where})`, tests)
+    register("embedded")
+    if (url !== undefined) register("postgres", Layer.provideMerge(databasesAt(url), drivers()))
+  }
+}

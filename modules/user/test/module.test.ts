@@ -1,6 +1,6 @@
-import { describe, expect, layer } from "@effect/vitest"
+import { describe, expect } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
-import { pagesOf, Scenario, scenario, statusesOf, together } from "../../../runtime/testing/scenario.ts"
+import { onEveryDatabase, pagesOf, Scenario, statusesOf, together } from "../../../runtime/testing/scenario.ts"
 import { OrderCancelled, OrderCreated, OrderFailed, OrderProcessed } from "../../order/contract/events.ts"
 import { UserCreated, UserOrderSummaryUpdated } from "../contract/events.ts"
 import { user } from "../module.ts"
@@ -56,7 +56,9 @@ const toldOf = (user_id: number) =>
     return (yield* told(UserOrderSummaryUpdated)).map(({ data }) => data).filter((data) => data.user_id === user_id)
   })
 
-layer(scenario([user]), { excludeTestServices: true })("the module user, alone", (it) => {
+const onBoth = await onEveryDatabase([user])
+
+onBoth("the module user, alone", (it) => {
   describe("users", () => {
     it.effect("are created, and told of", () =>
       Effect.gen(function* () {

@@ -132,6 +132,14 @@ describe("What is just good enough", () => {
     expect((await sent("/users", [text.slice(0, 700_000), text.slice(700_000)])).status).toBe(201)
   })
 
+  it.for([{ expect: "100-continue" }, { connection: "upgrade", upgrade: "h2c" }])(
+    "is a body of whom asks for another way to send it: %j",
+    async (wish) => {
+      const body = JSON.stringify({ email: anEmail(), name: "A" })
+      expect((await sent("/users", body, { ...json, ...wish })).status).toBe(201)
+    },
+  )
+
   it("is what it nests in a member that nobody knows, be it 100,000 deep", async () => {
     const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`
     const headers = { ...json, "idempotency-key": "deep" }

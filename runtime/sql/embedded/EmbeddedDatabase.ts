@@ -2,7 +2,7 @@ import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { coalesce } from "../coalesce.ts"
 import { type Bell, Database, Databases, DatabaseUnavailable } from "../Database.ts"
-import { bellOf, transactionOf } from "../transaction.ts"
+import { localBell, transactionOf } from "../transaction.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
 
 /**
@@ -15,7 +15,7 @@ const databaseIn = (postgres: EmbeddedPostgres["Service"], schema: string) =>
       const sql = yield* postgres.client(schema)
       const bells = new Map<string, Bell>()
       const bell = (name: string) => {
-        const known = bells.get(name) ?? bellOf(sql)
+        const known = bells.get(name) ?? localBell(sql)
         bells.set(name, known)
         return known
       }
@@ -23,6 +23,7 @@ const databaseIn = (postgres: EmbeddedPostgres["Service"], schema: string) =>
         transaction: transactionOf(sql),
         coalesce,
         exclusive: Effect.succeed(sql),
+        upgrading: (work) => Effect.provideService(work, SqlClient.SqlClient, sql),
         bell,
         probe: Effect.mapError(
           Effect.asVoid(sql`select 1`),

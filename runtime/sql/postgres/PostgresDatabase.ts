@@ -1,0 +1,164 @@
+import { Cause, Context, Effect, Layer, Redacted, Schedule } from "effect"
+import { SqlClient, SqlError } from "effect/sql"
+import { codeOf } from "../../delivery/fault.ts"
+import { coalesce } from "../coalesce.ts"
+import { Database, DatabaseRefused, Databases, DatabaseUnavailable } from "../Database.ts"
+import { reasonOf } from "../onceThere.ts"
+import { backOff } from "../../module/loop.ts"
+import { endless, Patience } from "../patience.ts"
+import { transactionOf } from "../transaction.ts"
+import { addressOf, nameOf } from "./address.ts"
+import { makeBells } from "./bells.ts"
+import { pooledClient } from "./client.ts"
+import { lockedSession, onlySession } from "./lock.ts"
+import type { Session, SessionOptions } from "./session.ts"
+
+/** Looks again soon: what is waited for takes moments. */
+const soon = Schedule.spaced("100 millis")
+
+/**
+ * A module's database as a schema of a PostgreSQL, which several instances may use side by side, unless this one is to be
+ * `alone`: then another such one is refused.
+ */
+export const databaseAt = ({ alone = false, ...options }: SessionOptions & { readonly alone?: boolean }) =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      if (alone) yield* refusable(options, takeAlone(options))
+      yield* refusable(options, ensureSchema(options))
+      const sql = yield* pooledClient(options)
+      const database = Database.of({
+        transaction: transactionOf(sql),
+        coalesce: (many) => Effect.map(coalesce(many), (send) => (input) => patiently(send(input))),
+        exclusive: Effect.map(lockedSession(options, "exclusive"), ({ sql }) => sql),
+        upgrading: upgradingOf(options),
+        bell: yield* makeBells(sql, options),
+        probe: probeOf(sql),
+        writable: Effect.void,
+      })
+      return Context.make(SqlClient.SqlClient, sql).pipe(Context.add(Database, database))
+    }),
+  )
+
+const refusedOf = ({ schema, url }: SessionOptions, reason: string) =>
+  new DatabaseRefused({ module: schema, database: nameOf(addressOf(Redacted.value(url))), reason })
+
+/**
+ * The server does not know the user (class 28) or a setting (42704, before PostgreSQL 14), or does not
+ * let the user create a schema (42501).
+ */
+const refusals = /^(?:28|42704|42501)/u
+
+/** To wait would not help where the server says no. */
+const refusable = <A, E, R>(options: SessionOptions, work: Effect.Effect<A, E, R>) =>
+  Effect.catchIf(
+    work,
+    (error): error is E & SqlError.SqlError => SqlError.isSqlError(error) && refusals.test(codeOf(error)),
+    (error) => Effect.fail(refusedOf(options, reasonOf(Cause.fail(error)))),
+  )
+
+/** A process that was killed a moment ago may hold its lock for as long as the server takes to notice. */
+const moment = soon.pipe(Schedule.upTo({ duration: "3 seconds" }))
+
+/** The server ends the session of whoever gives no sign of life, as this process until now, within this. */
+const outage = soon.pipe(Schedule.upTo({ duration: "15 seconds" }))
+
+/**
+ * Keeps every other process that has an event log of its own off the database, for as long as this one runs. When the
+ * lock was lost, as in an outage, it is taken again; when another has it by then, this process ends.
+ */
+const takeAlone = (options: SessionOptions) =>
+  Effect.gen(function* () {
+    const take = (wait: typeof moment) =>
+      Effect.gen(function* () {
+        const { session, taken } = yield* onlySession(options, wait)
+        return taken ? session : yield* refusedOf(options, "another process uses it; without Kafka there is only one")
+      })
+    const cut = (session: Session) => Effect.callback<void>((resume) => session.onCut(() => resume(Effect.void)))
+    const first = yield* take(moment)
+    const again = Effect.scoped(Effect.flatMap(take(outage), cut)).pipe(
+      Effect.tapError((error) => (SqlError.isSqlError(error) ? Effect.void : endProcess(error))),
+      Effect.retry(backOff),
+    )
+    yield* Effect.forkScoped(Effect.andThen(cut(first), Effect.forever(again)))
+  })
+
+const endProcess = (error: DatabaseRefused) =>
+  Effect.sync(() => {
+    process.stderr.write(`${error.message}\n`)
+    process.exit(1)
+  })
+
+/** Whoever may not create one finds it made by somebody who may. */
+const ensureSchema = (options: SessionOptions) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { sql } = yield* lockedSession(options, "schema", soon)
+      const { schema } = options
+      const there = yield* sql`select 1 from pg_namespace where nspname = ${schema}`
+      if (there.length === 0) yield* sql`create schema ${sql(schema)}`
+    }),
+  )
+
+/** What takes long may do so; but whoever works on meanwhile must not wait in a queue behind a lock that is waited for. */
+const upgradingOf =
+  (options: SessionOptions): Database["Service"]["upgrading"] =>
+  (work) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const settings = { statement_timeout: "0", idle_in_transaction_session_timeout: "60000" }
+        const { sql } = yield* lockedSession({ ...options, settings }, "upgrade", soon)
+        return yield* work.pipe(
+          Effect.provideService(SqlClient.SqlClient, sql),
+          Effect.provideService(Patience, endless),
+        )
+      }),
+    )
+
+/** A caller without patience left is answered, while what it asked for may still be done. */
+const patiently = <A>(work: Effect.Effect<A>): Effect.Effect<A> =>
+  Effect.withFiber((fiber) => {
+    const patience = fiber.getRef(Patience)
+    return patience === undefined
+      ? work
+      : Effect.timeoutOrElse(work, {
+          duration: patience.left,
+          orElse: () => Effect.die(new DatabaseUnavailable({ reason: "the database did not answer in time" })),
+        })
+  })
+
+/** Fails by PostgreSQL's own code where nothing may be written, so that the session is not used again. */
+const probeOf = (sql: SqlClient.SqlClient) =>
+  sql`do $$ begin
+    if current_setting('transaction_read_only')::bool then
+      raise 'the database may not be written to' using errcode = '25006';
+    end if; end $$`.pipe(
+    Effect.provideServiceEffect(
+      Patience,
+      Effect.sync(() => ({ left: 1_500 })),
+    ),
+    Effect.mapError((error) => new DatabaseUnavailable({ reason: reasonOf(Cause.fail(error)) })),
+    Effect.asVoid,
+  )
+
+const nowhere = Layer.succeed(Databases, {
+  of: (module) => Layer.effectContext(Effect.die(new Error(`nothing says where the database of ${module} is`))),
+})
+
+/**
+ * A schema for each module in the PostgreSQL at its URL; modules without one get theirs from `otherwise`. Whoever keeps
+ * the event log for itself is `alone`.
+ */
+export const layer = <E = never, R = never>(options: {
+  readonly urls: Readonly<Record<string, Redacted.Redacted>>
+  readonly alone: boolean
+  readonly otherwise: Layer.Layer<Databases, E, R> | undefined
+}) =>
+  Layer.effect(
+    Databases,
+    Effect.map(Databases, (others) => ({
+      of: (module: string) => {
+        const url = options.urls[module]
+        return url === undefined ? others.of(module) : databaseAt({ url, schema: module, alone: options.alone })
+      },
+    })),
+  ).pipe(Layer.provide(options.otherwise ?? (nowhere as Layer.Layer<Databases, E, R>)))

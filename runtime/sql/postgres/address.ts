@@ -1,0 +1,41 @@
+/** Where a URL leads, without who and how: fit to be shown. */
+export interface Address {
+  readonly host: string
+  readonly port: number
+  readonly database: string
+}
+
+const tlsModes = new Set(["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
+
+/** What is wrong with a URL of a PostgreSQL database, undefined when nothing is. Never says what stands in it. */
+export const faultInUrl = (text: string): string | undefined => {
+  const expected = "expected a URL such as postgres://user:password@host:5432/database"
+  const url = URL.parse(text)
+  if (url === null || !/^postgres(?:ql)?:$/u.test(url.protocol)) return expected
+  try {
+    for (const part of [url.username, url.password, url.hostname, url.pathname]) decodeURIComponent(part)
+  } catch {
+    return "the URL has a % that begins no %-encoding; write it as %25"
+  }
+  const { searchParams } = url
+  if (url.username === "" && !searchParams.has("user")) return `it names no user; ${expected}`
+  const tls = searchParams.get("sslmode")
+  if (tls !== null && !tlsModes.has(tls)) return `its sslmode is none of ${[...tlsModes].join(", ")}`
+  return undefined
+}
+
+/** Where a URL without fault leads, by libpq's rules. */
+export const addressOf = (text: string): Address => {
+  const { hostname, port, pathname, username, searchParams } = new URL(text)
+  const host = searchParams.get("host") ?? decodeURIComponent(hostname)
+  return {
+    host: host === "" ? "localhost" : host.replace(/^\[(.*)\]$/u, "$1"),
+    port: Number(searchParams.get("port") ?? (port === "" ? 5432 : port)),
+    database:
+      searchParams.get("dbname") ??
+      (decodeURIComponent(pathname.slice(1)) || (searchParams.get("user") ?? decodeURIComponent(username))),
+  }
+}
+
+/** As people name it. */
+export const nameOf = ({ host, port, database }: Address) => `${host}:${port}/${database}`

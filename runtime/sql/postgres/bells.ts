@@ -1,0 +1,71 @@
+import { randomUUID } from "node:crypto"
+import { Effect, Latch, Queue, Schedule } from "effect"
+import type { SqlClient } from "effect/sql"
+import { backOff } from "../../module/loop.ts"
+import type { Bell } from "../Database.ts"
+import { type LocalBell, localBell } from "../transaction.ts"
+import { openSession, type SessionOptions } from "./session.ts"
+
+/** Rings of one bell that come closer together than this reach other instances as one. */
+const pauseMillis = 5
+
+/**
+ * Bells that are heard in every instance of the module, by LISTEN and NOTIFY. Whoever waits in this process is rung at
+ * once; the others are told in a transaction of its own, for a NOTIFY within a business transaction would make all
+ * commits wait for each other. While nobody can be told, rings are lost; when this instance could not listen for a
+ * while, every bell rings once.
+ */
+export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
+  Effect.gen(function* () {
+    const channel = `galleria ${options.schema}`
+    const self = randomUUID()
+    const bells = new Map<string, LocalBell>()
+    const rung = new Set<string>()
+    const someRang = Latch.makeUnsafe(false)
+
+    const bell = (name: string): Bell => {
+      const local = bells.get(name) ?? localBell(sql)
+      bells.set(name, local)
+      const tell = Effect.sync(() => {
+        rung.add(name)
+        someRang.openUnsafe()
+      })
+      return { ring: Effect.andThen(local.ring, sql.afterCommit(tell)), next: local.next }
+    }
+
+    const telling = Effect.gen(function* () {
+      yield* someRang.await
+      yield* someRang.close
+      const names = JSON.stringify([...rung])
+      rung.clear()
+      yield* Effect.ignore(sql`
+        select pg_notify(${channel}, ${`${self} `} || name) from json_array_elements_text(${names}::json) as name`)
+      yield* Effect.sleep(pauseMillis)
+    })
+
+    const hear = (payload: string) => {
+      const [instance, ...name] = payload.split(" ")
+      if (instance !== self) bells.get(name.join(" "))?.ringUnsafe()
+    }
+
+    const listening = Effect.scoped(
+      Effect.gen(function* () {
+        const { connection, cut } = yield* openSession(options)
+        const pinned = yield* connection.pin
+        const heard = yield* pinned.listen(channel)
+        for (const bell of bells.values()) bell.ringUnsafe()
+        const sign = pinned
+          .query("select 1")
+          .pipe(
+            Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => Effect.sync(cut) }),
+            Effect.repeat(Schedule.spaced("5 seconds")),
+          )
+        yield* Effect.forkScoped(sign)
+        yield* Effect.forever(Effect.map(Queue.take(heard), ({ payload }) => hear(payload)))
+      }),
+    )
+
+    yield* Effect.forkScoped(Effect.withTracerEnabled(Effect.forever(telling), false))
+    yield* Effect.forkScoped(Effect.withTracerEnabled(Effect.retry(listening, backOff), false))
+    return bell
+  })
