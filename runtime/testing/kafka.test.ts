@@ -39,8 +39,8 @@ const createTopic = async (bootstrap: string) => {
   return topic
 }
 
-const send = (bootstrap: string, topic: string, ...values: ReadonlyArray<string>) =>
-  connected(clientOf(bootstrap).producer(), (producer) =>
+const send = (client: Client, topic: string, ...values: ReadonlyArray<string>) =>
+  connected(client.producer(), (producer) =>
     producer.send({
       topic,
       messages: values.map((value) => ({ key: "key", value, headers: { length: `${value.length}` } })),
@@ -88,7 +88,7 @@ if (await canStartKafka()) {
 
     it("gives a broker that takes records and gives them, whole", async () => {
       const topic = await createTopic(kafka.bootstrap)
-      await send(kafka.bootstrap, topic, "one", "three")
+      await send(clientOf(kafka.bootstrap), topic, "one", "three")
       expect(await logOf(kafka.bootstrap, topic)).toEqual(["key=one (3)", "key=three (5)"])
     })
 
@@ -103,7 +103,7 @@ if (await canStartKafka()) {
     it("loses, by its proxy, the answer to a write that it has kept", async () => {
       const topic = await createTopic(kafka.bootstrap)
       kafka.proxy.loseAnswers(1, producesRecords)
-      await send(kafka.proxiedBootstrap, topic, "again")
+      await send(clientOf(kafka.proxiedBootstrap), topic, "again")
       expect(kafka.proxy.counts().answersLost).toBe(1)
       expect(await logOf(kafka.bootstrap, topic)).toEqual(["key=again (5)", "key=again (5)"])
     })
@@ -138,11 +138,12 @@ if (await canStartKafka()) {
 
     it.each(["stop", "kill"] as const)("keeps its port and its records over %s and start", async (end) => {
       const topic = await createTopic(kafka.bootstrap)
-      await send(kafka.bootstrap, topic, "before")
+      await send(clientOf(kafka.bootstrap), topic, "before")
       await kafka[end]()
       expect(await listens(kafka.bootstrap)).toBe(false)
       await kafka.start()
-      await send(kafka.bootstrap, topic, "after")
+      expect(await listens(kafka.bootstrap)).toBe(true)
+      await send(clientOf(kafka.bootstrap), topic, "after")
       expect(await logOf(kafka.bootstrap, topic)).toEqual(["key=before (6)", "key=after (5)"])
     })
 
@@ -153,14 +154,16 @@ if (await canStartKafka()) {
       await kafka.start()
     })
 
-    it("takes settings of the broker and of its JVM", async () => {
-      await using own = await startKafka({
-        properties: { "message.max.bytes": 1_000 },
-        optimized: true,
-        megabytes: 200,
-      })
+    it("takes settings of the broker", async () => {
+      await using own = await startKafka({ properties: { "message.max.bytes": 1_000 }, optimized: true })
       const topic = await createTopic(own.bootstrap)
-      await expect(send(own.bootstrap, topic, "x".repeat(2_000))).rejects.toMatchObject({ type: "MESSAGE_TOO_LARGE" })
+      await expect(send(clientOf(own.bootstrap), topic, "x".repeat(2_000))).rejects.toMatchObject({
+        type: "MESSAGE_TOO_LARGE",
+      })
+    })
+
+    it("takes the size of the heap", async () => {
+      await expect(startKafka({ megabytes: 1 })).rejects.toThrow("Too small maximum heap")
     })
 
     it("says in what the broker logged why it does not start", async () => {

@@ -14,7 +14,10 @@ export type Properties = Readonly<Record<string, string | number | boolean>>
 
 /** The broker of one `startKafka`, whatever it runs on. What is done to it is done when the promise resolves. */
 export interface Broker {
-  /** Usable when it resolves. On the same ports with the same data as before. Nothing if it runs. */
+  /**
+   * On the same ports with the same data as before; nothing if it runs. When it resolves it takes requests; a moment may
+   * pass until it knows again that it leads its partitions, as clients expect of any restart.
+   */
   readonly start: () => Promise<void>
   /** Lets it end by itself, by SIGTERM, thawed if it was frozen. */
   readonly stop: () => Promise<void>
