@@ -168,8 +168,8 @@ export const overKafka: Shape & { readonly settle: (options?: KafkaOptions) => P
     const folders = new Map(Object.keys(modules).map((module) => [module, temporaryFolder()]))
     const folderOf = (module: string) => folders.get(module)!.path
     const servers = proxied ? kafka.proxiedBootstrap : kafka.bootstrap
-    // Two modules are all there are, so nobody does the steps of an order.
-    const env = { KAFKA_BOOTSTRAP_SERVERS: servers, ORDER_STEPS: "none" }
+    // Nobody here does the steps of an order; and a machine that is busy takes its time to carry news.
+    const env = { KAFKA_BOOTSTRAP_SERVERS: servers, ORDER_STEPS: "none", USER_WAIT_MS: "10000" }
     const site = siteOf({
       plan: (modules) => modules.map((module) => ({ modules: [module], dataDir: folderOf(module), env })),
       send: (records) => sendToKafka(kafka.bootstrap, records),

@@ -50,6 +50,10 @@ const crowd = 8
 export const makeShoppers = (random: Random) => {
   const ledger: Ledger = { wishes: [], cancels: new Map(), paid: new Set(), touched: new Set(), faults: [] }
   const users: Array<number> = []
+  /** Users who came while news did not get through: nobody orders for them yet. */
+  const newcomers: Array<number> = []
+  let isCutOff = false
+  let isOver = () => false
   const orders: Array<{ readonly id: number; readonly user: number }> = []
   const below = (end: number) => Math.floor(random() * end)
   /** One of the last ones, so that shoppers meet. */
@@ -83,11 +87,13 @@ export const makeShoppers = (random: Random) => {
     if ("user_id" in body) ledger.touched.add(body.user_id)
     const headers: Record<string, string> = key === undefined ? {} : { "idempotency-key": key }
     const answer = await galleria.call<User | Order>("POST", path, body, headers)
+    // The process that made the user was killed before it could tell of it.
+    if (path === "/orders" && answer.status === 404 && isOver()) return
     if (!expect(`POST ${path} for ${tag}`, answer, 201)) return
     if (id !== undefined && (answer.body.id !== id || answer.headers.get("idempotency-replayed") !== "true")) {
       ledger.faults.push(`${tag} became ${id}, and ${answer.body.id} when it was asked for again with its key`)
     }
-    if (id === undefined && path === "/users") users.push(answer.body.id)
+    if (id === undefined && path === "/users") (isCutOff ? newcomers : users).push(answer.body.id)
     if (id === undefined && "user_id" in body) orders.push({ id: answer.body.id, user: body.user_id })
     wish.id = answer.body.id
   }
@@ -107,13 +113,16 @@ export const makeShoppers = (random: Random) => {
   /** Wishes that were not answered and can be asked for again, for they carry a key. */
   const unanswered = () => ledger.wishes.filter(({ key, id }) => key !== undefined && id === undefined)
 
+  /** A new user, who orders at once if that can be. */
+  const arrive = async (galleria: Callable) => {
+    const user = wishForUser()
+    await ask(galleria, user)
+    if (user.id !== undefined && !isCutOff) await ask(galleria, wishForOrder(user.id))
+  }
+
   const act = async (galleria: Callable): Promise<void> => {
     const dice = random()
-    if (users.length === 0 || dice < 0.15) {
-      const user = wishForUser()
-      await ask(galleria, user)
-      return user.id === undefined ? undefined : ask(galleria, wishForOrder(user.id))
-    }
+    if (users.length === 0 || dice < 0.15) return arrive(galleria)
     if (orders.length > 0 && dice < 0.35) return cancel(galleria, recent(orders))
     return ask(galleria, wishForOrder(recent(users)))
   }
@@ -135,19 +144,32 @@ export const makeShoppers = (random: Random) => {
       return each([...unanswered(), ...answered.slice(-crowd)], (wish) => ask(galleria, wish))
     },
 
-    /** Shops until `leave` is true or the process is gone; what is under way then is not answered. */
-    shop: async (galleria: Callable, leave: () => boolean) => {
+    /** So many users come and order. */
+    welcome: (galleria: Callable, count: number) => each(Array.from({ length: count }), () => arrive(galleria)),
+
+    /**
+     * Shops until `leave` is true or the process is gone; what is under way then is not answered. Where news does not
+     * get through (`cutOff`) users come as well, and order later: nobody could know them. `pace`: milliseconds between
+     * two requests of a shopper.
+     */
+    shop: async (galleria: Callable, leave: () => boolean, { cutOff = false, pace = 0 } = {}) => {
+      users.push(...newcomers.splice(0))
+      isCutOff = cutOff
+      isOver = leave
       const open = unanswered()
       const shopper = async () => {
         while (!leave()) {
           const again = open.shift()
           await (again === undefined ? act(galleria) : ask(galleria, again))
+          if (pace > 0) await sleep(pace)
         }
       }
       const gone = (error: unknown) => {
         if (!leave()) ledger.faults.push(`a request found nobody while the process ran: ${String(error)}`)
       }
       await Promise.all(Array.from({ length: crowd }, () => shopper().catch(gone)))
+      isCutOff = false
+      isOver = () => false
     },
   }
 }
