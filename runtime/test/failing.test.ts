@@ -185,8 +185,8 @@ for (const { log, drivers } of await logs()) {
             expect(failures.get(key)).toBeGreaterThanOrEqual(11)
             expect(yield* entriesOf(unlucky)).toHaveLength(1)
             expect((yield* get(`/users/${unlucky}/order-summary`)).body).toMatchObject({ orders_count: 0 })
-            expect(yield* metric("galleria_dead_letters", 'status="parked"')).toBe(1)
-            expect(yield* metric("galleria_dead_letters", 'status="waiting"')).toBe(3)
+            expect(yield* metric("galleria_dead_letters", 'module="user"', 'status="parked"')).toBe(1)
+            expect(yield* metric("galleria_dead_letters", 'module="user"', 'status="waiting"')).toBe(3)
 
             broken.delete(key)
             const answer = yield* post(`/admin/dead-letters/${entry.id}/redrive`)
@@ -203,7 +203,7 @@ for (const { log, drivers } of await logs()) {
             })
             const summaries = (yield* told(UserOrderSummaryUpdated)).filter(({ data }) => data.user_id === unlucky)
             expect(summaries.at(-1)!.data).toMatchObject({ orders_count: 3, total_amount: "30.00" })
-            expect(yield* metric("galleria_dead_letters")).toBe(0)
+            expect(yield* metric("galleria_dead_letters", 'module="user"')).toBe(0)
             expect((yield* applied) - before).toBe(1_004)
           }),
       )
