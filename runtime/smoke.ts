@@ -69,7 +69,7 @@ const steps: ReadonlyArray<Step> = [
       walk: () =>
         eventually(async () => {
           const answer = await ask(`${base}/readyz`).catch(() => undefined)
-          return answer?.status === 200 ? `${answer.body.state}` : undefined
+          return answer?.status === 200 && answer.body.state === "ready" ? "ready" : undefined
         }),
     },
     {
