@@ -24,9 +24,7 @@ interface Readiness {
 /** Short ones: `npm run chaos -- --outages 20` has all, and makes them long. */
 const outages = [...brokerOutages(6), frozen("order")]
 
-const describeOnKafka = describe.runIf(await canStartKafka())
-
-describeOnKafka("Two modules over Kafka", { timeout: 240_000 }, () => {
+describe.runIf(await canStartKafka())("Two modules over Kafka", { timeout: 240_000 }, () => {
   let world: World
   let before: ReturnType<typeof belongings>
 

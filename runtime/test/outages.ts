@@ -27,7 +27,7 @@ export interface Outage {
 const recoveredWithin = 30_000
 
 /** So soon a process says how it is, whatever is wrong with the broker. */
-const tellsWithin = 5_000
+const tellsWithin = 7_000
 
 /** Requests of a shopper come so far apart: an outage is long, and what it leaves is to be told soon. */
 const pace = 60

@@ -62,10 +62,10 @@ export interface Deployment extends Pick<
 /** Which module has what begins with `/users`. */
 const moduleOf = (path: string) => {
   const place = path.split(/[/?]/u)[1]
-  const owners = Object.values<Module>(modules).filter((module) =>
+  const owner = Object.values<Module>(modules).find((module) =>
     routesOf([module]).some((route) => route.path.split("/")[1] === place),
   )
-  return owners[0]?.name
+  return owner?.name
 }
 
 const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
