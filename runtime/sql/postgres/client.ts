@@ -103,6 +103,7 @@ const answered = <A>(session: Session, statement: Effect.Effect<A, SqlError.SqlE
           session.cut()
         }, millis)
       : undefined
+    session.asked++
     return statement.pipe(
       Effect.mapError((error) => {
         if (isReadOnly(error)) session.cut()
@@ -111,6 +112,7 @@ const answered = <A>(session: Session, statement: Effect.Effect<A, SqlError.SqlE
       Effect.ensuring(
         Effect.sync(() => {
           clearTimeout(timer)
+          session.asked--
           spend(patience, performance.now() - began)
         }),
       ),
