@@ -7,6 +7,7 @@ import { codeOf, faultOf } from "../../delivery/fault.ts"
 import { until } from "../../testing/bus.ts"
 import { newDatabase, ownPostgres, type Server } from "../../testing/postgres.ts"
 import { Database, DatabaseRefused } from "../Database.ts"
+import { migrate } from "../migrate.ts"
 import { Patience } from "../patience.ts"
 import { sqlErrorIn } from "../transaction.ts"
 import { databaseAt } from "./PostgresDatabase.ts"
@@ -46,6 +47,18 @@ const instance = ({ schema = newModule(), alone = false, by }: InstanceOptions =
     return { ...Context.get(context, Database), sql: Context.get(context, SqlClient.SqlClient), schema }
   })
 
+/** Another process with an instance of the module that holds what one has at a time, once that is so. */
+const holder = (schema: string, env: Readonly<Record<string, string>> = {}) =>
+  Effect.gen(function* () {
+    const child = spawn(process.execPath, [new URL("test/holder.ts", import.meta.url).pathname], {
+      env: { DATABASE_URL: (yield* Place).url, SCHEMA: schema, ...env },
+      stdio: ["pipe", "pipe", "inherit"],
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
+    yield* Effect.promise(() => once(child.stdout, "data"))
+    return child
+  })
+
 /** How it failed, and after how long. */
 const failureOf = <A, E, R>(work: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
@@ -75,6 +88,8 @@ const terminate = (schema: string) =>
     ({ admin }) =>
       admin`select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${`galleria ${schema}`}`,
   )
+
+const create = Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.asVoid(sql`create table number (n int primary key)`))
 
 const tests = (server: Server) =>
   layer(place(server), { excludeTestServices: true })("PostgresDatabase", (it) => {
@@ -110,19 +125,14 @@ const tests = (server: Server) =>
       ] as const)("is another's when its holder is %s", ([, signal, within]) =>
         Effect.gen(function* () {
           const { schema, exclusive } = yield* instance()
-          const holder = spawn(process.execPath, [new URL("test/holder.ts", import.meta.url).pathname], {
-            env: { DATABASE_URL: (yield* Place).url, SCHEMA: schema },
-            stdio: ["pipe", "pipe", "inherit"],
-          })
-          yield* Effect.addFinalizer(() => Effect.sync(() => holder.kill("SIGKILL")))
-          yield* Effect.promise(() => once(holder.stdout, "data"))
+          const child = yield* holder(schema)
           // Longer than the server waits for a sign of life.
           yield* Effect.sleep("11 seconds")
           const waiting = yield* Effect.forkChild(Effect.scoped(Effect.asVoid(exclusive)))
           yield* Effect.sleep("1500 millis")
           expect(waiting.pollUnsafe()).toBeUndefined()
           const began = performance.now()
-          holder.kill(signal)
+          child.kill(signal)
           yield* Fiber.join(waiting)
           expect(performance.now() - began).toBeLessThan(within)
         }),
@@ -313,6 +323,21 @@ const tests = (server: Server) =>
       )
     })
 
+    describe("a migration", () => {
+      it.effect("that is killed half-way leaves nothing behind, and holds nobody up", () =>
+        Effect.gen(function* () {
+          const schema = newModule()
+          const child = yield* holder(schema, { MIGRATING: "yes" })
+          child.kill("SIGKILL")
+          const context = yield* Layer.build(databaseAt({ url: Redacted.make((yield* Place).url), schema }))
+          const began = performance.now()
+          yield* Effect.provideContext(migrate({ "0001_stuck": create }), context)
+          expect(performance.now() - began).toBeLessThan(10_000)
+          expect(yield* Context.get(context, SqlClient.SqlClient)`select n from number`).toEqual([])
+        }),
+      )
+    })
+
     describe("access", () => {
       it.effect("needs no more than the right to create a schema, and not that when the schema is there", () =>
         Effect.gen(function* () {
@@ -369,13 +394,7 @@ const tests = (server: Server) =>
 
       it.effect("is for one process without Kafka, in the whole database, until that one is gone", () =>
         Effect.gen(function* () {
-          const { url } = yield* Place
-          const first = spawn(process.execPath, [new URL("test/holder.ts", import.meta.url).pathname], {
-            env: { DATABASE_URL: url, SCHEMA: newModule(), ALONE: "yes" },
-            stdio: ["pipe", "pipe", "inherit"],
-          })
-          yield* Effect.addFinalizer(() => Effect.sync(() => first.kill("SIGKILL")))
-          yield* Effect.promise(() => once(first.stdout, "data"))
+          const first = yield* holder(newModule(), { ALONE: "yes" })
           const { error } = yield* failureOf(instance({ alone: true }))
           expect(error).toBeInstanceOf(DatabaseRefused)
           expect(String(error)).toMatch(/another process uses it/u)

@@ -104,7 +104,12 @@ const upgradingOf =
   (work) =>
     Effect.scoped(
       Effect.gen(function* () {
-        const settings = { statement_timeout: "0", idle_in_transaction_session_timeout: "60000" }
+        const settings = {
+          statement_timeout: "0",
+          idle_in_transaction_session_timeout: "60000",
+          // What a starter that was killed had begun ends within a second, not when it is done.
+          client_connection_check_interval: "1000",
+        }
         const { sql } = yield* lockedSession({ ...options, settings }, "upgrade", soon)
         return yield* work.pipe(
           Effect.provideService(SqlClient.SqlClient, sql),
