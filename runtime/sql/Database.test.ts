@@ -1,5 +1,5 @@
 import { describe, expect, layer } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Layer } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { drivers } from "../testing/memory.ts"
 import { databasesAt, realPostgres } from "../testing/postgres.ts"
@@ -97,6 +97,51 @@ const promises = (name: string, on: Layer.Layer<Databases, unknown>) =>
           expect(yield* Deferred.isDone(one)).toBe(true)
           expect(yield* Deferred.isDone(other)).toBe(false)
           expect(yield* Deferred.isDone(yield* bell("news").next)).toBe(false)
+        }),
+      )
+    })
+
+    describe("callers who travel together", () => {
+      /** Callers of `travel` whose first run is under way until `go`, and what was in each run. */
+      const travelling = Effect.gen(function* () {
+        const { coalesce } = yield* instance(newSchema())
+        const [begun, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const runs: Array<ReadonlyArray<number>> = []
+        const travel = yield* coalesce((inputs: ReadonlyArray<number>) =>
+          Effect.gen(function* () {
+            runs.push(inputs)
+            yield* Deferred.succeed(begun, undefined)
+            yield* Deferred.await(go)
+            return inputs.map((n) => n * 10)
+          }),
+        )
+        const first = yield* Effect.forkChild(travel(1))
+        yield* Deferred.await(begun)
+        return { travel, runs, first, go: Deferred.succeed(go, undefined) }
+      })
+
+      it.effect("are each given their own answer", () =>
+        Effect.gen(function* () {
+          const { travel, runs, first, go } = yield* travelling
+          const others = yield* Effect.forEach([2, 3, 4], (n) =>
+            Effect.forkChild(travel(n), { startImmediately: true }),
+          )
+          yield* go
+          expect(yield* Effect.forEach([first, ...others], Fiber.join)).toEqual([10, 20, 30, 40])
+          expect(runs).toEqual([[1], [2, 3, 4]])
+        }),
+      )
+
+      it.effect("leave what they wanted undone when they go before it has begun", () =>
+        Effect.gen(function* () {
+          const { travel, runs, first, go } = yield* travelling
+          const [gone, other] = yield* Effect.forEach([2, 3], (n) =>
+            Effect.forkChild(travel(n), { startImmediately: true }),
+          )
+          yield* Fiber.interrupt(gone!)
+          yield* go
+          expect(yield* Effect.forEach([first, other!], Fiber.join)).toEqual([10, 30])
+          expect(runs).toEqual([[1], [3]])
         }),
       )
     })

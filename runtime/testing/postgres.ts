@@ -1,5 +1,5 @@
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Exit, Layer, Redacted, Scope } from "effect"
 import { Reactivity } from "effect/reactivity"
 import type { SqlError } from "effect/sql"
 import { execFileSync, spawn } from "node:child_process"
@@ -80,6 +80,18 @@ export const databasesAt = (url: string): Layer.Layer<Databases> =>
       of: (schema: string) => databaseAt({ url: Redacted.make(own), schema }),
     })),
   )
+
+/** One session of somebody else, which runs what it is told; closed when it goes out of scope (`await using`). */
+export const connectTo = async (url: string) => {
+  const scope = Effect.runSync(Scope.make())
+  const sql = await Effect.runPromise(
+    PgClient.makeClient({ url: Redacted.make(url) }).pipe(Scope.provide(scope), Effect.provide(Reactivity.layer)),
+  )
+  return {
+    run: <Row extends object>(statement: string) => Effect.runPromise(sql.unsafe<Row>(statement)),
+    [Symbol.asyncDispose]: () => Effect.runPromise(Scope.close(scope, Exit.void)),
+  }
+}
 
 const password = "galleria"
 
@@ -162,7 +174,8 @@ const linkLibraries = () => {
   execFileSync(process.execPath, ["scripts/hydrate-symlinks.js"], { cwd })
 }
 
-const freePort = async (): Promise<number> => {
+/** A port that nobody listens on now. */
+export const freePort = async (): Promise<number> => {
   const probe = createServer().listen(0, "127.0.0.1")
   await once(probe, "listening")
   const { port } = probe.address() as AddressInfo

@@ -1,13 +1,18 @@
 import { describe, expect, layer } from "@effect/vitest"
-import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Schedule, Scope } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Schedule, Scope, Tracer } from "effect"
 import { SqlClient } from "effect/sql"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { readFileSync } from "node:fs"
+import { type AddressInfo, connect, createServer } from "node:net"
+import type { Duplex } from "node:stream"
+import { TLSSocket } from "node:tls"
 import { codeOf, faultOf } from "../../delivery/fault.ts"
 import { until } from "../../testing/bus.ts"
 import { newDatabase, ownPostgres, type Server } from "../../testing/postgres.ts"
 import { Database, DatabaseRefused } from "../Database.ts"
 import { migrate } from "../migrate.ts"
+import { reasonOf } from "../onceThere.ts"
 import { Patience } from "../patience.ts"
 import { sqlErrorIn } from "../transaction.ts"
 import { databaseAt } from "./PostgresDatabase.ts"
@@ -58,6 +63,44 @@ const holder = (schema: string, env: Readonly<Record<string, string>> = {}) =>
     yield* Effect.promise(() => once(child.stdout, "data"))
     return child
   })
+
+const certificate = new URL("test/localhost.pem", import.meta.url).pathname
+
+/** A way to the server that speaks TLS to whoever asks for it, with a certificate that nobody else signed. */
+const encrypting = ({ server }: Context.Service.Shape<typeof Place>) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const pem = readFileSync(certificate)
+      const sockets = new Set<Duplex>()
+      let used = false
+      const way = createServer((client) => {
+        const { port, hostname } = new URL(server.url)
+        const join = (client: Duplex) => {
+          const upstream = connect(Number(port), hostname)
+          for (const socket of [client, upstream]) sockets.add(socket.on("error", () => {}))
+          client.pipe(upstream).pipe(client)
+        }
+        client.once("data", (first) => {
+          client.pause()
+          // The request for TLS is 8 bytes (PostgreSQL's protocol, SSLRequest); anything else is the start itself.
+          if (first.length !== 8) {
+            client.unshift(first)
+            return join(client)
+          }
+          used = true
+          client.write("S")
+          join(new TLSSocket(client, { isServer: true, key: pem, cert: pem }))
+        })
+      }).listen(0)
+      await once(way, "listening")
+      const close = () => {
+        way.close()
+        for (const socket of sockets) socket.destroy()
+      }
+      return { port: (way.address() as AddressInfo).port, isUsed: () => used, close }
+    }),
+    ({ close }) => Effect.sync(close),
+  )
 
 /** How it failed, and after how long. */
 const failureOf = <A, E, R>(work: Effect.Effect<A, E, R>) =>
@@ -407,6 +450,37 @@ const tests = (server: Server) =>
       )
     })
 
+    describe("TLS", () => {
+      const there = (sslmode: string, more: Readonly<Record<string, string>> = {}) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const { port, isUsed } = yield* encrypting(yield* Place)
+            const by = (url: URL) => {
+              url.port = String(port)
+              url.hostname = more["host"] ?? "localhost"
+              for (const [name, value] of Object.entries({ sslmode, ...more })) {
+                if (name !== "host") url.searchParams.set(name, value)
+              }
+            }
+            const exit = yield* Effect.exit(Effect.scoped(Effect.flatMap(instance({ by }), ({ probe }) => probe)))
+            return Exit.isSuccess(exit) ? (isUsed() ? "encrypted" : "plain") : reasonOf(exit.cause)
+          }),
+        )
+      const sslrootcert = certificate
+
+      it.effect("is what sslmode says, as PostgreSQL's own clients understand it", () =>
+        Effect.gen(function* () {
+          expect(yield* there("disable")).toBe("plain")
+          expect(yield* there("require")).toBe("encrypted")
+          expect(yield* there("require", { sslrootcert })).toBe("encrypted")
+          expect(yield* there("verify-ca", { sslrootcert, host: "127.0.0.1" })).toBe("encrypted")
+          expect(yield* there("verify-full", { sslrootcert })).toBe("encrypted")
+          expect(yield* there("verify-full", { sslrootcert, host: "127.0.0.1" })).toMatch(/does not match/u)
+          expect(yield* there("verify-full")).toMatch(/self-signed certificate/u)
+        }),
+      )
+    })
+
     describe("a database that may not be written to", () => {
       it.effect(
         "fails its probe and each write by the fault of the infrastructure, and is there again afterwards",
@@ -439,6 +513,34 @@ const tests = (server: Server) =>
           }),
       )
     })
+
+    it.effect("says of each statement in a trace which server, database and schema it went to", () =>
+      Effect.gen(function* () {
+        const { sql, transaction, exclusive, schema } = yield* instance()
+        const spans: Array<Tracer.NativeSpan> = []
+        const tracer = Tracer.make({
+          span: (options) => {
+            const span = new Tracer.NativeSpan(options)
+            spans.push(span)
+            return span
+          },
+        })
+        const alone = yield* exclusive
+        yield* Effect.all([sql`select 1`, transaction(Effect.orDie(sql`select 2`)), alone`select 3`]).pipe(
+          Effect.provideService(Tracer.Tracer, tracer),
+        )
+        const { hostname, port, pathname } = new URL((yield* Place).url)
+        expect(spans).toHaveLength(4)
+        for (const { attributes } of spans) {
+          expect(Object.fromEntries(attributes)).toMatchObject({
+            "db.system.name": "postgresql",
+            "db.namespace": `${pathname.slice(1)}|${schema}`,
+            "server.address": hostname,
+            "server.port": Number(port),
+          })
+        }
+      }),
+    )
 
     it.effect("goes on after its server was away, without a word from anybody", () =>
       Effect.gen(function* () {
