@@ -3,7 +3,7 @@
  *
  * Asks the Galleria that runs at HOST and PORT; where none does, runs the reaction's module until it is through.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { parseArgs } from "node:util"
 import { drivers, galleria } from "./compose.ts"
