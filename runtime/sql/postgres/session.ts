@@ -68,7 +68,7 @@ export const openSession = ({ url, schema, settings: own = {} }: SessionOptions)
       cut: () => opened.destroy(),
       asked: 0,
       onCut: (listener) => void (opened.closed ? listener() : opened.once("close", listener)),
-    } satisfies Session as Session
+    } satisfies Session
   })
 
 /**
