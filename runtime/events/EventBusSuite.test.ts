@@ -1,19 +1,16 @@
 import { describe, expect, it, layer } from "@effect/vitest"
-import { Cause, Clock, type Duration, Effect, Exit, Scope } from "effect"
+import { Clock, Effect, Exit, Scope } from "effect"
 import { EventBus, EventBusError, type Handle, HandleWithin, type Outgoing, type Received } from "./EventBus.ts"
 import { checks, run } from "./EventBusSuite.ts"
 import { onEmbedded } from "./suite/onEmbedded.ts"
+import { type Broken, isRed, redsOf } from "./suite/red.ts"
 
 type Bus = EventBus["Service"]
 type Consume = Parameters<Bus["consume"]>[0]
 
-/** A driver that breaks a promise. */
-interface Broken {
-  readonly driver: string
+/** A driver with a fault that shows at the port. */
+interface BrokenBus extends Broken {
   readonly breaking: (bus: Bus) => Bus
-  /** The checks that have to notice, by name, and what each complains of. */
-  readonly red: Readonly<Record<string, string>>
-  readonly patience?: Duration.Input
 }
 
 const sending = (change: (records: ReadonlyArray<Outgoing>) => ReadonlyArray<Outgoing>) => (bus: Bus) => ({
@@ -64,7 +61,7 @@ const rewindEmpty = "rewinds a group that has no member, and leaves its other to
 
 const again = (how: string) => `brings the same records again, and skips none, after a handle that ${how}`
 
-const brokenDrivers: ReadonlyArray<Broken> = [
+const brokenDrivers: ReadonlyArray<BrokenBus> = [
   {
     driver: "loses a record of each send",
     breaking: sending((records) => records.slice(0, Math.max(1, records.length - 1))),
@@ -421,16 +418,10 @@ const brokenDrivers: ReadonlyArray<Broken> = [
 ]
 
 layer(onEmbedded, { excludeTestServices: true, concurrent: true })("EventBusSuite", (it) => {
-  for (const { name, check } of checks) {
-    describe(name, () => {
-      for (const { driver, breaking, red, patience } of brokenDrivers) {
-        const complaint = red[name]
-        if (complaint === undefined) continue
-        it.effect(`is red for a driver that ${driver}`, () =>
-          Effect.map(Effect.exit(run({ name, check }, { breaking, patience })), (exit) => {
-            expect(Exit.isSuccess(exit) ? "nothing" : String(Cause.squash(exit.cause))).toContain(complaint)
-          }),
-        )
+  for (const { check, by } of redsOf(brokenDrivers)) {
+    describe(check.name, () => {
+      for (const broken of by) {
+        it.effect(`is red for a driver that ${broken.driver}`, () => isRed(check, broken, run(check, broken)))
       }
     })
   }

@@ -87,7 +87,10 @@ const look = ({ module, sql, group }: Watched, bus: EventBus["Service"]) =>
 
 /** Asks what is counted only when somebody looks. What cannot be asked just now keeps its last value. */
 export const lookAt = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]) =>
-  Effect.forEach(watched, (module) => Effect.ignoreCause(look(module, bus), { log: "Debug" }), { discard: true })
+  Effect.forEach(watched, (module) => Effect.ignoreCause(look(module, bus), { log: "Debug" }), {
+    discard: true,
+    concurrency: "unbounded",
+  })
 
 /** `GET /metrics`, as Prometheus reads it. */
 export const metricsRoute = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]) =>

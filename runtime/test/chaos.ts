@@ -5,6 +5,7 @@ import { encode } from "../events/cloudEvents.ts"
 import { auditOverHttp, pagesOf } from "../testing/audit.ts"
 import { type Deployment, inOneProcess, overKafka, type Shape, type Site } from "../testing/deployment.ts"
 import { patienceMillis, until } from "../testing/process.ts"
+import { allOutages } from "./outages.ts"
 import { killWhileShopping, makeShoppers, type Random, randomOf } from "../testing/shoppers.ts"
 
 /** What happened in a run. */
@@ -132,15 +133,25 @@ const auditStopped = async (site: Site, shoppers: ReturnType<typeof makeShoppers
   return faults
 }
 
+/**
+ * `npm run chaos [-- --shape kafka]` kills processes; `npm run chaos -- --outages 20` breaks Kafka and the way there in
+ * each way there is, for that many seconds each.
+ */
 const main = async () => {
   const { values } = parseArgs({
     options: {
       shape: { type: "string", default: "process" },
       kills: { type: "string" },
       "audit-every": { type: "string" },
+      outages: { type: "string" },
       seed: { type: "string", default: String(Date.now() % 1e6) },
     },
   })
+  if (values.outages !== undefined) {
+    const faults = await allOutages({ length: Number(values.outages), seed: Number(values.seed), say: console.log })
+    for (const fault of faults) console.error(fault)
+    process.exit(faults.length === 0 ? 0 : 1)
+  }
   const form = forms[values.shape]
   if (form === undefined) throw new Error(`--shape is one of ${Object.keys(forms).join(", ")}`)
   const began = Date.now()

@@ -43,14 +43,18 @@ export interface Part {
   readonly galleria: Galleria
 }
 
-/** The processes that run together, to be met as if they were one. It is killed when it goes out of scope. */
+/**
+ * The processes that run together, to be met as if they were one: a request goes to one of those that serve its path,
+ * in turn. They are killed when the deployment goes out of scope.
+ */
 export interface Deployment extends Pick<
   Galleria,
   "call" | "records" | "output" | "ready" | "kill" | "stop" | typeof Symbol.asyncDispose
 > {
   readonly parts: ReadonlyArray<Part>
-  /** The process of a module. */
+  /** The process of a module, or the first of several. */
   readonly of: (module: string) => Galleria
+  readonly allOf: (module: string) => ReadonlyArray<Galleria>
   /** Asks each process. */
   readonly each: <Body>(method: string, path: string) => Promise<ReadonlyArray<Answer<Body>>>
 }
@@ -66,11 +70,12 @@ const moduleOf = (path: string) => {
 
 const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
   const all = parts.map(({ galleria }) => galleria)
-  const of = (module: string | undefined) => {
-    const part = parts.find(({ modules }) => module !== undefined && modules.includes(module))
-    if (part === undefined) throw new Error(`no process runs ${module}`)
-    return part.galleria
+  const allOf = (module: string | undefined) => {
+    const serving = parts.filter(({ modules }) => parts.length === 1 || (module && modules.includes(module)))
+    if (serving.length === 0) throw new Error(`no process alone serves ${module ?? "that"}`)
+    return serving.map(({ galleria }) => galleria)
   }
+  let calls = 0
   const kill = (signal: NodeJS.Signals) => all.forEach((galleria) => galleria.kill(signal))
   const stop = async (signal?: NodeJS.Signals): Promise<Exit> => {
     const exits = await Promise.all(all.map((galleria) => galleria.stop(signal)))
@@ -78,9 +83,12 @@ const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
   }
   return {
     parts,
-    of,
-    call: async (method, path, body, headers) =>
-      (parts.length === 1 ? all[0]! : of(moduleOf(path))).call(method, path, body, headers),
+    allOf,
+    of: (module) => allOf(module)[0]!,
+    call: async (method, path, body, headers) => {
+      const serving = allOf(moduleOf(path))
+      return await serving[calls++ % serving.length]!.call(method, path, body, headers)
+    },
     each: <Body>(method: string, path: string) => Promise.all(all.map(({ call }) => call<Body>(method, path))),
     get records() {
       return all.flatMap(({ records }) => records)
@@ -96,6 +104,8 @@ const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
 
 /** What one process of a site is started with. */
 interface Plan {
+  /** The same at each start. */
+  readonly name: string
   readonly modules: ReadonlyArray<string>
   readonly dataDir: string
   readonly env?: Readonly<Record<string, string>>
@@ -111,12 +121,12 @@ const siteOf = (options: {
   const launchAll: Site["launch"] = ({ modules: named = Object.keys(modules), env = {} } = {}) =>
     deploymentOf(
       options.plan(named).map((plan) => {
-        const known = running.get(plan.dataDir)
+        const known = running.get(plan.name)
         if (known !== undefined) return known
         const galleria = launch({ ...plan, env: { ...plan.env, ...env } })
         const part = { modules: plan.modules, galleria }
-        running.set(plan.dataDir, part)
-        void galleria.exit.then(() => running.delete(plan.dataDir))
+        running.set(plan.name, part)
+        void galleria.exit.then(() => running.delete(plan.name))
         return part
       }),
     )
@@ -152,7 +162,7 @@ export const inOneProcess: Shape = {
     const folder = temporaryFolder()
     const dataDir = folder.path
     return siteOf({
-      plan: (modules) => [{ modules, dataDir }],
+      plan: (modules) => [{ name: "galleria", modules, dataDir }],
       send: (records) => sendTo(dataDir, records),
       audit: (ledger) => auditFolder(dataDir, ledger),
       dispose: () => folder[Symbol.dispose](),
@@ -171,7 +181,7 @@ export const overKafka: Shape & { readonly settle: (options?: KafkaOptions) => P
     // Nobody here does the steps of an order; and a machine that is busy takes its time to carry news.
     const env = { KAFKA_BOOTSTRAP_SERVERS: servers, ORDER_STEPS: "none", USER_WAIT_MS: "10000" }
     const site = siteOf({
-      plan: (modules) => modules.map((module) => ({ modules: [module], dataDir: folderOf(module), env })),
+      plan: (modules) => modules.map((module) => ({ name: module, modules: [module], dataDir: folderOf(module), env })),
       send: (records) => sendToKafka(kafka.bootstrap, records),
       audit: async (ledger) =>
         auditFolders(

@@ -1,4 +1,4 @@
-import { type Duration, Effect, Redacted, type Scope, Semaphore } from "effect"
+import { type Duration, Effect, Fiber, Redacted, type Scope, Semaphore } from "effect"
 import kafkajs, { type Kafka, type KafkaConfig, type SASLOptions } from "kafkajs"
 import { EventBusError } from "../EventBus.ts"
 
@@ -57,15 +57,19 @@ export const typeOf = (error: unknown): string | undefined => {
 
 /** Calls kafkajs, which may never answer: then, too, it has failed. */
 export const call = <A>(operation: string, within: Duration.Input, promise: () => Promise<A>) =>
+  attempt(operation, promise).pipe(inTime(operation, within))
+
+const attempt = <A>(operation: string, promise: () => Promise<A>) =>
   Effect.tryPromise({
     try: promise,
     catch: (error) => new EventBusError({ operation, cause: rootOf(error) }),
-  }).pipe(
-    Effect.timeoutOrElse({
-      duration: within,
-      orElse: () => Effect.fail(new EventBusError({ operation, cause: new Error("no answer in time") })),
-    }),
-  )
+  })
+
+const inTime = (operation: string, within: Duration.Input) =>
+  Effect.timeoutOrElse({
+    duration: within,
+    orElse: () => Effect.fail(new EventBusError({ operation, cause: new Error("no answer in time") })),
+  })
 
 interface Client {
   readonly connect: () => Promise<void>
@@ -80,6 +84,7 @@ export const renewable = <C extends Client>(
   make: () => C,
 ): Effect.Effect<
   {
+    /** `within` counts from the call, and what has to be connected first counts. */
     readonly use: <A>(
       operation: string,
       within: Duration.Input,
@@ -90,8 +95,10 @@ export const renewable = <C extends Client>(
   Scope.Scope
 > =>
   Effect.gen(function* () {
-    const connecting = yield* Semaphore.make(1)
+    const scope = yield* Effect.scope
+    const one = yield* Semaphore.make(1)
     let current: C | undefined
+    let connecting: Fiber.Fiber<C, EventBusError> | undefined
 
     const close = (client: C) => Effect.ignore(call("disconnect", "10 seconds", () => client.disconnect()))
     const discard = (client: C) =>
@@ -99,21 +106,29 @@ export const renewable = <C extends Client>(
         if (current === client) current = undefined
         return Effect.forkDetach(close(client))
       })
-    const connected = connecting.withPermit(
-      Effect.suspend(() => {
-        if (current !== undefined) return Effect.succeed(current)
-        const client = make()
-        return call("connect", "20 seconds", () => client.connect()).pipe(
-          Effect.map(() => (current = client)),
-          Effect.onError(() => discard(client)),
-        )
-      }),
-    )
+    const connect = Effect.suspend(() => {
+      const client = make()
+      return call("connect", "20 seconds", () => client.connect()).pipe(
+        Effect.map(() => (current = client)),
+        Effect.onError(() => discard(client)),
+        Effect.ensuring(Effect.sync(() => (connecting = undefined))),
+      )
+    })
+    /** It goes on for others when one who waits for it has no more patience. */
+    const connected = one
+      .withPermit(
+        Effect.gen(function* () {
+          if (current !== undefined) return Effect.succeed(current)
+          connecting ??= yield* Effect.forkIn(connect, scope)
+          return Fiber.join(connecting)
+        }),
+      )
+      .pipe(Effect.flatten)
     yield* Effect.addFinalizer(() => (current === undefined ? Effect.void : close(current)))
     return {
       use: (operation, within, work) =>
         Effect.flatMap(connected, (client) =>
-          call(operation, within, () => work(client)).pipe(Effect.onError(() => discard(client))),
-        ),
+          attempt(operation, () => work(client)).pipe(Effect.onError(() => discard(client))),
+        ).pipe(inTime(operation, within)),
     }
   })

@@ -1,6 +1,7 @@
 import { Effect, Layer } from "effect"
-import kafkajs, { type Kafka } from "kafkajs"
+import type { Kafka } from "kafkajs"
 import { Loops, makeLoops } from "../../module/loop.ts"
+import { askKafka } from "../../testing/kafkaLog.ts"
 import { startMember } from "../../testing/memberProcess.ts"
 import { makeKafka } from "../kafka/client.ts"
 import * as KafkaEventBus from "../kafka/KafkaEventBus.ts"
@@ -25,19 +26,15 @@ export const onKafka = (servers: ReadonlyArray<string>, change: Change = (kafka)
 
   /** As retention does it: what is older than an offset is gone. */
   const age = (topic: string) =>
-    Effect.promise(async () => {
-      const admin = new kafkajs.Kafka({ brokers: [...servers], logLevel: kafkajs.logLevel.NOTHING }).admin()
-      await admin.connect()
-      try {
+    Effect.promise(() =>
+      askKafka(servers[0]!, async (admin) => {
         // It has to know the leaders.
         await admin.fetchTopicMetadata({ topics: [topic] })
         const ends = await admin.fetchTopicOffsets(topic)
         const partitions = ends.map(({ partition, high }) => ({ partition, offset: high }))
         await admin.deleteTopicRecords({ topic, partitions })
-      } finally {
-        await admin.disconnect()
-      }
-    })
+      }),
+    )
 
   return Layer.succeed(Log, {
     open,

@@ -1,0 +1,96 @@
+import { expect, layer } from "@effect/vitest"
+import { Clock, Effect, Layer, References, Schedule } from "effect"
+import { Loops, makeLoops } from "../../module/loop.ts"
+import { byKey, firstsOf, kafkaAt, newGroup, newTopic, numbered, send, textsOf, until } from "../../testing/bus.ts"
+import { realKafka } from "../../testing/kafka.ts"
+import { askKafka } from "../../testing/kafkaLog.ts"
+import * as KafkaEventBus from "./KafkaEventBus.ts"
+
+const servers = await realKafka()
+
+/** As the relay does: the same records until they are taken. */
+const sendAtLast = (records: Parameters<typeof send>[0]) =>
+  Effect.retry(send(records), Schedule.spaced("100 millis")).pipe(Effect.timeout("60 seconds"))
+
+if (servers !== undefined) {
+  const bus = Layer.mergeAll(KafkaEventBus.layer(kafkaAt(servers)), Layer.succeed(References.MinimumLogLevel, "None"))
+  const ask = (...[work]: Parameters<typeof askKafka> extends [string, ...infer Rest] ? Rest : never) =>
+    Effect.promise(() => askKafka(servers, work))
+
+  layer(Layer.provide(bus, Layer.sync(Loops, makeLoops)), { excludeTestServices: true })(
+    "EventBus (kafka), while others meddle",
+    (it) => {
+      it.effect("loses nothing and keeps the order of keys while a member joins and leaves each second", () =>
+        Effect.gen(function* () {
+          const topic = yield* newTopic(6)
+          const group = newGroup(topic)
+          yield* group.join(() => Effect.sleep("5 millis"))
+          const began = yield* Clock.currentTimeMillis
+          const passed = Effect.map(Clock.currentTimeMillis, (now) => now - began)
+          let sent = 0
+          const sending = Effect.gen(function* () {
+            while ((yield* passed) < 10_000) {
+              yield* send(numbered(topic, sent, sent + 20))
+              sent += 20
+              yield* Effect.sleep("50 millis")
+            }
+          })
+          const guests = Effect.gen(function* () {
+            let reads = 0
+            while ((yield* passed) < 10_000) {
+              const guest = yield* group.join()
+              yield* Effect.sleep("1 second")
+              yield* guest.leave
+              if (guest.mine.length > 0) reads += 1
+            }
+            return reads
+          })
+          const [, reads] = yield* Effect.all([sending, guests], { concurrency: 2 })
+          yield* group.settled
+          const all = numbered(topic, 0, sent)
+          expect(textsOf(firstsOf(group.received()))).toEqual(textsOf(all))
+          expect(byKey(firstsOf(group.received()))).toEqual(byKey(all))
+          expect(reads).toBeGreaterThan(0)
+        }),
+      )
+
+      it.effect("reads a topic that was deleted and made again from its first record", () =>
+        Effect.gen(function* () {
+          const topic = yield* newTopic(1)
+          const group = newGroup(topic)
+          yield* group.join()
+          yield* send(numbered(topic, 0, 5))
+          yield* group.settled
+          yield* ask((admin) => admin.deleteTopics({ topics: [topic] }))
+          yield* sendAtLast(numbered(topic, 5, 105))
+          const all = new Set(textsOf(numbered(topic, 0, 105)))
+          yield* until(
+            "all was handled",
+            Effect.sync(() => new Set(textsOf(group.received())).size === all.size),
+          )
+          expect(new Set(textsOf(group.received()))).toEqual(all)
+        }),
+      )
+
+      it.effect("reads the partitions that a topic gets later", () =>
+        Effect.gen(function* () {
+          const topic = yield* newTopic(2)
+          const group = newGroup(topic)
+          yield* group.join()
+          yield* ask((admin) => admin.createPartitions({ topicPartitions: [{ topic, count: 4 }] }))
+          let sent = 0
+          const more = Effect.gen(function* () {
+            yield* send(numbered(topic, sent, sent + 10))
+            sent += 10
+            yield* Effect.sleep("300 millis")
+            return new Set(group.received().map(({ partition }) => partition)).size === 4
+          })
+          yield* until("all partitions are read", more)
+          yield* group.settled
+          // What was sent to a partition that nobody led yet was sent again.
+          expect(new Set(textsOf(group.received()))).toEqual(new Set(textsOf(numbered(topic, 0, sent))))
+        }),
+      )
+    },
+  )
+}
