@@ -62,13 +62,14 @@ export const openSession = ({ url, schema, settings: own = {} }: SessionOptions)
       startupParameters: { ...settings, search_path: `"${schema.replaceAll('"', '""')}"`, ...own },
     })
     const opened = socket!
-    return {
+    const session: Session = {
       connection,
       isCut: () => opened.destroyed,
       cut: () => opened.destroy(),
       asked: 0,
       onCut: (listener) => void (opened.closed ? listener() : opened.once("close", listener)),
-    } satisfies Session
+    }
+    return session
   })
 
 /**
