@@ -2,7 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { Order } from "../../modules/order/contract/api.ts"
 import { pagesOf } from "../testing/audit.ts"
-import { connectTo, freePort, ownPostgres, type Server } from "../testing/postgres.ts"
+import { freePort } from "../testing/freePort.ts"
+import { connectTo, ownPostgres } from "../testing/postgres.ts"
+import type { Postgres } from "../testing/postgresServer.ts"
 import { type Galleria, launch, start, temporaryFolder, until } from "../testing/process.ts"
 
 /** A request is answered within 2 s, and this machine may be busy. */
@@ -79,7 +81,7 @@ const makeBuyers = (galleria: Galleria, user_id: number) => {
   }
 }
 
-const tests = (server: Server) => {
+const tests = (server: Postgres) => {
   const prepared = temporaryFolder()
   let databases = 0
 

@@ -9,7 +9,8 @@ import type { Duplex } from "node:stream"
 import { TLSSocket } from "node:tls"
 import { codeOf, faultOf } from "../../delivery/fault.ts"
 import { until } from "../../testing/bus.ts"
-import { newDatabase, ownPostgres, type Server } from "../../testing/postgres.ts"
+import { newDatabase, ownPostgres } from "../../testing/postgres.ts"
+import type { Postgres } from "../../testing/postgresServer.ts"
 import { Database, DatabaseRefused } from "../Database.ts"
 import { migrate } from "../migrate.ts"
 import { reasonOf } from "../onceThere.ts"
@@ -20,10 +21,10 @@ import { databaseAt } from "./PostgresDatabase.ts"
 /** A fresh database, and instances of a module in it. */
 class Place extends Context.Service<
   Place,
-  { readonly url: string; readonly admin: SqlClient.SqlClient; readonly server: Server }
+  { readonly url: string; readonly admin: SqlClient.SqlClient; readonly server: Postgres }
 >()("test/Place") {}
 
-const place = (server: Server) =>
+const place = (server: Postgres) =>
   Layer.effect(
     Place,
     Effect.gen(function* () {
@@ -134,7 +135,7 @@ const terminate = (schema: string) =>
 
 const create = Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.asVoid(sql`create table number (n int primary key)`))
 
-const tests = (server: Server) =>
+const tests = (server: Postgres) =>
   layer(place(server), { excludeTestServices: true })("PostgresDatabase", (it) => {
     describe("the exclusive client", () => {
       it.effect("belongs to one instance at a time, and to the next when that leaves", () =>
