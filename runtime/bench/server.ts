@@ -33,7 +33,7 @@ export const startServer = async (options: {
   const folder = options.dataDir ?? (await mkdtemp(join(tmpdir(), "galleria-bench-")))
   const port = await freePort()
   const flags = profiles === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profiles}`]
-  const [cache, main] = ["../compileCache.ts", "../main.ts"].map((path) =>
+  const [cache, main] = ["../compileCache.js", "../main.ts"].map((path) =>
     fileURLToPath(new URL(path, import.meta.url)),
   )
   const began = performance.now()

@@ -8,11 +8,14 @@ import type { AddressInfo } from "node:net"
 import { api } from "../../modules/order/contract/api.ts"
 import { http } from "../../modules/order/http.ts"
 import { Orders } from "../../modules/order/Orders.ts"
+import { routesOf } from "../http/document.ts"
 import * as edge from "../http/edge.ts"
 import { Idempotency } from "../http/Idempotency.ts"
 import { Page } from "../http/Page.ts"
+import { problemsEverywhere } from "../http/problems.ts"
 import { serve } from "../http/server.ts"
 import { Database } from "../sql/Database.ts"
+import { observeRequests } from "../telemetry/http.ts"
 
 /** The server behind `validatedPost`: `galleria` or `bare`, as the argument says; sends its port. */
 const answer = {
@@ -38,6 +41,9 @@ const galleria = Effect.gen(function* () {
     ),
   )
   yield* Layer.build(HttpApiBuilder.layer(api).pipe(Layer.provide(http), Layer.provide(without)))
+  const routes = routesOf([{ api }]).map((route) => ({ ...route, module: "order" }))
+  yield* observeRequests(routes)
+  yield* problemsEverywhere(routes)
   return (yield* Effect.withTracerEnabled(serve({ host: "127.0.0.1", port: 0 }), false)).port
 }).pipe(Effect.provide(Layer.mergeAll(HttpRouter.layer, NodeHttpServer.layerHttpServices, Logger.layer([]))))
 

@@ -9,7 +9,7 @@ import { Received } from "./intake.ts"
 import * as json from "./json.ts"
 import { Edge, Kinds, MalformedJson, NotFound, responseOf, ValidationFailed } from "./Problem.ts"
 
-/** The `Edge` of a module's endpoints. */
+/** The `Edge` of a module's endpoints, behind `serve`: it looks at bodies that have been received there. */
 export const layer = Layer.effect(
   Edge,
   Effect.gen(function* () {
@@ -33,7 +33,7 @@ const explained = <E, R>(answer: Effect.Effect<HttpServerResponse.HttpServerResp
 const isJsonType = /^\s*application\/json\s*(?:;|$)/iu
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
-/** Answers with the body as the schema is to see it, which is there by now: nobody waits for it. */
+/** Answers with the body as the schema is to see it. */
 const receive = <E, R>(
   request: HttpServerRequest.HttpServerRequest,
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,

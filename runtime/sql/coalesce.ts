@@ -12,7 +12,7 @@ const limits = { together: 128, waiting: 2_000 }
  * caller goes at once. `many` answers each of its inputs, in order, after its commit.
  *
  * A constraint that fails the whole run is tried again one caller at a time, so only the guilty one fails; a fault of
- * the infrastructure fails everybody. A caller that leaves does not take its input out of a run that has begun.
+ * the infrastructure fails everybody. A caller that leaves takes its input back, but not out of a run that has begun.
  */
 export const coalesce = <Input, Output>(
   many: (inputs: ReadonlyArray<Input>) => Effect.Effect<ReadonlyArray<Output>, SqlError.SqlError>,
@@ -22,6 +22,8 @@ export const coalesce = <Input, Output>(
       readonly input: Input
       readonly caller: Place | undefined
       readonly done: Deferred.Deferred<Output>
+      /** Its caller is gone, and nobody else would know what became of it. */
+      isLeft: boolean
     }
     const queue = yield* Queue.dropping<Job>(limits.waiting)
 
@@ -38,14 +40,16 @@ export const coalesce = <Input, Output>(
         }
       })
 
-    const answering = Effect.forever(Effect.flatMap(Queue.takeBetween(queue, 1, limits.together), answer))
+    const next = Effect.map(Queue.takeBetween(queue, 1, limits.together), (jobs) => jobs.filter((job) => !job.isLeft))
+    const answering = Effect.forever(Effect.flatMap(next, (jobs) => (jobs.length === 0 ? Effect.void : answer(jobs))))
     yield* Effect.forkScoped(Effect.withTracerEnabled(answering, false))
 
     return (input: Input): Effect.Effect<Output> =>
       Effect.withFiber(({ context }) => {
         const done = Deferred.makeUnsafe<Output>()
-        return Queue.offerUnsafe(queue, { input, caller: placeIn(context), done })
-          ? Deferred.await(done)
+        const job: Job = { input, caller: placeIn(context), done, isLeft: false }
+        return Queue.offerUnsafe(queue, job)
+          ? Effect.onInterrupt(Deferred.await(done), () => Effect.sync(() => void (job.isLeft = true)))
           : Effect.die(new DatabaseUnavailable({ reason: "too many callers are waiting for the database" }))
       })
   })

@@ -58,7 +58,7 @@ const isVocabulary = (to: string) => to === "effect" || to === "effect/http-api"
 /** Values of the domain that several modules speak, such as modules/Money.ts. */
 const isSharedValue = (to: string) => /^modules\/[A-Z]\w*\.ts$/u.test(to)
 const moduleOf = (path: string) => /^modules\/([a-z]\w*)\//u.exec(path)?.[1]
-const isTest = (path: string) => /(?:^|\/)test\//u.test(path) || path.endsWith(".test.ts")
+const isTest = (path: string) => /(?:^|\/)(?:test|suite)\//u.test(path) || path.endsWith(".test.ts")
 
 interface Rule {
   readonly who: string
@@ -67,9 +67,9 @@ interface Rule {
 }
 
 const drivers: Readonly<Record<string, RegExp>> = {
-  "runtime/events/embedded/": /^runtime\/(?:events\/|module\/loop\.ts|sql\/)|^node:/u,
+  "runtime/events/embedded/": /^runtime\/(?:events\/|module\/(?:loop|defect)\.ts|sql\/)|^node:/u,
   "runtime/events/kafka/":
-    /^runtime\/(?:events\/|module\/loop\.ts|telemetry\/messages\.ts)|^kafkajs$|^@platformatic\/wasm-utils$|^node:/u,
+    /^runtime\/(?:events\/|module\/(?:loop|defect)\.ts|telemetry\/messages\.ts)|^kafkajs$|^@platformatic\/wasm-utils$|^node:/u,
   "runtime/sql/postgres/": /^runtime\/(?:sql\/|module\/loop\.ts|delivery\/fault\.ts)|^@effect\/sql-pg$|^pg$|^node:/u,
   "runtime/sql/embedded/": /^runtime\/(?:sql\/|module\/loop\.ts)|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,
 }

@@ -4,7 +4,6 @@ import { codeOf } from "../../delivery/fault.ts"
 import { coalesce } from "../coalesce.ts"
 import { Database, DatabaseRefused, Databases, DatabaseUnavailable } from "../Database.ts"
 import { reasonOf } from "../onceThere.ts"
-import { backOff } from "../../module/loop.ts"
 import { endless, Patience } from "../patience.ts"
 import { transactionOf } from "../transaction.ts"
 import { addressOf, nameOf } from "./address.ts"
@@ -77,7 +76,7 @@ const takeAlone = (options: SessionOptions) =>
     const first = yield* take(moment)
     const again = Effect.scoped(Effect.flatMap(take(outage), cut)).pipe(
       Effect.tapError((error) => (SqlError.isSqlError(error) ? Effect.void : endProcess(error))),
-      Effect.retry(backOff),
+      Effect.retry(Schedule.spaced("1 second")),
     )
     yield* Effect.forkScoped(Effect.andThen(cut(first), Effect.forever(again)))
   })
@@ -105,7 +104,12 @@ const upgradingOf =
   (work) =>
     Effect.scoped(
       Effect.gen(function* () {
-        const settings = { statement_timeout: "0", idle_in_transaction_session_timeout: "60000" }
+        const settings = {
+          statement_timeout: "0",
+          idle_in_transaction_session_timeout: "60000",
+          // What a starter that was killed had begun ends within a second, not when it is done.
+          client_connection_check_interval: "1000",
+        }
         const { sql } = yield* lockedSession({ ...options, settings }, "upgrade", soon)
         return yield* work.pipe(
           Effect.provideService(SqlClient.SqlClient, sql),

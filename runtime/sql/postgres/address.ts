@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs"
+
 /** Where a URL leads, without who and how: fit to be shown. */
 export interface Address {
   readonly host: string
@@ -21,6 +23,8 @@ export const faultInUrl = (text: string): string | undefined => {
   if (url.username === "" && !searchParams.has("user")) return `it names no user; ${expected}`
   const tls = searchParams.get("sslmode")
   if (tls !== null && !tlsModes.has(tls)) return `its sslmode is none of ${[...tlsModes].join(", ")}`
+  const authorities = searchParams.get("sslrootcert")
+  if (authorities !== null && !existsSync(authorities)) return "its sslrootcert names no file"
   return undefined
 }
 

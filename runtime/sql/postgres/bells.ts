@@ -1,13 +1,15 @@
 import { randomUUID } from "node:crypto"
 import { Effect, Latch, Queue, Schedule } from "effect"
 import type { SqlClient } from "effect/sql"
-import { backOff } from "../../module/loop.ts"
 import type { Bell } from "../Database.ts"
 import { type LocalBell, localBell } from "../transaction.ts"
 import { openSession, type SessionOptions } from "./session.ts"
 
 /** Rings of one bell that come closer together than this reach other instances as one. */
 const pauseMillis = 5
+
+/** Before it listens again, after it could not. */
+const pause = Schedule.jittered(Schedule.spaced("1 second"))
 
 /**
  * Bells that are heard in every instance of the module, by LISTEN and NOTIFY. Whoever waits in this process is rung at
@@ -48,24 +50,29 @@ export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
       if (instance !== self) bells.get(name.join(" "))?.ringUnsafe()
     }
 
-    const listening = Effect.scoped(
-      Effect.gen(function* () {
-        const { connection, cut } = yield* openSession(options)
-        const pinned = yield* connection.pin
-        const heard = yield* pinned.listen(channel)
-        for (const bell of bells.values()) bell.ringUnsafe()
-        const sign = pinned
-          .query("select 1")
-          .pipe(
-            Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => Effect.sync(cut) }),
-            Effect.repeat(Schedule.spaced("5 seconds")),
-          )
-        yield* Effect.forkScoped(sign)
-        yield* Effect.forever(Effect.map(Queue.take(heard), ({ payload }) => hear(payload)))
-      }),
-    )
+    /** Listens; what comes back hears until it fails, as it does when the session is cut. */
+    const listen = Effect.gen(function* () {
+      const { connection, cut } = yield* openSession(options)
+      const pinned = yield* connection.pin
+      const heard = yield* pinned.listen(channel)
+      const sign = pinned
+        .query("select 1")
+        .pipe(
+          Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => Effect.sync(cut) }),
+          Effect.repeat(Schedule.spaced("5 seconds")),
+        )
+      yield* Effect.forkScoped(Effect.ignore(sign))
+      return Effect.forever(Effect.map(Queue.take(heard), ({ payload }) => hear(payload)))
+    })
+    const ringAll = Effect.sync(() => {
+      for (const bell of bells.values()) bell.ringUnsafe()
+    })
+    const listenAgain = Effect.scoped(Effect.flatMap(listen, (hearing) => Effect.andThen(ringAll, hearing)))
 
-    yield* Effect.forkScoped(Effect.withTracerEnabled(Effect.forever(telling), false))
-    yield* Effect.forkScoped(Effect.withTracerEnabled(Effect.retry(listening, backOff), false))
+    const first = yield* listen
+    const hearing = Effect.andThen(Effect.ignore(first), Effect.retry(listenAgain, pause))
+    for (const work of [hearing, Effect.forever(telling)]) {
+      yield* Effect.forkScoped(Effect.withTracerEnabled(work, false))
+    }
     return bell
   })

@@ -1,6 +1,6 @@
 import { PgClient, type PgConnection } from "@effect/sql-pg"
 import { Effect, Pool, Redacted, Schedule, type Scope, Stream } from "effect"
-import { Reactivity } from "effect/reactivity"
+import * as Reactivity from "effect/reactivity/Reactivity"
 import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
 import { codeOf } from "../../delivery/fault.ts"
 import { Patience, spend } from "../patience.ts"
@@ -9,6 +9,9 @@ import { openSession, type Session, type SessionOptions } from "./session.ts"
 
 /** Connections of one module; its relay has one of its own, and so have its bells. */
 const mostConnections = 8
+
+/** One that nobody needed for so long is closed: others may be waiting for the server to have one to give. */
+const idleFor = "10 seconds"
 
 /** Milliseconds that are waited where nobody waits for an answer; the server ends a statement before. */
 const background = { connection: 5_000, statement: 6_000 }
@@ -29,7 +32,7 @@ export const pooledClient = (options: SessionOptions) =>
       ),
       min: 0,
       max: mostConnections,
-      timeToLive: "1 minute",
+      timeToLive: idleFor,
       timeToLiveStrategy: "usage",
     })
     const free: Opened = Effect.flatMap(Pool.get(pool), (session) =>
@@ -103,6 +106,7 @@ const answered = <A>(session: Session, statement: Effect.Effect<A, SqlError.SqlE
           session.cut()
         }, millis)
       : undefined
+    session.asked++
     return statement.pipe(
       Effect.mapError((error) => {
         if (isReadOnly(error)) session.cut()
@@ -111,6 +115,7 @@ const answered = <A>(session: Session, statement: Effect.Effect<A, SqlError.SqlE
       Effect.ensuring(
         Effect.sync(() => {
           clearTimeout(timer)
+          session.asked--
           spend(patience, performance.now() - began)
         }),
       ),

