@@ -8,6 +8,7 @@ import type { Case } from "./Case.ts"
 import { failingKey } from "./failingKey.ts"
 import { growth } from "./growth.ts"
 import { kafkaRelay } from "./kafkaRelay.ts"
+import { ordersOnPostgres } from "./ordersOnPostgres.ts"
 import { postOrders } from "./postOrders.ts"
 import { postToVisible } from "./postToVisible.ts"
 import { judge, type Line, tableOf } from "./report.ts"
@@ -24,6 +25,7 @@ const cases: ReadonlyArray<Case> = [
   atRest,
   telemetry,
   kafkaRelay,
+  ordersOnPostgres,
 ]
 
 const cache = fileURLToPath(new URL("../../.cache", import.meta.url))

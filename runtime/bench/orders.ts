@@ -16,15 +16,16 @@ export const orderOf = (shape: Shape, user_id: number) =>
         ],
       }
 
-/** Signs up that many users, and waits until an order of each is accepted and visible. */
-export const signUp = async (port: number, count: number): Promise<ReadonlyArray<number>> => {
+/** Signs up that many users, and waits until an order of each, placed there or elsewhere, is accepted and visible. */
+export const signUp = async (port: number, count: number, orderPort = port): Promise<ReadonlyArray<number>> => {
   using connection = await connect(port)
+  using ordering = await connect(orderPort)
   const users: Array<number> = []
   for (let n = 1; n <= count; n++) {
     const { id } = await expect(connection, 201, request("POST", "/users", { email: `${n}@example.org`, name: `${n}` }))
     users.push(id)
   }
-  for (const user of users) await expect(connection, 201, request("POST", "/orders", orderOf("amount", user)))
+  for (const user of users) await expect(ordering, 201, request("POST", "/orders", orderOf("amount", user)))
   for (const user of users) {
     while ((await expect(connection, 200, request("GET", `/users/${user}/order-summary`))).orders_count < 1) {
       await sleep(20)

@@ -98,7 +98,7 @@ const end = async (child: ChildProcess) => {
 }
 
 /** User and system time of a process, from Linux' proc(5); its clock ticks are 10 ms. */
-const cpuMillisOf = (pid: number): number | undefined => {
+export const cpuMillisOf = (pid: number): number | undefined => {
   try {
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")
     return (Number(fields[11]) + Number(fields[12])) * 10
