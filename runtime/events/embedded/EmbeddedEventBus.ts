@@ -95,19 +95,23 @@ export const make = Effect.gen(function* () {
         return yield* new PartitionsDiffer({ topic: name, wanted, found })
       }
     }
-    for (const topic of topics) {
-      const millis = topic.retention === undefined ? null : Duration.toMillis(topic.retention)
-      yield* attempt(
-        "make topics",
-        Effect.gen(function* () {
-          const count = topic.partitions ?? defaultPartitions
-          yield* sql`insert into topic (name, partitions) values (${topic.name}, ${count}) on conflict do nothing`
-          yield* sql`update topic set retention_ms = ${millis} where name = ${topic.name}`
-          yield* sql`insert into partition (topic, part) select name, generate_series(0, partitions - 1) from topic
-            where name = ${topic.name} on conflict do nothing`
-        }),
-      )
-    }
+    const wanted = topics.map(({ name, partitions = defaultPartitions, retention }) => ({
+      name,
+      partitions,
+      retention_ms: retention === undefined ? null : Duration.toMillis(retention),
+    }))
+    yield* attempt(
+      "make topics",
+      sql`
+        with made as (
+          insert into topic (name, partitions, retention_ms)
+          select name, partitions, retention_ms from json_to_recordset(${JSON.stringify(wanted)}::json)
+            as x (name text, partitions int, retention_ms bigint) order by name
+          on conflict (name) do update set retention_ms = excluded.retention_ms
+          returning name, partitions)
+        insert into partition (topic, part) select name, generate_series(0, partitions - 1) from made
+        on conflict do nothing`,
+    )
     yield* attempt("make topics", learn)
   })
 
@@ -285,14 +289,13 @@ export const make = Effect.gen(function* () {
 
   const consume: EventBus["Service"]["consume"] = Effect.fnUntraced(function* ({ group, topics, handle }) {
     yield* attempt("learn of the topics", learn)
-    for (const topic of topics) {
-      yield* attempt(
-        "join the group",
-        sql`insert into position (grp, topic, part, next)
-          select ${group}, p.topic, p.part, coalesce((select min("offset") from record r where r.topic = p.topic and r.part = p.part), p.next)
-          from partition p where p.topic = ${topic} on conflict do nothing`,
-      )
-    }
+    yield* attempt(
+      "join the group",
+      sql`insert into position (grp, topic, part, next)
+        select ${group}, p.topic, p.part, coalesce((select min("offset") from record r where r.topic = p.topic and r.part = p.part), p.next)
+        from partition p where p.topic in (select json_array_elements_text(${JSON.stringify(topics)}::json))
+        on conflict do nothing`,
+    )
     const member: Member = {
       topics,
       wake: Latch.makeUnsafe(true),
