@@ -107,7 +107,7 @@ const tests = (server: Postgres) => {
   const signUp = async (galleria: Galleria) =>
     (await galleria.call<{ id: number }>("POST", "/users", { email: "ada@example.org", name: "Ada" })).body.id
 
-  /** Galleria on a database of its own under load: what happens meanwhile, and that nobody lost anything by it. */
+  /** Galleria on a database of its own under load, while that happens: nothing is lost, doubled, parked or kept waiting. */
   const underLoad = async (
     happens: (at: {
       readonly url: string
@@ -236,8 +236,8 @@ const tests = (server: Postgres) => {
     })
   })
 
-  describe("Under load nothing is lost, doubled, parked or kept waiting", () => {
-    it("while the server is stopped and started", () =>
+  describe("An outage of PostgreSQL", () => {
+    it("costs nothing when the server is stopped and started", () =>
       underLoad(async ({ galleria }) => {
         await server.halt()
         await sleep(500)
@@ -246,7 +246,7 @@ const tests = (server: Postgres) => {
         await server.resume()
       }))
 
-    it("while every session is ended again and again", () =>
+    it("costs nothing when every session is ended again and again", () =>
       underLoad(async ({ url, untilMore }) => {
         await using admin = await connectTo(url)
         for (let n = 0; n < 5; n++) {
@@ -257,7 +257,7 @@ const tests = (server: Postgres) => {
         }
       }))
 
-    it("while the server is frozen", () =>
+    it("costs nothing when the server is frozen", () =>
       underLoad(async ({ galleria }) => {
         server.freeze()
         try {
@@ -269,7 +269,7 @@ const tests = (server: Postgres) => {
         }
       }))
 
-    it("while the server has hardly a connection to give, and then none", () =>
+    it("costs nothing when the server has hardly a connection to give, and then none", () =>
       underLoad(
         async ({ url, galleria, untilMore }) => {
           await using admin = await connectTo(url)
@@ -292,7 +292,7 @@ const tests = (server: Postgres) => {
         },
       ))
 
-    it("while nothing may be written", () =>
+    it("costs nothing when nothing may be written", () =>
       underLoad(async ({ url, galleria }) => {
         await using admin = await connectTo(url)
         const database = new URL(url).pathname.slice(1)
@@ -309,7 +309,7 @@ const tests = (server: Postgres) => {
         await admin.run(`alter database ${database} reset default_transaction_read_only`)
       }))
 
-    it("while somebody has locked the rows of orders, in the wrong order too, and leaves it so", () =>
+    it("costs nothing when somebody has locked the rows of orders, in the wrong order too, and leaves it so", () =>
       underLoad(async ({ url, galleria, untilMore }) => {
         await using somebody = await connectTo(url)
         await using other = await connectTo(url)

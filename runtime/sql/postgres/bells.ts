@@ -55,6 +55,8 @@ export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
       const { connection, cut } = yield* openSession(options)
       const pinned = yield* connection.pin
       const heard = yield* pinned.listen(channel)
+      // Else its end would wait for the server's word that it is not told any more.
+      yield* Effect.addFinalizer(() => Effect.sync(cut))
       const sign = pinned
         .query("select 1")
         .pipe(
