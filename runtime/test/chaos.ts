@@ -3,7 +3,14 @@ import { parseArgs } from "node:util"
 import type { Order } from "../../modules/order/contract/api.ts"
 import { encode } from "../events/cloudEvents.ts"
 import { auditOverHttp, pagesOf } from "../testing/audit.ts"
-import { type Deployment, inOneProcess, overKafka, type Shape, type Site } from "../testing/deployment.ts"
+import {
+  type Deployment,
+  inOneProcess,
+  overKafka,
+  overKafkaAndPostgres,
+  type Shape,
+  type Site,
+} from "../testing/deployment.ts"
 import { patienceMillis, until } from "../testing/process.ts"
 import { allOutages } from "./outages.ts"
 import { killWhileShopping, makeShoppers, type Random, randomOf } from "../testing/shoppers.ts"
@@ -178,6 +185,7 @@ const forms: Readonly<Record<string, { readonly shape: Shape; readonly kills: nu
   {
     process: { shape: inOneProcess, kills: 300, auditEvery: 20 },
     kafka: { shape: overKafka, kills: 60, auditEvery: 10 },
+    postgres: { shape: overKafkaAndPostgres, kills: 60, auditEvery: 10 },
   }
 
 if (import.meta.main) await main()
