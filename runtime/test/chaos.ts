@@ -71,9 +71,7 @@ export const chaos = async (options: {
 
   for (; kills.first < 2; kills.first++) {
     await using galleria = site.launch(settings())
-    await until("the databases are being prepared", () =>
-      galleria.parts.every((part) => /Preparing/u.test(part.galleria.output())),
-    )
+    await until("the databases are being prepared", () => site.isPreparing(galleria))
     await sleep(random() * 2_000 * kills.first)
   }
   for (let n = 1; n <= options.kills && faults.length === 0; n++) {

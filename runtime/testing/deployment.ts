@@ -25,6 +25,8 @@ export interface Site extends AsyncDisposable {
   readonly launch: (settings?: Settings) => Deployment
   /** The same, ready when it resolves. */
   readonly start: (settings?: Settings) => Promise<Deployment>
+  /** Whether the first start of these has come to where it prepares all of their databases. */
+  readonly isPreparing: (deployment: Deployment) => boolean | Promise<boolean>
   /** Kills whatever runs, with kill -9. */
   readonly kill: () => Promise<void>
   /** Puts records on the log, as another program would. An embedded log is only free while nothing runs. */
@@ -74,14 +76,18 @@ const moduleOf = (path: string) => {
   return owner?.name
 }
 
-const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
+/** Turns of all deployments: whoever picks new ones all the time meets every process too. */
+let calls = 0
+
+export const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
   const all = parts.map(({ galleria }) => galleria)
   const allOf = (module: string | undefined) => {
-    const serving = parts.filter(({ modules }) => parts.length === 1 || (module && modules.includes(module)))
+    const serving = parts.filter(({ modules }) =>
+      module === undefined ? parts.length === 1 : modules.includes(module),
+    )
     if (serving.length === 0) throw new Error(`no process alone serves ${module ?? "that"}`)
     return serving.map(({ galleria }) => galleria)
   }
-  let calls = 0
   const kill = (signal: NodeJS.Signals) => all.forEach((galleria) => galleria.kill(signal))
   const stop = async (signal?: NodeJS.Signals): Promise<Exit> => {
     const exits = await Promise.all(all.map((galleria) => galleria.stop(signal)))
@@ -119,6 +125,7 @@ interface Plan {
 
 const siteOf = (options: {
   readonly plan: (modules: ReadonlyArray<string>, instances: number | undefined) => ReadonlyArray<Plan>
+  readonly isPreparing?: Site["isPreparing"]
   readonly send: Site["send"]
   readonly audit: Site["audit"]
   readonly dispose: () => Promise<void> | void
@@ -152,6 +159,7 @@ const siteOf = (options: {
         throw error
       }
     },
+    isPreparing: options.isPreparing ?? saysThatItPrepares,
     send: options.send,
     audit: options.audit,
     [Symbol.asyncDispose]: async () => {
@@ -160,6 +168,10 @@ const siteOf = (options: {
     },
   }
 }
+
+/** As with an embedded database. */
+const saysThatItPrepares = ({ parts }: Deployment) =>
+  parts.every(({ galleria }) => /Preparing the database/u.test(galleria.output()))
 
 /** All modules in one process, with its embedded database and log: `npm run dev`. */
 export const inOneProcess: Shape = {
@@ -249,6 +261,11 @@ export const overKafkaAndPostgres: Shape & {
     const site = siteOf({
       plan: (modules, instances = options.instances ?? 2) =>
         modules.flatMap((module) => Array.from({ length: instances }, (_, n) => planOf(module, n))),
+      isPreparing: async () => {
+        await using admin = await connectTo(postgres.url)
+        const used = "select distinct datname from pg_stat_activity where application_name like 'galleria %'"
+        return (await admin.run(used)).length === Object.keys(modules).length
+      },
       send: (records) => sendToKafka(kafka.bootstrap, records),
       audit: async (ledger) => [
         ...readdirSync(nothing.path).map((file) => `${file} is in a folder that nobody needs`),

@@ -15,6 +15,8 @@ export interface Postgres extends AsyncDisposable {
   readonly url: string
   /** Ends it as for maintenance: every session is cut. */
   readonly halt: () => Promise<void>
+  /** Ends it at once, as a crash does: it recovers when it is resumed. */
+  readonly crash: () => Promise<void>
   readonly resume: () => Promise<void>
   /** Stops all of its processes: connections stay, and nothing is answered. */
   readonly freeze: () => void
@@ -75,6 +77,10 @@ export const startPostgres = async (settings: Readonly<Record<string, string>> =
   return {
     url,
     halt: () => server.stop(),
+    crash: () => {
+      process.kill(processesOf(folder)[0]!, "SIGQUIT")
+      return server.stop()
+    },
     resume: () => server.start(),
     freeze: () => signal("SIGSTOP"),
     thaw,
