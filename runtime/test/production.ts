@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
-import type { User } from "../../modules/user/contract/api.ts"
 import { pagesOf } from "../testing/audit.ts"
 import { deploymentOf, overKafkaAndPostgres, type Part, type ProductionSite } from "../testing/deployment.ts"
 import { connectTo } from "../testing/postgresServer.ts"
@@ -215,6 +214,18 @@ export const databaseFaults = (length: number): ReadonlyArray<Fault> => [
     },
   },
   {
+    name: "a broker that is away while others take over to relay",
+    happen: async (world) => {
+      const { kafka } = world.site
+      await kafka.kill()
+      for (let n = 0; n < 3; n++) {
+        await seconds(length / 3)
+        await endSessions(world)
+      }
+      await kafka.start()
+    },
+  },
+  {
     name: "Kafka and PostgreSQL that are away at the same time",
     happen: async ({ site: { kafka, postgres } }) => {
       await Promise.all([kafka.kill(), postgres.halt()])
@@ -275,10 +286,13 @@ export interface TakeOver {
 export const takeOver = async (world: Production, befall: (part: Part) => void | Promise<void>): Promise<TakeOver> => {
   const { gateway } = world
   const victim = await relayingOnce(world)
-  const { items: users } = (await gateway.call<{ items: ReadonlyArray<User> }>("GET", "/users?limit=20")).body
+  // Those who have been there for long: news of others may be with whom that befalls.
+  const users = world.shoppers.ledger.wishes
+    .flatMap(({ path, id }) => (path === "/users" && id ? [id] : []))
+    .slice(0, 20)
   await befall(victim)
   const began = Date.now()
-  const orders = await Promise.all(users.map(({ id }) => placed(world, id, `after-${began}-for-${id}`)))
+  const orders = await Promise.all(users.map((id) => placed(world, id, `after-${began}-for-${id}`)))
   const relayed = async () => {
     await using admin = await superuserAt(world, "order")
     const rows = await admin.run(`select 1 from "order".outbox where subject = any($1) limit 1`, [
