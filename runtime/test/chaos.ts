@@ -13,6 +13,7 @@ import {
 } from "../testing/deployment.ts"
 import { patienceMillis, until } from "../testing/process.ts"
 import { allOutages } from "./outages.ts"
+import { storm } from "./storm.ts"
 import { killWhileShopping, makeShoppers, type Random, randomOf } from "../testing/shoppers.ts"
 
 /** What happened in a run. */
@@ -140,7 +141,8 @@ const auditStopped = async (site: Site, shoppers: ReturnType<typeof makeShoppers
 
 /**
  * `npm run chaos [-- --shape kafka]` kills processes; `npm run chaos -- --outages 20` breaks Kafka and the way there in
- * each way there is, for that many seconds each.
+ * each way there is, for that many seconds each; `npm run chaos -- --shape production` restarts database and broker too,
+ * until there are 5,000 orders.
  */
 const main = async () => {
   const { values } = parseArgs({
@@ -149,6 +151,7 @@ const main = async () => {
       kills: { type: "string" },
       "audit-every": { type: "string" },
       outages: { type: "string" },
+      orders: { type: "string", default: "5000" },
       seed: { type: "string", default: String(Date.now() % 1e6) },
     },
   })
@@ -157,10 +160,17 @@ const main = async () => {
     for (const fault of faults) console.error(fault)
     process.exit(faults.length === 0 ? 0 : 1)
   }
-  const form = forms[values.shape]
-  if (form === undefined) throw new Error(`--shape is one of ${Object.keys(forms).join(", ")}`)
   const began = Date.now()
   const seed = Number(values.seed)
+  const spent = () => `${Math.round((Date.now() - began) / 1_000)} s`
+  if (values.shape === "production") {
+    const { faults, ...weather } = await storm({ orders: Number(values.orders), seed, say: console.log })
+    for (const fault of faults) console.error(fault)
+    console.log(`chaos as in production: seed ${seed}; ${JSON.stringify(weather)}; ${faults.length} faults; ${spent()}`)
+    process.exit(faults.length === 0 ? 0 : 1)
+  }
+  const form = forms[values.shape]
+  if (form === undefined) throw new Error(`--shape is one of production, ${Object.keys(forms).join(", ")}`)
   const kills = Number(values.kills ?? form.kills)
   const auditEvery = Number(values["audit-every"] ?? form.auditEvery)
   const { shape } = form
@@ -170,7 +180,7 @@ const main = async () => {
   console.log(
     `chaos ${shape.name}: seed ${seed}; ${wordsOf(outcome)}; ` +
       `${asked} wishes, ${unanswered} never answered, ${paid} orders paid; ${faults.length} faults; ` +
-      `${Math.round((Date.now() - began) / 1_000)} s`,
+      spent(),
   )
   process.exit(faults.length === 0 ? 0 : 1)
 }
