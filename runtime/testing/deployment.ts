@@ -143,7 +143,7 @@ const siteOf = (options: {
         return deployment
       } catch (error) {
         await deployment.stop("SIGKILL")
-        throw error
+        throw new Error(`it does not get ready:\n${deployment.output()}`, { cause: error })
       }
     },
     send: options.send,
