@@ -21,8 +21,13 @@ const requestMillis = 5_000
 /** Patience within one call is short: whoever calls goes on trying, with a new client. */
 export const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5 }
 
-/** A client of the cluster. What kafkajs logs is for debugging: whoever uses it tells what fails, and when it goes on. */
-export const makeKafka = (settings: KafkaSettings): Effect.Effect<Kafka> =>
+/**
+ * Makes clients of the cluster. A member needs one of its own: of one client, kafkajs lets the members of a group share
+ * what they know of its positions, so that one which joins takes it from the others, and they end.
+ *
+ * What kafkajs logs is for debugging: whoever uses it tells what fails, and when it goes on.
+ */
+export const makeKafka = (settings: KafkaSettings): Effect.Effect<() => Kafka> =>
   Effect.map(Effect.context(), (context) => {
     const log = Effect.runForkWith(context)
     const config: KafkaConfig = {
@@ -39,7 +44,7 @@ export const makeKafka = (settings: KafkaSettings): Effect.Effect<Kafka> =>
         ({ namespace, log: { message } }) =>
           void log(Effect.logDebug(`kafkajs ${namespace}: ${message}`)),
     }
-    return new kafkajs.Kafka(config)
+    return () => new kafkajs.Kafka(config)
   })
 
 const saslOf = ({ mechanism, username, password }: Sasl) =>

@@ -40,7 +40,7 @@ interface Seat {
  * a disconnect, and after some failures they never come. Whoever finds a `fault` takes a new seat.
  */
 export const takeSeat = (options: {
-  readonly kafka: Kafka
+  readonly kafka: () => Kafka
   readonly group: string
   readonly topics: ReadonlyArray<string>
   readonly claims: boolean
@@ -56,7 +56,7 @@ export const takeSeat = (options: {
     let assigned: Readonly<Record<string, ReadonlyArray<number>>> = {}
     const consumer = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        options.kafka.consumer({
+        options.kafka().consumer({
           groupId: options.group,
           sessionTimeout: sessionMillis,
           rebalanceTimeout: rebalanceMillis,
@@ -105,7 +105,7 @@ export const takeSeat = (options: {
  * after it, and takes a new one when it is lost. Returns at once.
  */
 export const readAsMember = (options: {
-  readonly kafka: Kafka
+  readonly kafka: () => Kafka
   readonly group: string
   readonly topics: ReadonlyArray<string>
   readonly handle: Handle
@@ -144,11 +144,19 @@ export const readAsMember = (options: {
         )
       })
 
+    /** Its partition rests, and the others go on: to throw would in the end stop all. */
+    const rest = (payload: EachBatchPayload, cause: Cause.Cause<unknown>) => {
+      const times = (failing.get(placeOf(payload))?.times ?? 0) + 1
+      failing.set(placeOf(payload), { times, cause })
+      const resume = payload.pause()
+      setTimeout(() => void errorOf(Promise.resolve().then(resume)), restMillis(times))
+      wake.openUnsafe()
+    }
+
     /** Handles one batch, slice by slice; fails with what kafkajs has to know of: that the seat is lost. */
     const take = (payload: EachBatchPayload) =>
       Effect.gen(function* () {
         const { topic, partition, messages } = payload.batch
-        const place = `${topic}/${partition}`
         const evicted = yield* Deferred.make<never, unknown>()
         let since = Date.now()
         const beat = Effect.gen(function* () {
@@ -166,14 +174,10 @@ export const readAsMember = (options: {
           since = Date.now()
           const exit = yield* guarded(records, evicted)
           if (Exit.isFailure(exit)) {
-            const times = (failing.get(place)?.times ?? 0) + 1
-            failing.set(place, { times, cause: exit.cause })
-            const resume = payload.pause()
-            setTimeout(() => void errorOf(Promise.resolve().then(resume)), restMillis(times))
-            wake.openUnsafe()
+            rest(payload, exit.cause)
             break
           }
-          failing.delete(place)
+          failing.delete(placeOf(payload))
           next = records.at(-1)!.offset + 1
           payload.resolveOffset(String(next - 1))
         }
@@ -190,8 +194,8 @@ export const readAsMember = (options: {
     const eachBatch = async (payload: EachBatchPayload) => {
       const exit = await runExit(Effect.result(take(payload)), { signal: closed.signal })
       if (Exit.isSuccess(exit) && Result.isFailure(exit.value)) throw exit.value.failure
-      // What nobody foresaw: kafkajs would bring the batch again at once, for ever.
-      if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) throw Cause.squash(exit.cause)
+      // What nobody foresaw would come again at once, for ever.
+      if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) rest(payload, exit.cause)
     }
 
     const look = (seat: Seat) =>
@@ -238,6 +242,8 @@ export const readAsMember = (options: {
     yield* loops.faltered(name, "it has not joined its group yet")
     yield* Effect.forkScoped(Effect.scoped(reading))
   })
+
+const placeOf = ({ batch }: EachBatchPayload) => `${batch.topic}/${batch.partition}`
 
 interface Failing {
   readonly times: number
