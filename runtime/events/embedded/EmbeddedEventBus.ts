@@ -9,6 +9,7 @@ import {
   EventBus,
   EventBusError,
   type Handle,
+  HandledTooLate,
   HandleWithin,
   PartitionsDiffer,
   type Received,
@@ -237,11 +238,9 @@ export const make = Effect.gen(function* () {
           owner(group, topic, partition)?.wake.openUnsafe()
         }
       })
+      const millis = Duration.toMillis(yield* HandleWithin)
       const exit = yield* handle(records).pipe(
-        Effect.timeoutOrElse({
-          duration: yield* HandleWithin,
-          orElse: () => Effect.fail(new Error("it was not handled in time")),
-        }),
+        Effect.timeoutOrElse({ duration: millis, orElse: () => new HandledTooLate({ millis }) }),
         Effect.andThen(commit(group, member, records)),
         Effect.ensuring(free),
         Effect.exit,

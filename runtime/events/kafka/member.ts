@@ -2,7 +2,7 @@ import { Cause, Deferred, Duration, Effect, Exit, Latch, Result, Schedule, type 
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from "kafkajs"
 import { loop, Loops } from "../../module/loop.ts"
-import { EventBusError, type Handle, HandleWithin, type Received } from "../EventBus.ts"
+import { EventBusError, type Handle, HandledTooLate, HandleWithin, type Received } from "../EventBus.ts"
 import { restMillis } from "../rest.ts"
 import { assigner } from "./assigner.ts"
 import { call, retry, rootOf, typeOf } from "./client.ts"
@@ -136,7 +136,7 @@ export const readAsMember = (options: {
         return options.handle(records).pipe(
           Effect.timeoutOrElse({
             duration: deadlineMillis,
-            orElse: () => Effect.fail(new Error(`not handled within ${deadlineMillis / 1_000} s`)),
+            orElse: () => new HandledTooLate({ millis: deadlineMillis }),
           }),
           Effect.raceFirst(Deferred.await(evicted)),
           Effect.ensuring(ended),
