@@ -49,8 +49,8 @@ const atRest = async (server: { readonly pid: number; readonly startMillis: numb
 const megabytesOf = ({ pid }: { readonly pid: number }) => residentMegabytes(pid) ?? Number.NaN
 
 const measureStarts = async (production: Production, { say }: Context) => {
-  const child = async (kind: "effect" | "bare") => {
-    await using server = await startChild("helloProcess.ts", kind)
+  const child = async (program: string) => {
+    await using server = await startChild(program)
     return await atRest(server)
   }
   const module = async () => {
@@ -59,7 +59,11 @@ const measureStarts = async (production: Production, { say }: Context) => {
   }
   const found: Array<Round> = []
   for (let n = 1; n <= rounds; n++) {
-    const round = { bare: await child("bare"), effect: await child("effect"), galleria: await module() }
+    const round = {
+      bare: await child("bareHttpProcess.ts"),
+      effect: await child("helloProcess.ts"),
+      galleria: await module(),
+    }
     const shown = ({ millis, megabytes }: Start) => `${millis.toFixed(0)} ms and ${megabytes.toFixed(0)} MB`
     say(
       `start ${n} of ${rounds}: ${shown(round.galleria)}, hello of Effect ${shown(round.effect)}, node:http ${shown(round.bare)}`,
