@@ -101,13 +101,13 @@ const measure = (say: (line: string) => void) =>
         Effect.promise(async () => {
           const clock = clockOf(topic)
           const consumer = kafka.consumer({ groupId: `group_${++groups}`, maxWaitTimeInMs: 500 })
-          const eachBatch = async ({ batch, resolveOffset, commitOffsetsIfNecessary }: EachBatchPayload) => {
+          const eachBatch = async ({ batch, ...payload }: EachBatchPayload) => {
             clock.start()
             await take(batch.messages.map(({ value }) => value!))
             const { offset } = batch.messages.at(-1)!
-            resolveOffset(offset)
+            payload.resolveOffset(offset)
             const next = [{ partition: batch.partition, offset: String(Number(offset) + 1) }]
-            await commitOffsetsIfNecessary({ topics: [{ topic: topic.name, partitions: next }] })
+            await payload.commitOffsetsIfNecessary({ topics: [{ topic: topic.name, partitions: next }] })
             clock.add(batch.messages.length)
           }
           await consumer.connect()
