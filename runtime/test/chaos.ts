@@ -159,6 +159,7 @@ const main = async () => {
   const kills = Number(values.kills ?? form.kills)
   const auditEvery = Number(values["audit-every"] ?? form.auditEvery)
   const { shape } = form
+  console.log(`chaos ${shape.name}: seed ${seed}`)
   const outcome = await chaos({ shape, kills, auditEvery, seed, say: console.log })
   const { asked, unanswered, paid, faults } = outcome
   for (const fault of faults) console.error(fault)

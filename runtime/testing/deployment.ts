@@ -102,6 +102,12 @@ const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
   }
 }
 
+const howItEnded = ({ modules, galleria }: Part) =>
+  Promise.race([
+    galleria.exit.then(({ code, signal }) => `${modules.join()} ended with ${code ?? signal}`),
+    Promise.resolve(`${modules.join()} runs`),
+  ])
+
 /** What one process of a site is started with. */
 interface Plan {
   /** The same at each start. */
@@ -142,8 +148,9 @@ const siteOf = (options: {
         await deployment.ready()
         return deployment
       } catch (error) {
+        const ended = await Promise.all(deployment.parts.map(howItEnded))
         await deployment.stop("SIGKILL")
-        throw new Error(`it does not get ready:\n${deployment.output()}`, { cause: error })
+        throw new Error(`it does not get ready (${ended.join(", ")}):\n${deployment.output()}`, { cause: error })
       }
     },
     send: options.send,
