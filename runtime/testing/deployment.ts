@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises"
 import type { Outgoing } from "../events/EventBus.ts"
 import { routesOf } from "../http/document.ts"
 import type { Module } from "../module/Module.ts"
@@ -105,7 +106,7 @@ const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
 const howItEnded = ({ modules, galleria }: Part) =>
   Promise.race([
     galleria.exit.then(({ code, signal }) => `${modules.join()} ended with ${code ?? signal}`),
-    Promise.resolve(`${modules.join()} runs`),
+    sleep(100, `${modules.join()} runs`),
   ])
 
 /** What one process of a site is started with. */
