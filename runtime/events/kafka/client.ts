@@ -106,16 +106,23 @@ export const renewable = <C extends Client>(
     let connecting: Fiber.Fiber<C, EventBusError> | undefined
 
     const close = (client: C) => Effect.ignore(call("disconnect", "10 seconds", () => client.disconnect()))
-    const discard = (client: C) =>
+    /** How many calls are under way with each. */
+    const inUse = new Map<C, number>()
+    const take = (client: C) => Effect.sync(() => inUse.set(client, (inUse.get(client) ?? 0) + 1))
+    const discard = (client: C) => Effect.sync(() => void (current = current === client ? undefined : current))
+    /** One that was thrown away is closed behind the last call: the others' need not fail for the one that did. */
+    const leave = (client: C) =>
       Effect.suspend(() => {
-        if (current === client) current = undefined
-        return Effect.forkDetach(close(client))
+        const left = inUse.get(client)! - 1
+        if (left > 0) return Effect.sync(() => inUse.set(client, left))
+        inUse.delete(client)
+        return current === client ? Effect.void : Effect.forkDetach(close(client))
       })
     const connect = Effect.suspend(() => {
       const client = make()
       return call("connect", "20 seconds", () => client.connect()).pipe(
         Effect.map(() => (current = client)),
-        Effect.onError(() => discard(client)),
+        Effect.onError(() => Effect.forkDetach(close(client))),
         Effect.ensuring(Effect.sync(() => (connecting = undefined))),
       )
     })
@@ -133,7 +140,15 @@ export const renewable = <C extends Client>(
     return {
       use: (operation, within, work) =>
         Effect.flatMap(connected, (client) =>
-          attempt(operation, () => work(client)).pipe(Effect.onError(() => discard(client))),
+          Effect.acquireUseRelease(
+            take(client),
+            () =>
+              Effect.onError(
+                attempt(operation, () => work(client)),
+                () => discard(client),
+              ),
+            () => leave(client),
+          ),
         ).pipe(inTime(operation, within)),
     }
   })

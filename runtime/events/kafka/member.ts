@@ -10,11 +10,11 @@ import { call, retry, rootOf, typeOf } from "./client.ts"
 /** Whoever is not heard of for that long has left its group. A transaction that stands still ends well before. */
 const sessionMillis = 10_000
 
-/** How long a rebalance waits for those who are busy. */
-const rebalanceMillis = 15_000
-
 /** Records in one call of `handle`: not so many that a rebalance waits long. */
 const slice = 500
+
+/** How long a rebalance waits for those who are busy: for any `handle` that ends in time. */
+const rebalanceMillis = 35_000
 
 /** Within this after it was interrupted a `handle` has ended, or it never will. */
 const graceMillis = 5_000
@@ -162,9 +162,12 @@ export const readAsMember = (options: {
         const beat = Effect.gen(function* () {
           // A `handle` that ignores its deadline does not keep its partition.
           if (Date.now() - since > deadlineMillis) return
-          lost ??= yield* Effect.promise(() => errorOf(payload.heartbeat()))
-          // A rebalance waits for what is being handled; whoever was evicted has nothing to finish.
-          if (lost !== undefined && typeOf(lost) !== "REBALANCE_IN_PROGRESS") yield* Deferred.fail(evicted, lost)
+          const refused = yield* Effect.promise(() => errorOf(payload.heartbeat()))
+          if (refused === undefined) return
+          lost ??= refused
+          // A rebalance waits for what is being handled, as long as the heart beats; whoever was evicted has nothing to
+          // finish.
+          if (typeOf(refused) !== "REBALANCE_IN_PROGRESS") yield* Deferred.fail(evicted, refused)
         })
         yield* Effect.forkChild(Effect.repeat(beat, Schedule.spaced("1 second")))
 
