@@ -25,7 +25,10 @@ export const startMember = (servers: ReadonlyArray<string>): Effect.Effect<Membe
           execArgv: ["--disable-warning=TimeoutNegativeWarning"],
           stdio: ["ignore", "ignore", "inherit", "ipc"],
         })
-        const guard = startGuard(`cat; kill -KILL "$1"`, String(born.pid))
+        // Another process may have its number once it is gone.
+        const guard = startGuard(`while read -r pid; do last=$pid; done; [ -z "$last" ] || kill -KILL "$last"`)
+        guard.tell(String(born.pid))
+        born.once("exit", () => guard.tell(""))
         await once(born, "message")
         return { born, guard }
       }),

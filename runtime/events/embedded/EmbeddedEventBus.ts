@@ -32,7 +32,7 @@ interface Row {
 const perTurn = 500
 
 /** Closing waits that long for the running `handle`; then it is interrupted, and its records come again. */
-const closeWithin = "6 seconds"
+const closeWithin = "4 seconds"
 
 /** How often records whose retention has passed are removed. */
 const pruneEvery = "1 minute"

@@ -23,7 +23,7 @@ const graceMillis = 5_000
 const stallMillis = 30_000
 
 /** Closing waits that long for what is being handled; then it is interrupted, and its records come again. */
-const closeWithin = "6 seconds"
+const closeWithin = "4 seconds"
 
 interface Seat {
   readonly consumer: Consumer
