@@ -138,7 +138,7 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
     const database = Context.get(ports, Database)
     const group = `${module.name}_service_group`
 
-    yield* bus.consume({
+    const consume = bus.consume({
       group,
       topics: [...new Set(reactions.map((reaction) => reaction.event.type))],
       handle: yield* makeConsumer({ module: module.name, reactions }).pipe(Effect.provideContext(ports)),
@@ -191,6 +191,7 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
     return {
       name: module.name,
       group,
+      consume,
       ports,
       checks,
       reactions,
@@ -309,6 +310,11 @@ export const galleria = (settings: Settings) =>
     const ended = yield* ensureTopics(settings)
     const running = []
     for (const module of modules) running.push(yield* start(module, settings, waits))
+    // They leave their groups side by side: each may take seconds where the broker does not answer.
+    const consuming = yield* Scope.fork(yield* Effect.scope, "parallel")
+    for (const { name, consume } of running) {
+      yield* consume.pipe(Scope.provide(consuming), Effect.annotateLogs("module", name))
+    }
     yield* Layer.build(admin(running, settings))
     yield* healthRoutes(health, [events, ...running.flatMap((module) => module.checks)])
     const watched = running.map(({ name, group, ports }) => ({

@@ -7,13 +7,17 @@ import { atRest } from "./atRest.ts"
 import type { Case } from "./Case.ts"
 import { failingKey } from "./failingKey.ts"
 import { growth } from "./growth.ts"
+import { kafkaConsumer } from "./kafkaConsumer.ts"
 import { kafkaRelay } from "./kafkaRelay.ts"
+import { moduleAtRest } from "./moduleAtRest.ts"
 import { ordersOnPostgres } from "./ordersOnPostgres.ts"
 import { postOrders } from "./postOrders.ts"
 import { postToVisible } from "./postToVisible.ts"
+import { relayBacklog } from "./relayBacklog.ts"
 import { judge, type Line, tableOf } from "./report.ts"
 import { telemetry } from "./telemetry.ts"
 import { validatedPost } from "./validatedPost.ts"
+import { visibleElsewhere } from "./visibleElsewhere.ts"
 
 /** A case more is a file more, and its name here. */
 const cases: ReadonlyArray<Case> = [
@@ -25,7 +29,11 @@ const cases: ReadonlyArray<Case> = [
   atRest,
   telemetry,
   kafkaRelay,
+  kafkaConsumer,
   ordersOnPostgres,
+  visibleElsewhere,
+  relayBacklog,
+  moduleAtRest,
 ]
 
 const cache = fileURLToPath(new URL("../../.cache", import.meta.url))

@@ -3,7 +3,7 @@ import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 import { cpuMillisOf } from "./server.ts"
 
-/** A program of this folder that serves on a port of its own, for comparison. Gone when it goes out of scope. */
+/** A program of this folder that serves on a port of its own, started as Galleria is, for comparison. Gone when it goes out of scope. */
 export interface Child extends AsyncDisposable {
   readonly port: number
   readonly pid: number
@@ -13,9 +13,9 @@ export interface Child extends AsyncDisposable {
 }
 
 export const startChild = async (program: string, ...args: ReadonlyArray<string>): Promise<Child> => {
-  const path = fileURLToPath(new URL(program, import.meta.url))
+  const [cache, path] = ["../compileCache.js", program].map((path) => fileURLToPath(new URL(path, import.meta.url)))
   const began = performance.now()
-  const child = fork(path, [...args], { env: { PATH: process.env["PATH"] }, execArgv: [] })
+  const child = fork(path!, [...args], { env: { PATH: process.env["PATH"] }, execArgv: ["--import", cache!] })
   const ended = once(child, "exit")
   const [port] = await Promise.race([
     once(child, "message"),

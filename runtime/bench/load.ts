@@ -1,5 +1,5 @@
-import { type Connection, connect, expect, request } from "./connection.ts"
-import { orderOf, type Shape } from "./orders.ts"
+import { type Connection, connect, request } from "./connection.ts"
+import { once, orderOf, type Shape } from "./orders.ts"
 import type { Server } from "./server.ts"
 
 const mostDrainMillis = 60_000
@@ -55,11 +55,9 @@ export const load = async (
   lasting: number,
   seenAt: Pick<Server, "port"> = server,
 ): Promise<Load> => {
-  using stack = new DisposableStack()
-  const links = await Promise.all(users.map(async () => stack.use(await connect(seenAt.port))))
   const summaries = users.map((user) => request("GET", `/users/${user}/order-summary`))
   const visible = async () => {
-    const counts = await Promise.all(links.map((link, n) => expect(link, 200, summaries[n]!)))
+    const counts = await Promise.all(summaries.map((summary) => once(seenAt.port, 200, summary)))
     return counts.reduce((total, { orders_count }) => total + orders_count, 0)
   }
 

@@ -18,18 +18,20 @@ export const orderOf = (shape: Shape, user_id: number) =>
 
 /** Signs up that many users, and waits until an order of each, placed there or elsewhere, is accepted and visible. */
 export const signUp = async (port: number, count: number, orderPort = port): Promise<ReadonlyArray<number>> => {
-  using connection = await connect(port)
-  using ordering = await connect(orderPort)
   const users: Array<number> = []
   for (let n = 1; n <= count; n++) {
-    const { id } = await expect(connection, 201, request("POST", "/users", { email: `${n}@example.org`, name: `${n}` }))
-    users.push(id)
+    const user = { email: `${crypto.randomUUID()}@example.org`, name: `${n}` }
+    users.push((await once(port, 201, request("POST", "/users", user))).id)
   }
-  for (const user of users) await expect(ordering, 201, request("POST", "/orders", orderOf("amount", user)))
+  for (const user of users) await once(orderPort, 201, request("POST", "/orders", orderOf("amount", user)))
   for (const user of users) {
-    while ((await expect(connection, 200, request("GET", `/users/${user}/order-summary`))).orders_count < 1) {
-      await sleep(20)
-    }
+    while ((await once(port, 200, request("GET", `/users/${user}/order-summary`))).orders_count < 1) await sleep(20)
   }
   return users
+}
+
+/** On a connection of its own: one that is idle for a while may be closed by the server any time. */
+export const once = async (port: number, status: number, bytes: Buffer): Promise<any> => {
+  using connection = await connect(port)
+  return await expect(connection, status, bytes)
 }

@@ -1,4 +1,4 @@
-import { Effect, Layer, Logger, type Scope } from "effect"
+import { Effect, Layer, Logger, Redacted, type Scope } from "effect"
 import kafkajs, { type Kafka } from "kafkajs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -6,9 +6,12 @@ import { join } from "node:path"
 import { drivers } from "../compose.ts"
 import { encode } from "../events/cloudEvents.ts"
 import type { EventBus, Outgoing } from "../events/EventBus.ts"
+import * as KafkaEventBus from "../events/kafka/KafkaEventBus.ts"
 import { Loops, makeLoops } from "../module/loop.ts"
 import type { Databases } from "../sql/Database.ts"
+import * as PostgresDatabase from "../sql/postgres/PostgresDatabase.ts"
 import { startKafka } from "../testing/kafka.ts"
+import { startPostgresPlace } from "./postgres.ts"
 
 /** A value of about 300 bytes, as an order's is, with the headers that the relay gives it. */
 export const recordOf = (topic: string, n: number, keys: number): Outgoing =>
@@ -30,16 +33,36 @@ export const dataOf = (n: number, keys: number) => JSON.stringify({ n, user_id: 
 export const bareKafka = (bootstrap: string): Kafka =>
   new kafkajs.Kafka({ brokers: [bootstrap], logLevel: kafkajs.logLevel.NOTHING })
 
-/** Runs work on Galleria's own drivers over a Kafka of its own, compiled as in production. */
+/** Where the module's database is, in a bench that runs on either. */
+export const places = ["postgres", "embedded"] as const
+export type Place = (typeof places)[number]
+
+/** The module whose database `overKafka` brings. */
+export const moduleName = "bench"
+
+/** Runs work on Galleria's own drivers over a Kafka and a PostgreSQL of its own, Kafka compiled as in production. */
 export const overKafka = async <A>(
-  work: (bootstrap: string) => Effect.Effect<A, unknown, EventBus | Databases | Scope.Scope>,
+  work: (where: {
+    readonly bootstrap: string
+    /** Of the PostgreSQL. */
+    readonly url: string
+  }) => Effect.Effect<A, unknown, EventBus | Databases | Loops | Scope.Scope>,
+  place: Place = "postgres",
 ): Promise<A> => {
   const dataDir = await mkdtemp(join(tmpdir(), "galleria-bench-"))
   await using broker = await startKafka({ optimized: true, megabytes: 512 })
+  await using postgres = await startPostgresPlace()
+  const url = await postgres.create(moduleName)
   const kafka = { servers: [broker.bootstrap], ssl: false, sasl: undefined }
-  return await work(broker.bootstrap)
+  const databases = PostgresDatabase.layer({
+    urls: { [moduleName]: Redacted.make(url) },
+    alone: false,
+    otherwise: undefined,
+  })
+  const ports = place === "embedded" ? drivers({ dataDir, kafka }) : Layer.merge(KafkaEventBus.layer(kafka), databases)
+  return await work({ bootstrap: broker.bootstrap, url })
     .pipe(
-      Effect.provide([Layer.provideMerge(drivers({ dataDir, kafka }), Layer.sync(Loops, makeLoops)), Logger.layer([])]),
+      Effect.provide([Layer.provideMerge(ports, Layer.sync(Loops, makeLoops)), Logger.layer([])]),
       Effect.scoped,
       Effect.runPromise,
     )

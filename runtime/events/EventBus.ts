@@ -120,6 +120,13 @@ export const HandleWithin = Context.Reference<Duration.Input>("galleria/events/H
   defaultValue: () => "30 seconds",
 })
 
+/** A call of `handle` took longer than `HandleWithin`. */
+export class HandledTooLate extends Schema.TaggedError<HandledTooLate>()("HandledTooLate", { millis: Schema.Number }) {
+  override get message(): string {
+    return `the records were not handled within ${this.millis / 1_000} s`
+  }
+}
+
 export type Handle = (records: NonEmptyReadonlyArray<Received>) => Effect.Effect<void, unknown>
 
 /** The default of `PARTITIONS`. */

@@ -86,6 +86,18 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
     red: { "brings a record once while nothing fails": "each record once" },
   },
   {
+    driver: "sends the first records to a topic twice",
+    breaking: (bus) => {
+      const known = new Set<string>()
+      return sending((records) => {
+        const first = records.filter(({ topic }) => !known.has(topic))
+        first.forEach(({ topic }) => known.add(topic))
+        return [...first, ...records]
+      })(bus)
+    },
+    red: { "keeps each record once, also of the first send to topics that were just made": "the records" },
+  },
+  {
     driver: "reorders the records of a send",
     breaking: sending((records) => records.toReversed()),
     red: {

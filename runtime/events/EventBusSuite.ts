@@ -206,6 +206,21 @@ export const checks: ReadonlyArray<Check> = [
       expect(textsOf(group.received()), "each record once").toEqual(textsOf(numbered(topic, 0, 90)))
     }),
   },
+  {
+    name: "keeps each record once, also of the first send to topics that were just made",
+    check: Effect.gen(function* () {
+      const topics = yield* Effect.all(
+        Array.from({ length: 8 }, () => newTopic(6)),
+        { concurrency: 4 },
+      )
+      const all = topics.flatMap((topic) => numbered(topic, 0, 60, 60))
+      yield* send(all)
+      const group = newGroup(...topics)
+      yield* group.join()
+      yield* group.settled
+      expect(group.received().length, "the records").toBe(all.length)
+    }),
+  },
   ...endings.map(([how, ending]) => ({
     name: `brings the same records again, and skips none, after a handle that ${how}`,
     check: Effect.gen(function* () {

@@ -62,8 +62,9 @@ export const isStructured = (headers: Readonly<Record<string, string>>): boolean
 export const decode = (record: Received): Decoded => {
   if (record.value === null) return { _tag: "Tombstone" }
   const value = Buffer.from(record.value.buffer, record.value.byteOffset, record.value.byteLength)
-  const foreign = { id: foreignId(record, value), source: `/foreign/${record.topic}` }
-  const malformed = (reason: string): Decoded => ({ _tag: "Malformed", reason, ...foreign })
+  // Made when it is needed: its hashes cost more than all the rest.
+  const foreign = () => ({ id: foreignId(record, value), source: `/foreign/${record.topic}` })
+  const malformed = (reason: string): Decoded => ({ _tag: "Malformed", reason, ...foreign() })
 
   if (value.length === 0) return malformed("the value is empty")
   if (!isUtf8(value)) return malformed("the value is not UTF-8")
@@ -78,7 +79,7 @@ export const decode = (record: Received): Decoded => {
   const structured = isStructured(record.headers)
   const said: Record<string, unknown> = structured ? json : fromHeaders(record.headers)
   const bare = !structured && !Object.keys(record.headers).some((name) => name.startsWith("ce_"))
-  if (bare) return event({ ...foreign, type: record.topic, time: record.time, schema: undefined, data: json }, record)
+  if (bare) return event({ ...foreign(), type: record.topic, time: record.time, schema: undefined, data: json }, record)
 
   const { specversion, id, source, type, time, dataschema } = said
   if (!isName(id) || !isName(source) || !isName(type)) {
@@ -116,10 +117,11 @@ const event = (
   },
 })
 
-const fromHeaders = (headers: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) => (name.startsWith("ce_") ? [[name.slice(3), value]] : [])),
-  )
+const fromHeaders = (headers: Readonly<Record<string, string>>): Record<string, string> => {
+  const said: Record<string, string> = {}
+  for (const name of Object.keys(headers)) if (name.startsWith("ce_")) said[name.slice(3)] = headers[name]!
+  return said
+}
 
 const keyIn = (data: unknown): string | null => {
   const user = isObject(data) ? data["user_id"] : undefined

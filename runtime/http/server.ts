@@ -34,7 +34,7 @@ export class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("Addr
 const backlog = 4_096
 
 /** How long requests that are under way may take once the process stops; its end comes within 10 s. */
-const graceMillis = 7_000
+const graceMillis = 5_000
 
 /** How long a connection that is idle when the process stops may still bring a request: one may be on its way. */
 const lullMillis = 500

@@ -164,6 +164,7 @@ const main = async () => {
   const seed = Number(values.seed)
   const spent = () => `${Math.round((Date.now() - began) / 1_000)} s`
   if (values.shape === "production") {
+    console.log(`chaos as in production: seed ${seed}`)
     const { faults, ...weather } = await storm({ orders: Number(values.orders), seed, say: console.log })
     for (const fault of faults) console.error(fault)
     console.log(`chaos as in production: seed ${seed}; ${JSON.stringify(weather)}; ${faults.length} faults; ${spent()}`)
@@ -174,6 +175,7 @@ const main = async () => {
   const kills = Number(values.kills ?? form.kills)
   const auditEvery = Number(values["audit-every"] ?? form.auditEvery)
   const { shape } = form
+  console.log(`chaos ${shape.name}: seed ${seed}`)
   const outcome = await chaos({ shape, kills, auditEvery, seed, say: console.log })
   const { asked, unanswered, paid, faults } = outcome
   for (const fault of faults) console.error(fault)

@@ -266,7 +266,9 @@ export const allOutages = async (options: {
     if (faults.length > 0) return faults
   }
   const { code } = await world.galleria.stop()
-  return code === 0 ? await world.site.audit(world.shoppers.ledger) : [`it stopped with ${code}`]
+  const faults = code === 0 ? await world.site.audit(world.shoppers.ledger) : [`it stopped with ${code}`]
+  say(`what databases and log say of ${world.shoppers.ledger.wishes.length} wishes: ${faults.length} faults`)
+  return faults
 }
 
 /** What each process has in hand. */

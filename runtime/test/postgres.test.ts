@@ -236,6 +236,27 @@ const tests = (server: Postgres) => {
     })
   })
 
+  describe("A process that stops", () => {
+    it("does so in time while the server is frozen", async () => {
+      using folder = temporaryFolder(prepared.path)
+      await using galleria = await startOn(await newDatabase(), folder.path)
+      const user_id = await signUp(galleria)
+      server.freeze()
+      try {
+        const waiting = Promise.all(
+          Array.from({ length: 20 }, () => galleria.call("POST", "/orders", { user_id, amount: 1 })),
+        )
+        await sleep(500)
+        const began = performance.now()
+        expect(await galleria.stop()).toEqual({ code: 0, signal: null })
+        expect(performance.now() - began).toBeLessThan(10_000)
+        expect(new Set((await waiting).map(({ status }) => status))).toEqual(new Set([503]))
+      } finally {
+        server.thaw()
+      }
+    })
+  })
+
   describe("An outage of PostgreSQL", () => {
     it("costs nothing when the server is stopped and started", () =>
       underLoad(async ({ galleria }) => {

@@ -90,12 +90,14 @@ export const newGroup = (...topics: ReadonlyArray<string>) => {
   const faults: Array<string> = []
   /** Who has a partition in a call. */
   const inHand = new Map<string, object>()
+  const deadOnes = new Set<object>()
 
   const taken = (records: ReadonlyArray<Received>, member: object) => {
     calls.push(records)
     if (records.some(({ topic }) => topic !== records[0]!.topic)) faults.push("a call of two topics")
     for (const [place, offsets] of grouped(records, placeOf, offsetOf)) {
       if (offsets.some((offset, n) => offset !== offsets[0]! + n)) faults.push(`${place} has a gap: ${offsets.join()}`)
+      if (deadOnes.has(member)) continue
       if (inHand.has(place)) faults.push(`${place} is in two calls at once`)
       inHand.set(place, member)
     }
@@ -106,7 +108,7 @@ export const newGroup = (...topics: ReadonlyArray<string>) => {
 
   /**
    * One more member joins, and leaves with the check at the latest. `mine` are the calls that it got; once it is
-   * `dead`, as the group sees it, others may have what it has in hand.
+   * `dead`, as the group may see it, others may have what it has in hand.
    */
   const join = (handle: Handle = () => Effect.void, reads: ReadonlyArray<string> = topics) =>
     Effect.gen(function* () {
@@ -121,7 +123,10 @@ export const newGroup = (...topics: ReadonlyArray<string>) => {
           return handle(records)
         }).pipe(Effect.ensuring(Effect.sync(() => done(records.map(placeOf), member))))
       yield* bus.consume({ group: name, topics: reads, handle: watched }).pipe(Scope.provide(scope))
-      const dead = Effect.sync(() => done([...inHand.keys()], member))
+      const dead = Effect.sync(() => {
+        deadOnes.add(member)
+        done([...inHand.keys()], member)
+      })
       return { mine, leave: Scope.close(scope, Exit.void), dead }
     })
 

@@ -1,4 +1,5 @@
 import { readdirSync } from "node:fs"
+import { setTimeout as sleep } from "node:timers/promises"
 import type { Outgoing } from "../events/EventBus.ts"
 import { routesOf } from "../http/document.ts"
 import type { Module } from "../module/Module.ts"
@@ -114,6 +115,12 @@ export const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
   }
 }
 
+const howItEnded = ({ modules, galleria }: Part) =>
+  Promise.race([
+    galleria.exit.then(({ code, signal }) => `${modules.join()} ended with ${code ?? signal}`),
+    sleep(100, `${modules.join()} runs`),
+  ])
+
 /** What one process of a site is started with. */
 interface Plan {
   /** The same at each start. */
@@ -155,8 +162,9 @@ const siteOf = (options: {
         await deployment.ready()
         return deployment
       } catch (error) {
+        const ended = await Promise.all(deployment.parts.map(howItEnded))
         await deployment.stop("SIGKILL")
-        throw error
+        throw new Error(`it does not get ready (${ended.join(", ")}):\n${deployment.output()}`, { cause: error })
       }
     },
     isPreparing: options.isPreparing ?? saysThatItPrepares,

@@ -12,7 +12,7 @@ export interface MemberProcess {
     readonly topics: ReadonlyArray<string>
     readonly handle: Handle
   }) => Effect.Effect<void, EventBusError, Scope.Scope>
-  /** Sent when this is done. */
+  /** Sent when this is done; after SIGKILL there is nothing more to hear of it. */
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
 }
 
@@ -25,7 +25,10 @@ export const startMember = (servers: ReadonlyArray<string>): Effect.Effect<Membe
           execArgv: ["--disable-warning=TimeoutNegativeWarning"],
           stdio: ["ignore", "ignore", "inherit", "ipc"],
         })
-        const guard = startGuard(`cat; kill -KILL "$1"`, String(born.pid))
+        // Another process may have its number once it is gone.
+        const guard = startGuard(`while read -r pid; do last=$pid; done; [ -z "$last" ] || kill -KILL "$last"`)
+        guard.tell(String(born.pid))
+        born.once("exit", () => guard.tell(""))
         await once(born, "message")
         return { born, guard }
       }),
@@ -35,7 +38,8 @@ export const startMember = (servers: ReadonlyArray<string>): Effect.Effect<Membe
     const tell = (message: ToMember) => Effect.sync(() => void child.born.send(message, () => {}))
     const handles = new Map<number, Handle>()
     const answers = new Map<string, () => void>()
-    const exit = once(child.born, "exit")
+    // The last that it said is heard by then.
+    const gone = once(child.born, "disconnect")
 
     const heard = (message: FromMember) => {
       if (message._tag !== "call") return answers.get(`${message._tag} ${message.member}`)?.()
@@ -56,7 +60,7 @@ export const startMember = (servers: ReadonlyArray<string>): Effect.Effect<Membe
       Effect.andThen(
         tell(message),
         Effect.promise(() =>
-          Promise.race([exit, new Promise<void>((done) => answers.set(`${answer} ${message.member}`, done))]),
+          Promise.race([gone, new Promise<void>((done) => answers.set(`${answer} ${message.member}`, done))]),
         ),
       )
 
@@ -70,6 +74,10 @@ export const startMember = (servers: ReadonlyArray<string>): Effect.Effect<Membe
             Effect.timeoutOption(asked({ _tag: "leave", member }, "left"), "10 seconds"),
           )
         }),
-      signal: (signal) => Effect.sync(() => void child.born.kill(signal)),
+      signal: (signal) =>
+        Effect.promise(async () => {
+          child.born.kill(signal)
+          if (signal === "SIGKILL") await gone
+        }),
     }
   })

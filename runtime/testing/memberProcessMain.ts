@@ -51,7 +51,7 @@ const program = Effect.gen(function* () {
     return run(Effect.andThen(Scope.provide(joining, scope), tell({ _tag: "joined", member })))
   })
   yield* tell({ _tag: "ready" })
-  yield* Effect.never
+  return yield* Effect.never
 })
 
 process.on("disconnect", () => process.exit())

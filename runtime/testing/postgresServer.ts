@@ -66,7 +66,13 @@ export const startPostgres = async (settings: Readonly<Record<string, string>> =
   }
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`
   const signal = (signal: NodeJS.Signals) => {
-    for (const pid of processesOf(folder)) process.kill(pid, signal)
+    for (const pid of processesOf(folder)) {
+      try {
+        process.kill(pid, signal)
+      } catch {
+        // Such as come and go by themselves, to clean up, may be gone by now.
+      }
+    }
   }
   const thaw = () => signal("SIGCONT")
   const stop = async () => {

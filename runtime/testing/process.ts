@@ -193,7 +193,7 @@ export const start = async (options: Options): Promise<Galleria> => {
 }
 
 /** How long a test waits for a fact before it gives up: long, for the machine may be busy. */
-export const patienceMillis = 45_000
+export const patienceMillis = 60_000
 
 /** Asks again and again until `holds` says that the fact is there; fails with `what` when patience is at its end. */
 export const until = async (what: string, holds: () => boolean | Promise<boolean>): Promise<void> => {

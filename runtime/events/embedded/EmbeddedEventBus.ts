@@ -9,6 +9,7 @@ import {
   EventBus,
   EventBusError,
   type Handle,
+  HandledTooLate,
   HandleWithin,
   PartitionsDiffer,
   type Received,
@@ -31,7 +32,7 @@ interface Row {
 const perTurn = 500
 
 /** Closing waits that long for the running `handle`; then it is interrupted, and its records come again. */
-const closeWithin = "6 seconds"
+const closeWithin = "4 seconds"
 
 /** How often records whose retention has passed are removed. */
 const pruneEvery = "1 minute"
@@ -237,11 +238,9 @@ export const make = Effect.gen(function* () {
           owner(group, topic, partition)?.wake.openUnsafe()
         }
       })
+      const millis = Duration.toMillis(yield* HandleWithin)
       const exit = yield* handle(records).pipe(
-        Effect.timeoutOrElse({
-          duration: yield* HandleWithin,
-          orElse: () => Effect.fail(new Error("it was not handled in time")),
-        }),
+        Effect.timeoutOrElse({ duration: millis, orElse: () => new HandledTooLate({ millis }) }),
         Effect.andThen(commit(group, member, records)),
         Effect.ensuring(free),
         Effect.exit,

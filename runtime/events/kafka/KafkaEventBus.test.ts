@@ -1,6 +1,58 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, References } from "effect"
+import { Loops, makeLoops } from "../../module/loop.ts"
+import { kafkaAt, newGroup, newTopic, numbered, until } from "../../testing/bus.ts"
 import { realKafka } from "../../testing/kafka.ts"
+import { EventBus } from "../EventBus.ts"
 import { eventBusSuite } from "../EventBusSuite.ts"
 import { onKafka } from "../suite/onKafka.ts"
+import { makeKafka } from "./client.ts"
+import * as KafkaEventBus from "./KafkaEventBus.ts"
 
 const servers = await realKafka()
-if (servers !== undefined) eventBusSuite({ name: "kafka", log: onKafka(servers.split(",")) })
+if (servers !== undefined) {
+  eventBusSuite({ name: "kafka", log: onKafka(servers.split(",")) })
+
+  /** The bus as a process has it, and what that process knows of its loops. */
+  const open = Effect.gen(function* () {
+    const loops = makeLoops()
+    const kafka = yield* makeKafka({ ...kafkaAt(servers), servers: servers.split(",") })
+    return { bus: yield* Effect.provideService(KafkaEventBus.make(kafka), Loops, loops), loops }
+  })
+
+  describe("KafkaEventBus", () => {
+    it.live("tells what fails, and no more of it once another member has that partition", () =>
+      Effect.gen(function* () {
+        const [one, other] = [yield* open, yield* open]
+        const topic = yield* Effect.provideService(newTopic(2), EventBus, one.bus)
+        const group = newGroup(topic)
+        const fault = one.loops.faultOf(`${group.name}.consumer`)
+        let heals = false
+        yield* group
+          .join(() => (heals ? Effect.void : Effect.fail("refused")))
+          .pipe(Effect.provideService(EventBus, one.bus))
+        yield* one.bus.send(numbered(topic, 0, 20))
+        yield* until(
+          "both partitions fail",
+          Effect.sync(() => new Set(group.received().map(({ partition }) => partition)).size === 2),
+        )
+        yield* until(
+          "it is told",
+          Effect.map(fault, (told) => told === "refused"),
+        )
+        const { mine } = yield* Effect.provideService(group.join(), EventBus, other.bus)
+        yield* until(
+          "the other has one of them",
+          Effect.sync(() => mine.length > 0),
+        )
+        heals = true
+        yield* Effect.provideService(group.settled, EventBus, one.bus)
+        yield* until(
+          "nothing is told any more",
+          Effect.map(fault, (told) => told === undefined),
+        )
+        expect(new Set(mine.flat().map(({ partition }) => partition)).size).toBe(1)
+      }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None")),
+    )
+  })
+}

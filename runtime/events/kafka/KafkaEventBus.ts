@@ -28,14 +28,14 @@ const askedWithin = "3 seconds"
  * The event log on Apache Kafka, by kafkajs. What it has to do for each promise of the port, and for each fault of
  * Kafka or kafkajs, is said where it does it; what it leaves to others: copies are the inbox's to know.
  */
-export const make = (kafka: Kafka) =>
+export const make = (kafka: () => Kafka) =>
   Effect.gen(function* () {
     installCodecs()
     const loops = yield* Loops
-    const admin = yield* renewable<Admin>(() => kafka.admin())
+    const admin = yield* renewable<Admin>(() => kafka().admin())
     // Not idempotent: kept after a failure, that one loses what it acknowledges next; and copies are harmless.
     const producer = yield* renewable<Producer>(() =>
-      kafka.producer({
+      kafka().producer({
         maxInFlightRequests: 1,
         allowAutoTopicCreation: false,
         metadataMaxAge: 10_000,

@@ -21,8 +21,13 @@ const requestMillis = 5_000
 /** Patience within one call is short: whoever calls goes on trying, with a new client. */
 export const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5 }
 
-/** A client of the cluster. What kafkajs logs is for debugging: whoever uses it tells what fails, and when it goes on. */
-export const makeKafka = (settings: KafkaSettings): Effect.Effect<Kafka> =>
+/**
+ * Makes clients of the cluster. A member needs one of its own: of one client, kafkajs lets the members of a group share
+ * what they know of its positions, so that one which joins takes it from the others, and they end.
+ *
+ * What kafkajs logs is for debugging: whoever uses it tells what fails, and when it goes on.
+ */
+export const makeKafka = (settings: KafkaSettings): Effect.Effect<() => Kafka> =>
   Effect.map(Effect.context(), (context) => {
     const log = Effect.runForkWith(context)
     const config: KafkaConfig = {
@@ -39,7 +44,7 @@ export const makeKafka = (settings: KafkaSettings): Effect.Effect<Kafka> =>
         ({ namespace, log: { message } }) =>
           void log(Effect.logDebug(`kafkajs ${namespace}: ${message}`)),
     }
-    return new kafkajs.Kafka(config)
+    return () => new kafkajs.Kafka(config)
   })
 
 const saslOf = ({ mechanism, username, password }: Sasl) =>
@@ -101,16 +106,23 @@ export const renewable = <C extends Client>(
     let connecting: Fiber.Fiber<C, EventBusError> | undefined
 
     const close = (client: C) => Effect.ignore(call("disconnect", "10 seconds", () => client.disconnect()))
-    const discard = (client: C) =>
+    /** How many calls are under way with each. */
+    const inUse = new Map<C, number>()
+    const take = (client: C) => Effect.sync(() => inUse.set(client, (inUse.get(client) ?? 0) + 1))
+    const discard = (client: C) => Effect.sync(() => void (current = current === client ? undefined : current))
+    /** One that was thrown away is closed behind the last call: the others' need not fail for the one that did. */
+    const leave = (client: C) =>
       Effect.suspend(() => {
-        if (current === client) current = undefined
-        return Effect.forkDetach(close(client))
+        const left = inUse.get(client)! - 1
+        if (left > 0) return Effect.sync(() => inUse.set(client, left))
+        inUse.delete(client)
+        return current === client ? Effect.void : Effect.forkDetach(close(client))
       })
     const connect = Effect.suspend(() => {
       const client = make()
       return call("connect", "20 seconds", () => client.connect()).pipe(
         Effect.map(() => (current = client)),
-        Effect.onError(() => discard(client)),
+        Effect.onError(() => Effect.forkDetach(close(client))),
         Effect.ensuring(Effect.sync(() => (connecting = undefined))),
       )
     })
@@ -128,7 +140,15 @@ export const renewable = <C extends Client>(
     return {
       use: (operation, within, work) =>
         Effect.flatMap(connected, (client) =>
-          attempt(operation, () => work(client)).pipe(Effect.onError(() => discard(client))),
+          Effect.acquireUseRelease(
+            take(client),
+            () =>
+              Effect.onError(
+                attempt(operation, () => work(client)),
+                () => discard(client),
+              ),
+            () => leave(client),
+          ),
         ).pipe(inTime(operation, within)),
     }
   })

@@ -2,7 +2,7 @@ import { Cause, Deferred, Duration, Effect, Exit, Latch, Result, Schedule, type 
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from "kafkajs"
 import { loop, Loops } from "../../module/loop.ts"
-import { EventBusError, type Handle, HandleWithin, type Received } from "../EventBus.ts"
+import { EventBusError, type Handle, HandledTooLate, HandleWithin, type Received } from "../EventBus.ts"
 import { restMillis } from "../rest.ts"
 import { assigner } from "./assigner.ts"
 import { call, retry, rootOf, typeOf } from "./client.ts"
@@ -10,11 +10,11 @@ import { call, retry, rootOf, typeOf } from "./client.ts"
 /** Whoever is not heard of for that long has left its group. A transaction that stands still ends well before. */
 const sessionMillis = 10_000
 
-/** How long a rebalance waits for those who are busy. */
-const rebalanceMillis = 15_000
-
 /** Records in one call of `handle`: not so many that a rebalance waits long. */
 const slice = 500
+
+/** How long a rebalance waits for those who are busy: for any `handle` that ends in time. */
+const rebalanceMillis = 35_000
 
 /** Within this after it was interrupted a `handle` has ended, or it never will. */
 const graceMillis = 5_000
@@ -23,7 +23,7 @@ const graceMillis = 5_000
 const stallMillis = 30_000
 
 /** Closing waits that long for what is being handled; then it is interrupted, and its records come again. */
-const closeWithin = "6 seconds"
+const closeWithin = "4 seconds"
 
 interface Seat {
   readonly consumer: Consumer
@@ -40,7 +40,7 @@ interface Seat {
  * a disconnect, and after some failures they never come. Whoever finds a `fault` takes a new seat.
  */
 export const takeSeat = (options: {
-  readonly kafka: Kafka
+  readonly kafka: () => Kafka
   readonly group: string
   readonly topics: ReadonlyArray<string>
   readonly claims: boolean
@@ -56,7 +56,7 @@ export const takeSeat = (options: {
     let assigned: Readonly<Record<string, ReadonlyArray<number>>> = {}
     const consumer = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        options.kafka.consumer({
+        options.kafka().consumer({
           groupId: options.group,
           sessionTimeout: sessionMillis,
           rebalanceTimeout: rebalanceMillis,
@@ -105,7 +105,7 @@ export const takeSeat = (options: {
  * after it, and takes a new one when it is lost. Returns at once.
  */
 export const readAsMember = (options: {
-  readonly kafka: Kafka
+  readonly kafka: () => Kafka
   readonly group: string
   readonly topics: ReadonlyArray<string>
   readonly handle: Handle
@@ -136,7 +136,7 @@ export const readAsMember = (options: {
         return options.handle(records).pipe(
           Effect.timeoutOrElse({
             duration: deadlineMillis,
-            orElse: () => Effect.fail(new Error(`not handled within ${deadlineMillis / 1_000} s`)),
+            orElse: () => new HandledTooLate({ millis: deadlineMillis }),
           }),
           Effect.raceFirst(Deferred.await(evicted)),
           Effect.ensuring(ended),
@@ -144,19 +144,30 @@ export const readAsMember = (options: {
         )
       })
 
+    /** Its partition rests, and the others go on: to throw would in the end stop all. */
+    const rest = (payload: EachBatchPayload, cause: Cause.Cause<unknown>) => {
+      const times = (failing.get(placeOf(payload))?.times ?? 0) + 1
+      failing.set(placeOf(payload), { times, cause })
+      const resume = payload.pause()
+      setTimeout(() => void errorOf(Promise.resolve().then(resume)), restMillis(times))
+      wake.openUnsafe()
+    }
+
     /** Handles one batch, slice by slice; fails with what kafkajs has to know of: that the seat is lost. */
     const take = (payload: EachBatchPayload) =>
       Effect.gen(function* () {
         const { topic, partition, messages } = payload.batch
-        const place = `${topic}/${partition}`
         const evicted = yield* Deferred.make<never, unknown>()
         let since = Date.now()
         const beat = Effect.gen(function* () {
           // A `handle` that ignores its deadline does not keep its partition.
           if (Date.now() - since > deadlineMillis) return
-          lost ??= yield* Effect.promise(() => errorOf(payload.heartbeat()))
-          // A rebalance waits for what is being handled; whoever was evicted has nothing to finish.
-          if (lost !== undefined && typeOf(lost) !== "REBALANCE_IN_PROGRESS") yield* Deferred.fail(evicted, lost)
+          const refused = yield* Effect.promise(() => errorOf(payload.heartbeat()))
+          if (refused === undefined) return
+          lost ??= refused
+          // A rebalance waits for what is being handled, as long as the heart beats; whoever was evicted has nothing to
+          // finish.
+          if (typeOf(refused) !== "REBALANCE_IN_PROGRESS") yield* Deferred.fail(evicted, refused)
         })
         yield* Effect.forkChild(Effect.repeat(beat, Schedule.spaced("1 second")))
 
@@ -166,14 +177,10 @@ export const readAsMember = (options: {
           since = Date.now()
           const exit = yield* guarded(records, evicted)
           if (Exit.isFailure(exit)) {
-            const times = (failing.get(place)?.times ?? 0) + 1
-            failing.set(place, { times, cause: exit.cause })
-            const resume = payload.pause()
-            setTimeout(() => void errorOf(Promise.resolve().then(resume)), restMillis(times))
-            wake.openUnsafe()
+            rest(payload, exit.cause)
             break
           }
-          failing.delete(place)
+          failing.delete(placeOf(payload))
           next = records.at(-1)!.offset + 1
           payload.resolveOffset(String(next - 1))
         }
@@ -190,8 +197,8 @@ export const readAsMember = (options: {
     const eachBatch = async (payload: EachBatchPayload) => {
       const exit = await runExit(Effect.result(take(payload)), { signal: closed.signal })
       if (Exit.isSuccess(exit) && Result.isFailure(exit.value)) throw exit.value.failure
-      // What nobody foresaw: kafkajs would bring the batch again at once, for ever.
-      if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) throw Cause.squash(exit.cause)
+      // What nobody foresaw would come again at once, for ever.
+      if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) rest(payload, exit.cause)
     }
 
     const look = (seat: Seat) =>
@@ -238,6 +245,8 @@ export const readAsMember = (options: {
     yield* loops.faltered(name, "it has not joined its group yet")
     yield* Effect.forkScoped(Effect.scoped(reading))
   })
+
+const placeOf = ({ batch }: EachBatchPayload) => `${batch.topic}/${batch.partition}`
 
 interface Failing {
   readonly times: number

@@ -13,7 +13,7 @@ export type Change = (kafka: Kafka) => Kafka
 /** Kafka at these servers, where names of topics and groups have to be the suite's own. */
 export const onKafka = (servers: ReadonlyArray<string>, change: Change = (kafka) => kafka) => {
   const open = makeKafka({ servers, ssl: false, sasl: undefined }).pipe(
-    Effect.flatMap((kafka) => KafkaEventBus.make(change(kafka))),
+    Effect.flatMap((kafka) => KafkaEventBus.make(() => change(kafka()))),
     Effect.provideServiceEffect(Loops, Effect.sync(makeLoops)),
   )
 

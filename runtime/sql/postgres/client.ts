@@ -116,6 +116,7 @@ const answered = <A>(session: Session, statement: Effect.Effect<A, SqlError.SqlE
         Effect.sync(() => {
           clearTimeout(timer)
           session.asked--
+          session.answered++
           spend(patience, performance.now() - began)
         }),
       ),

@@ -15,6 +15,8 @@ export interface Session {
   readonly onCut: (listener: () => void) => void
   /** What is asked of it just now. */
   asked: number
+  /** What it has answered so far, or failed to. */
+  answered: number
 }
 
 export interface SessionOptions {
@@ -41,6 +43,9 @@ const settings = {
   tcp_user_timeout: "10000",
 }
 
+/** How long a statement that nobody waits for any more has to end after it was cancelled. */
+const cancelMillis = 1_000
+
 /** Opens a session; it is closed with the scope. */
 export const openSession = ({ url, schema, settings: own = {} }: SessionOptions) =>
   Effect.gen(function* () {
@@ -51,25 +56,35 @@ export const openSession = ({ url, schema, settings: own = {} }: SessionOptions)
         ? connect({ path: `${host}/.s.PGSQL.${port}` })
         : connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 })
     let socket: Socket | undefined
+    let session: Session | undefined
+    /** The connection that carries a cancellation; a server that does not heed it is not waited for. */
+    const dialToCancel = () => {
+      const cancellation = dial()
+      const answered = session?.answered
+      setTimeout(() => {
+        cancellation.destroy()
+        if (session?.answered === answered) session?.cut()
+      }, cancelMillis).unref()
+      return cancellation
+    }
     const ssl = tlsOf(text)
     const connection = yield* PgConnection.make({
       url,
-      // Asked again for the connection that carries a cancellation.
-      stream: () => (socket === undefined ? (socket = dial()) : dial()),
+      stream: () => (socket === undefined ? (socket = dial()) : dialToCancel()),
       ...(ssl === undefined ? {} : { ssl }),
       applicationName: `galleria ${schema}`,
       connectTimeout: "3 seconds",
       startupParameters: { ...settings, search_path: `"${schema.replaceAll('"', '""')}"`, ...own },
     })
     const opened = socket!
-    const session: Session = {
+    return (session = {
       connection,
       isCut: () => opened.destroyed,
       cut: () => opened.destroy(),
       asked: 0,
+      answered: 0,
       onCut: (listener) => void (opened.closed ? listener() : opened.once("close", listener)),
-    }
-    return session
+    } as Session)
   })
 
 /**
