@@ -59,8 +59,8 @@ const isReady = async ({ url }: Galleria) => {
 }
 
 /** A site of its own, with users who have ordered, whose processes reach Kafka through its proxy. */
-export const makeProduction = async (seed: number): Promise<Production> => {
-  const world = await populate(await overKafkaAndPostgres.settle({ proxied: true }), seed)
+export const makeProduction = async (seed: number, env: Readonly<Record<string, string>> = {}): Promise<Production> => {
+  const world = await populate(await overKafkaAndPostgres.settle({ proxied: true, env }), seed)
   const gateway = openGateway(() => world.galleria.parts)
   return Object.assign(world, {
     gateway,
