@@ -3,9 +3,17 @@ import { parseArgs } from "node:util"
 import type { Order } from "../../modules/order/contract/api.ts"
 import { encode } from "../events/cloudEvents.ts"
 import { auditOverHttp, pagesOf } from "../testing/audit.ts"
-import { type Deployment, inOneProcess, overKafka, type Shape, type Site } from "../testing/deployment.ts"
+import {
+  type Deployment,
+  inOneProcess,
+  overKafka,
+  overKafkaAndPostgres,
+  type Shape,
+  type Site,
+} from "../testing/deployment.ts"
 import { patienceMillis, until } from "../testing/process.ts"
 import { allOutages } from "./outages.ts"
+import { storm } from "./storm.ts"
 import { killWhileShopping, makeShoppers, type Random, randomOf } from "../testing/shoppers.ts"
 
 /** What happened in a run. */
@@ -64,9 +72,7 @@ export const chaos = async (options: {
 
   for (; kills.first < 2; kills.first++) {
     await using galleria = site.launch(settings())
-    await until("the databases are being prepared", () =>
-      galleria.parts.every((part) => /Preparing/u.test(part.galleria.output())),
-    )
+    await until("the databases are being prepared", () => site.isPreparing(galleria))
     await sleep(random() * 2_000 * kills.first)
   }
   for (let n = 1; n <= options.kills && faults.length === 0; n++) {
@@ -135,7 +141,8 @@ const auditStopped = async (site: Site, shoppers: ReturnType<typeof makeShoppers
 
 /**
  * `npm run chaos [-- --shape kafka]` kills processes; `npm run chaos -- --outages 20` breaks Kafka and the way there in
- * each way there is, for that many seconds each.
+ * each way there is, for that many seconds each; `npm run chaos -- --shape production` restarts database and broker too,
+ * until there are 5,000 orders.
  */
 const main = async () => {
   const { values } = parseArgs({
@@ -144,6 +151,7 @@ const main = async () => {
       kills: { type: "string" },
       "audit-every": { type: "string" },
       outages: { type: "string" },
+      orders: { type: "string", default: "5000" },
       seed: { type: "string", default: String(Date.now() % 1e6) },
     },
   })
@@ -152,10 +160,18 @@ const main = async () => {
     for (const fault of faults) console.error(fault)
     process.exit(faults.length === 0 ? 0 : 1)
   }
-  const form = forms[values.shape]
-  if (form === undefined) throw new Error(`--shape is one of ${Object.keys(forms).join(", ")}`)
   const began = Date.now()
   const seed = Number(values.seed)
+  const spent = () => `${Math.round((Date.now() - began) / 1_000)} s`
+  if (values.shape === "production") {
+    console.log(`chaos as in production: seed ${seed}`)
+    const { faults, ...weather } = await storm({ orders: Number(values.orders), seed, say: console.log })
+    for (const fault of faults) console.error(fault)
+    console.log(`chaos as in production: seed ${seed}; ${JSON.stringify(weather)}; ${faults.length} faults; ${spent()}`)
+    process.exit(faults.length === 0 ? 0 : 1)
+  }
+  const form = forms[values.shape]
+  if (form === undefined) throw new Error(`--shape is one of production, ${Object.keys(forms).join(", ")}`)
   const kills = Number(values.kills ?? form.kills)
   const auditEvery = Number(values["audit-every"] ?? form.auditEvery)
   const { shape } = form
@@ -166,7 +182,7 @@ const main = async () => {
   console.log(
     `chaos ${shape.name}: seed ${seed}; ${wordsOf(outcome)}; ` +
       `${asked} wishes, ${unanswered} never answered, ${paid} orders paid; ${faults.length} faults; ` +
-      `${Math.round((Date.now() - began) / 1_000)} s`,
+      spent(),
   )
   process.exit(faults.length === 0 ? 0 : 1)
 }
@@ -179,6 +195,7 @@ const forms: Readonly<Record<string, { readonly shape: Shape; readonly kills: nu
   {
     process: { shape: inOneProcess, kills: 300, auditEvery: 20 },
     kafka: { shape: overKafka, kills: 60, auditEvery: 10 },
+    postgres: { shape: overKafkaAndPostgres, kills: 60, auditEvery: 10 },
   }
 
 if (import.meta.main) await main()

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { inOneProcess, overKafka, shapes } from "../testing/deployment.ts"
+import { inOneProcess, overKafka, overKafkaAndPostgres, shapes } from "../testing/deployment.ts"
 import { chaos } from "./chaos.ts"
 
 /** `npm run chaos` goes on for hundreds. Over Kafka each costs the ten seconds after which its group forgets a member. */
@@ -14,6 +14,13 @@ const forms = [
   {
     shape: overKafka,
     command: "npm run chaos -- --shape kafka",
+    kills: 5,
+    auditEvery: 3,
+    expected: { first: 2, load: 4, start: 1 },
+  },
+  {
+    shape: overKafkaAndPostgres,
+    command: "npm run chaos -- --shape postgres",
     kills: 5,
     auditEvery: 3,
     expected: { first: 2, load: 4, start: 1 },

@@ -7,9 +7,9 @@ import { lagOn, membersOf } from "../testing/kafkaLog.ts"
 import { patienceMillis } from "../testing/process.ts"
 import { killWhileShopping, makeShoppers, randomOf } from "../testing/shoppers.ts"
 
-/** Two modules over a Kafka that can be broken, and a crowd that uses them. */
-export interface World {
-  readonly site: KafkaSite
+/** Modules over a Kafka that can be broken, and a crowd that uses them. */
+export interface World<Site extends KafkaSite = KafkaSite> {
+  readonly site: Site
   readonly shoppers: ReturnType<typeof makeShoppers>
   /** Those that run; others after a kill. */
   galleria: Deployment
@@ -27,10 +27,10 @@ export interface Outage {
 const recoveredWithin = 30_000
 
 /** So soon a process says how it is, whatever is wrong with the broker. */
-const tellsWithin = 7_000
+export const tellsWithin = 7_000
 
 /** Requests of a shopper come so far apart: an outage is long, and what it leaves is to be told soon. */
-const pace = 60
+export const pace = 60
 
 const seconds = (count: number) => sleep(count * 1_000)
 
@@ -220,18 +220,24 @@ const degraded = async (galleria: Deployment) =>
     status === 200 && body.state === "ready" ? [] : [`/readyz is ${status}: ${JSON.stringify(body)}`],
   )
 
-/** Each group has one member, which has all its partitions: nobody is left of those who were replaced. */
+/** Each group has its processes as members, which have all its partitions: nobody is left of those who were replaced. */
 const strangers = async ({ galleria, site }: World) => {
-  const found = galleria.parts.map(async ({ modules: [module] }) => {
+  const found = [...new Set(galleria.parts.flatMap(({ modules }) => modules))].map(async (module) => {
     const members = await membersOf(site.kafka.bootstrap, `${module}_service_group`)
-    return members.length === 1 ? [] : [`${module} has ${members.length} members: ${JSON.stringify(members)}`]
+    const { length: expected } = galleria.allOf(module)
+    return members.length === expected ? [] : [`${module} has ${members.length} members: ${JSON.stringify(members)}`]
   })
   return (await Promise.all(found)).flat()
 }
 
 /** A site of its own, with users who have ordered, whose processes reach Kafka through its proxy. */
-export const makeWorld = async (seed: number): Promise<World & AsyncDisposable> => {
-  const site = await overKafka.settle({ proxied: true })
+export const makeWorld = async (seed: number) => populate(await overKafka.settle({ proxied: true }), seed)
+
+/** The same on a site that is there. */
+export const populate = async <Site extends KafkaSite>(
+  site: Site,
+  seed: number,
+): Promise<World<Site> & AsyncDisposable> => {
   const world = { site, shoppers: makeShoppers(randomOf(seed)), galleria: await site.start() }
   await world.shoppers.welcome(world.galleria, 20)
   return { ...world, [Symbol.asyncDispose]: site[Symbol.asyncDispose] }

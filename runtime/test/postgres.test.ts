@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { Order } from "../../modules/order/contract/api.ts"
 import { pagesOf } from "../testing/audit.ts"
 import { freePort } from "../testing/freePort.ts"
-import { connectTo, ownPostgres } from "../testing/postgres.ts"
-import type { Postgres } from "../testing/postgresServer.ts"
+import { ownPostgres } from "../testing/postgres.ts"
+import { connectTo, type Postgres } from "../testing/postgresServer.ts"
 import { type Galleria, launch, start, temporaryFolder, until } from "../testing/process.ts"
 
 /** A request is answered within 2 s, and this machine may be busy. */

@@ -5,6 +5,7 @@ import type { OrderSummary, UserOrder } from "../../modules/user/contract/api.ts
 import { modules } from "../modules.ts"
 import { takeFolder } from "../sql/embedded/folder.ts"
 import type { Log } from "./kafkaLog.ts"
+import { connectTo } from "./postgresServer.ts"
 import type { Callable } from "./process.ts"
 import type { Ledger } from "./shoppers.ts"
 
@@ -195,9 +196,32 @@ export const auditFolder = (dataDir: string, ledger: Ledger): Promise<ReadonlyAr
   withFolder(dataDir, (db) => auditDatabase(db, ledger))
 
 /** The same of several folders and the log that was between them. */
-export const auditFolders = async (dataDirs: ReadonlyArray<string>, log: Log, ledger: Ledger) => {
+export const auditFolders = (dataDirs: ReadonlyArray<string>, log: Log, ledger: Ledger) =>
+  auditParts(log, ledger, async (db) => {
+    for (const dataDir of dataDirs) {
+      await withFolder(dataDir, (from) =>
+        copyModules(
+          async <Row>(text: string, parameters: ReadonlyArray<unknown>) =>
+            (await from.query<Row>(text, [...parameters])).rows,
+          db,
+        ),
+      )
+    }
+  })
+
+/** The same of databases of a server, at these URLs, and the log that was between them. */
+export const auditServer = (urls: ReadonlyArray<string>, log: Log, ledger: Ledger) =>
+  auditParts(log, ledger, async (db) => {
+    for (const url of urls) {
+      await using from = await connectTo(url)
+      await copyModules(from.run, db)
+    }
+  })
+
+/** Puts together what was apart. */
+const auditParts = async (log: Log, ledger: Ledger, copyInto: (db: PGlite) => Promise<void>) => {
   await using db = await PGlite.create()
-  for (const dataDir of dataDirs) await withFolder(dataDir, (from) => copyModules(from, db))
+  await copyInto(db)
   await db.exec("create schema events")
   for (const [table, columns] of Object.entries(logColumns)) {
     await db.exec(`create table events.${table} (${columns})`)
@@ -226,9 +250,11 @@ const withFolder = <A>(dataDir: string, work: (db: PGlite) => Promise<A>): Promi
     ),
   )
 
+type Ask = <Row extends object>(text: string, parameters: ReadonlyArray<unknown>) => Promise<ReadonlyArray<Row>>
+
 /** Copies what the modules have there, rows and no rules. */
-const copyModules = async (from: PGlite, to: PGlite) => {
-  const { rows: tables } = await from.query<{ schema: string; name: string; columns: string }>(
+const copyModules = async (ask: Ask, to: PGlite) => {
+  const tables = await ask<{ schema: string; name: string; columns: string }>(
     `select n.nspname as schema, format('%I.%I', n.nspname, c.relname) as name,
       string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum) as columns
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
@@ -237,8 +263,8 @@ const copyModules = async (from: PGlite, to: PGlite) => {
   )
   for (const { schema, name, columns } of tables) {
     await to.exec(`create schema if not exists "${schema}"; create table ${name} (${columns})`)
-    const { rows } = await from.query<{ all: string }>(`select coalesce(json_agg(t), '[]')::text as all from ${name} t`)
-    await fill(to, name, rows[0]!.all)
+    const [row] = await ask<{ all: string }>(`select coalesce(json_agg(t), '[]')::text as all from ${name} t`, [])
+    await fill(to, name, row!.all)
   }
 }
 

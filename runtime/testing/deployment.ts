@@ -1,12 +1,14 @@
+import { readdirSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
 import type { Outgoing } from "../events/EventBus.ts"
 import { routesOf } from "../http/document.ts"
 import type { Module } from "../module/Module.ts"
 import { modules } from "../modules.ts"
-import { auditFolder, auditFolders } from "./audit.ts"
+import { auditFolder, auditFolders, auditServer } from "./audit.ts"
 import { sendTo, sendToKafka } from "./bus.ts"
 import { canStartKafka, type Kafka, startKafka } from "./kafka.ts"
 import { recordsOn } from "./kafkaLog.ts"
+import { canStartPostgres, connectTo, type Postgres, startPostgres } from "./postgresServer.ts"
 import { type Answer, type Exit, type Galleria, launch, temporaryFolder } from "./process.ts"
 import type { Ledger } from "./shoppers.ts"
 
@@ -24,6 +26,8 @@ export interface Site extends AsyncDisposable {
   readonly launch: (settings?: Settings) => Deployment
   /** The same, ready when it resolves. */
   readonly start: (settings?: Settings) => Promise<Deployment>
+  /** Whether the first start of these has come to where it prepares all of their databases. */
+  readonly isPreparing: (deployment: Deployment) => boolean | Promise<boolean>
   /** Kills whatever runs, with kill -9. */
   readonly kill: () => Promise<void>
   /** Puts records on the log, as another program would. An embedded log is only free while nothing runs. */
@@ -35,11 +39,15 @@ export interface Site extends AsyncDisposable {
 export interface Settings {
   /** Those that run; all unless they are named. */
   readonly modules?: ReadonlyArray<string>
+  /** Of each module, where there can be several; as many as the site is made for unless it is given. */
+  readonly instances?: number
   readonly env?: Readonly<Record<string, string>>
 }
 
 /** A process and what it serves. */
 export interface Part {
+  /** The same at each start. */
+  readonly name: string
   readonly modules: ReadonlyArray<string>
   readonly galleria: Galleria
 }
@@ -69,14 +77,18 @@ const moduleOf = (path: string) => {
   return owner?.name
 }
 
-const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
+/** Turns of all deployments: whoever picks new ones all the time meets every process too. */
+let calls = 0
+
+export const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
   const all = parts.map(({ galleria }) => galleria)
   const allOf = (module: string | undefined) => {
-    const serving = parts.filter(({ modules }) => parts.length === 1 || (module && modules.includes(module)))
+    const serving = parts.filter(({ modules }) =>
+      module === undefined ? parts.length === 1 : modules.includes(module),
+    )
     if (serving.length === 0) throw new Error(`no process alone serves ${module ?? "that"}`)
     return serving.map(({ galleria }) => galleria)
   }
-  let calls = 0
   const kill = (signal: NodeJS.Signals) => all.forEach((galleria) => galleria.kill(signal))
   const stop = async (signal?: NodeJS.Signals): Promise<Exit> => {
     const exits = await Promise.all(all.map((galleria) => galleria.stop(signal)))
@@ -119,19 +131,20 @@ interface Plan {
 }
 
 const siteOf = (options: {
-  readonly plan: (modules: ReadonlyArray<string>) => ReadonlyArray<Plan>
+  readonly plan: (modules: ReadonlyArray<string>, instances: number | undefined) => ReadonlyArray<Plan>
+  readonly isPreparing?: Site["isPreparing"]
   readonly send: Site["send"]
   readonly audit: Site["audit"]
   readonly dispose: () => Promise<void> | void
 }): Site => {
   const running = new Map<string, Part>()
-  const launchAll: Site["launch"] = ({ modules: named = Object.keys(modules), env = {} } = {}) =>
+  const launchAll: Site["launch"] = ({ modules: named = Object.keys(modules), instances, env = {} } = {}) =>
     deploymentOf(
-      options.plan(named).map((plan) => {
+      options.plan(named, instances).map((plan) => {
         const known = running.get(plan.name)
         if (known !== undefined) return known
         const galleria = launch({ ...plan, env: { ...plan.env, ...env } })
-        const part = { modules: plan.modules, galleria }
+        const part = { name: plan.name, modules: plan.modules, galleria }
         running.set(plan.name, part)
         void galleria.exit.then(() => running.delete(plan.name))
         return part
@@ -154,6 +167,7 @@ const siteOf = (options: {
         throw new Error(`it does not get ready (${ended.join(", ")}):\n${deployment.output()}`, { cause: error })
       }
     },
+    isPreparing: options.isPreparing ?? saysThatItPrepares,
     send: options.send,
     audit: options.audit,
     [Symbol.asyncDispose]: async () => {
@@ -162,6 +176,10 @@ const siteOf = (options: {
     },
   }
 }
+
+/** As with an embedded database. */
+const saysThatItPrepares = ({ parts }: Deployment) =>
+  parts.every(({ galleria }) => /Preparing the database/u.test(galleria.output()))
 
 /** All modules in one process, with its embedded database and log: `npm run dev`. */
 export const inOneProcess: Shape = {
@@ -178,16 +196,21 @@ export const inOneProcess: Shape = {
   },
 }
 
+/** Nobody here does the steps of an order; and a machine that is busy takes its time to carry news. */
+const overKafkaEnv = (kafka: Kafka, { proxied = false }: KafkaOptions) => ({
+  KAFKA_BOOTSTRAP_SERVERS: proxied ? kafka.proxiedBootstrap : kafka.bootstrap,
+  ORDER_STEPS: "none",
+  USER_WAIT_MS: "10000",
+})
+
 /** A process for each module, each with an embedded database of its own, and between them a Kafka of the site's own. */
 export const overKafka: Shape & { readonly settle: (options?: KafkaOptions) => Promise<KafkaSite> } = {
   name: "over Kafka",
-  settle: async ({ proxied = false } = {}) => {
+  settle: async (options: KafkaOptions = {}) => {
     const kafka = await startKafka()
     const folders = new Map(Object.keys(modules).map((module) => [module, temporaryFolder()]))
     const folderOf = (module: string) => folders.get(module)!.path
-    const servers = proxied ? kafka.proxiedBootstrap : kafka.bootstrap
-    // Nobody here does the steps of an order; and a machine that is busy takes its time to carry news.
-    const env = { KAFKA_BOOTSTRAP_SERVERS: servers, ORDER_STEPS: "none", USER_WAIT_MS: "10000" }
+    const env = overKafkaEnv(kafka, options)
     const site = siteOf({
       plan: (modules) => modules.map((module) => ({ name: module, modules: [module], dataDir: folderOf(module), env })),
       send: (records) => sendToKafka(kafka.bootstrap, records),
@@ -215,6 +238,79 @@ export interface KafkaSite extends Site {
   readonly kafka: Kafka
 }
 
+/**
+ * As in production: processes for each module, two unless it is said, and a database for each module, of an owner with
+ * no other rights, on a PostgreSQL of the site's own, and a Kafka too.
+ */
+export const overKafkaAndPostgres: Shape & {
+  readonly settle: (options?: ProductionOptions) => Promise<ProductionSite>
+} = {
+  name: "over Kafka and PostgreSQL",
+  settle: async (options: ProductionOptions = {}) => {
+    await using parts = new AsyncDisposableStack()
+    const kafka = parts.use(await startKafka())
+    const postgres = parts.use(await startPostgres())
+    const nothing = parts.use(temporaryFolder())
+    const urlOf = (module: string) => databaseOf(postgres, `${module}_service`)
+    await runAt(
+      postgres.url,
+      Object.keys(modules).flatMap((module) => [
+        `create role ${module}_service login password '${new URL(urlOf(module)).password}'`,
+        `create database ${module}_service owner ${module}_service`,
+      ]),
+    )
+    const planOf = (module: string, n: number) => ({
+      name: `${module} ${n + 1}`,
+      modules: [module],
+      dataDir: nothing.path,
+      env: { ...overKafkaEnv(kafka, options), DATABASE_URL: urlOf(module) },
+    })
+    const all = parts.move()
+    const site = siteOf({
+      plan: (modules, instances = options.instances ?? 2) =>
+        modules.flatMap((module) => Array.from({ length: instances }, (_, n) => planOf(module, n))),
+      isPreparing: async () => {
+        await using admin = await connectTo(postgres.url)
+        const used = "select distinct datname from pg_stat_activity where application_name like 'galleria %'"
+        return (await admin.run(used)).length === Object.keys(modules).length
+      },
+      send: (records) => sendToKafka(kafka.bootstrap, records),
+      audit: async (ledger) => [
+        ...readdirSync(nothing.path).map((file) => `${file} is in a folder that nobody needs`),
+        ...(await auditServer(Object.keys(modules).map(urlOf), await recordsOn(kafka.bootstrap), ledger)),
+      ],
+      dispose: () => all.disposeAsync(),
+    })
+    return { ...site, kafka, postgres, urlOf, [Symbol.asyncDispose]: site[Symbol.asyncDispose] }
+  },
+}
+
+interface ProductionOptions extends KafkaOptions {
+  /** Of each module. */
+  readonly instances?: number
+}
+
+export interface ProductionSite extends KafkaSite {
+  readonly postgres: Postgres
+  /** Of a module's database, as its processes use it. */
+  readonly urlOf: (module: string) => string
+}
+
+/** The URL of a database whose owner has its name. */
+const databaseOf = ({ url }: Postgres, name: string) => {
+  const own = new URL(url)
+  own.username = name
+  own.pathname = `/${name}`
+  return own.href
+}
+
+const runAt = async (url: string, statements: ReadonlyArray<string>) => {
+  await using session = await connectTo(url)
+  for (const statement of statements) await session.run(statement)
+}
+
 /** Those that can be had here. */
-export const shapes = async (): Promise<ReadonlyArray<Shape>> =>
-  (await canStartKafka()) ? [inOneProcess, overKafka] : [inOneProcess]
+export const shapes = async (): Promise<ReadonlyArray<Shape>> => {
+  if (!(await canStartKafka())) return [inOneProcess]
+  return (await canStartPostgres()) ? [inOneProcess, overKafka, overKafkaAndPostgres] : [inOneProcess, overKafka]
+}

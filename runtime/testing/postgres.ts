@@ -1,11 +1,11 @@
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Exit, Layer, Redacted, Scope } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import type { SqlError } from "effect/sql"
 import { afterAll } from "vitest"
 import { Databases } from "../sql/Database.ts"
 import { databaseAt } from "../sql/postgres/PostgresDatabase.ts"
-import { type Postgres, startPostgres } from "./postgresServer.ts"
+import { notTested, type Postgres, startPostgres } from "./postgresServer.ts"
 
 /**
  * The URL of a real PostgreSQL for this test file: `TEST_DATABASE_URL`, else a server in a temporary folder that is
@@ -25,10 +25,7 @@ export const ownPostgres = async (settings: Readonly<Record<string, string>> = {
     afterAll(server.stop)
     return server
   } catch (error) {
-    if (process.env["CI"] === "true") throw new Error("no PostgreSQL for the tests that need one", { cause: error })
-    process.stderr.write(
-      `\n!!! NOT TESTED ON POSTGRESQL: none can be started here, set TEST_DATABASE_URL (${String(error)})\n\n`,
-    )
+    notTested(error)
     return undefined
   }
 }
@@ -63,15 +60,3 @@ export const databasesAt = (url: string): Layer.Layer<Databases> =>
       of: (schema: string) => databaseAt({ url: Redacted.make(own), schema }),
     })),
   )
-
-/** One session of somebody else, which runs what it is told; closed when it goes out of scope (`await using`). */
-export const connectTo = async (url: string) => {
-  const scope = Effect.runSync(Scope.make())
-  const sql = await Effect.runPromise(
-    PgClient.makeClient({ url: Redacted.make(url) }).pipe(Scope.provide(scope), Effect.provide(Reactivity.layer)),
-  )
-  return {
-    run: <Row extends object>(statement: string) => Effect.runPromise(sql.unsafe<Row>(statement)),
-    [Symbol.asyncDispose]: () => Effect.runPromise(Scope.close(scope, Exit.void)),
-  }
-}

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
+import pg from "pg"
 import { freePort } from "./freePort.ts"
 import { startGuard } from "./guard.ts"
 
@@ -14,6 +15,8 @@ export interface Postgres extends AsyncDisposable {
   readonly url: string
   /** Ends it as for maintenance: every session is cut. */
   readonly halt: () => Promise<void>
+  /** Ends it at once, as a crash does: it recovers when it is resumed. */
+  readonly crash: () => Promise<void>
   readonly resume: () => Promise<void>
   /** Stops all of its processes: connections stay, and nothing is answered. */
   readonly freeze: () => void
@@ -80,11 +83,47 @@ export const startPostgres = async (settings: Readonly<Record<string, string>> =
   return {
     url,
     halt: () => server.stop(),
+    crash: () => {
+      process.kill(processesOf(folder)[0]!, "SIGQUIT")
+      return server.stop()
+    },
     resume: () => server.start(),
     freeze: () => signal("SIGSTOP"),
     thaw,
     stop,
     [Symbol.asyncDispose]: stop,
+  }
+}
+
+/** Whether `startPostgres` can do it here; where it can't, one loud line says so, and with `CI=true` it is an error. */
+export const canStartPostgres = async (): Promise<boolean> => {
+  try {
+    await (await startPostgres()).stop()
+    return true
+  } catch (error) {
+    notTested(error)
+    return false
+  }
+}
+
+/** Says that the tests which need a PostgreSQL don't run. */
+export const notTested = (error: unknown) => {
+  if (process.env["CI"] === "true") throw new Error("no PostgreSQL for the tests that need one", { cause: error })
+  process.stderr.write(
+    `\n!!! NOT TESTED ON POSTGRESQL: none can be started here, set TEST_DATABASE_URL (${String(error)})\n\n`,
+  )
+}
+
+/** One session of somebody else, which runs what it is told; closed when it goes out of scope (`await using`). */
+export const connectTo = async (url: string) => {
+  const client = new pg.Client({ connectionString: url })
+  // Whoever is cut off learns it by the next statement.
+  client.on("error", () => {})
+  await client.connect()
+  return {
+    run: async <Row extends object>(statement: string, parameters: ReadonlyArray<unknown> = []) =>
+      (await client.query<Row>(statement, [...parameters])).rows,
+    [Symbol.asyncDispose]: () => client.end(),
   }
 }
 

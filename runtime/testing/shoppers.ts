@@ -41,7 +41,17 @@ export const randomOf = (seed: number): Random => {
   }
 }
 
+export interface Manners {
+  readonly cutOff?: boolean
+  readonly forgiving?: boolean
+  readonly pace?: number
+}
+
 const crowd = 8
+
+/** The first request with that key is under way. */
+const isInProgress = ({ status, body }: Answer<unknown>) =>
+  status === 409 && (body as { type?: unknown }).type === "/problems/request-in-progress"
 
 /**
  * A crowd that creates users, orders at once, some with an idempotency key, and cancels, each as fast as it is
@@ -53,6 +63,7 @@ export const makeShoppers = (random: Random) => {
   /** Users who came while news did not get through: nobody orders for them yet. */
   const newcomers: Array<number> = []
   let isCutOff = false
+  let isForgiving = false
   let isOver = () => false
   const orders: Array<{ readonly id: number; readonly user: number }> = []
   const below = (end: number) => Math.floor(random() * end)
@@ -82,13 +93,26 @@ export const makeShoppers = (random: Random) => {
     return false
   }
 
+  /** What came of it; undefined when that is not known, or not now, and whoever asked forgives. */
+  const answerOf = async <Body>(asked: Promise<Answer<Body>>) => {
+    try {
+      const answer = await asked
+      const isRefused = answer.status === 503 || isInProgress(answer)
+      return isForgiving && isRefused ? undefined : answer
+    } catch (error) {
+      if (isForgiving) return undefined
+      throw error
+    }
+  }
+
   const ask = async (galleria: Callable, wish: Wish) => {
     const { path, tag, key, body, id } = wish
     if ("user_id" in body) ledger.touched.add(body.user_id)
     const headers: Record<string, string> = key === undefined ? {} : { "idempotency-key": key }
-    const answer = await galleria.call<User | Order>("POST", path, body, headers)
+    const answer = await answerOf(galleria.call<User | Order>("POST", path, body, headers))
+    if (answer === undefined) return
     // The process that made the user was killed before it could tell of it.
-    if (path === "/orders" && answer.status === 404 && isOver()) return
+    if (path === "/orders" && answer.status === 404 && (isOver() || isForgiving)) return
     if (!expect(`POST ${path} for ${tag}`, answer, 201)) return
     if (id !== undefined && (answer.body.id !== id || answer.headers.get("idempotency-replayed") !== "true")) {
       ledger.faults.push(`${tag} became ${id}, and ${answer.body.id} when it was asked for again with its key`)
@@ -101,7 +125,8 @@ export const makeShoppers = (random: Random) => {
   const cancel = async (galleria: Callable, { id, user }: (typeof orders)[number]) => {
     ledger.touched.add(user)
     const reason = random() < 0.5 ? undefined : { reason: "too many" }
-    const answer = await galleria.call<Order>("POST", `/orders/${id}/cancel`, reason)
+    const answer = await answerOf(galleria.call<Order>("POST", `/orders/${id}/cancel`, reason))
+    if (answer === undefined) return
     if (!expect(`the cancellation of order ${id}`, answer, 200, 409)) return
     const before = ledger.cancels.get(id)
     if (before !== undefined && before !== answer.status) {
@@ -149,12 +174,18 @@ export const makeShoppers = (random: Random) => {
 
     /**
      * Shops until `leave` is true or the process is gone; what is under way then is not answered. Where news does not
-     * get through (`cutOff`) users come as well, and order later: nobody could know them. `pace`: milliseconds between
-     * two requests of a shopper.
+     * get through (`cutOff`) users come as well, and order later: nobody could know them. Where processes come and go
+     * (`forgiving`) shoppers go on when they were told to come again, or not answered. `pace`: milliseconds between two
+     * requests of a shopper.
      */
-    shop: async (galleria: Callable, leave: () => boolean, { cutOff = false, pace = 0 } = {}) => {
+    shop: async (
+      galleria: Callable,
+      leave: () => boolean,
+      { cutOff = false, forgiving = false, pace = 0 }: Manners = {},
+    ) => {
       users.push(...newcomers.splice(0))
       isCutOff = cutOff
+      isForgiving = forgiving
       isOver = leave
       const open = unanswered()
       const shopper = async () => {
@@ -169,6 +200,7 @@ export const makeShoppers = (random: Random) => {
       }
       await Promise.all(Array.from({ length: crowd }, () => shopper().catch(gone)))
       isCutOff = false
+      isForgiving = false
       isOver = () => false
     },
   }

@@ -18,6 +18,9 @@ import { readAsMember, takeSeat } from "./member.ts"
 /** Bytes of keys, values and headers in one request: below what a broker takes in one batch (1 MB). */
 const mostBytes = 900_000
 
+/** Whoever still has something to send tries again within this (`backOff`). */
+const triedAgainWithin = 15_000
+
 /** A request for what a person waits for. */
 const askedWithin = "3 seconds"
 
@@ -41,8 +44,9 @@ export const make = (kafka: () => Kafka) =>
     )
     const ensured = new Map<string, Topic>()
     const read = new Map<string, Set<string>>()
-    /** Why the last send failed; undefined when it did not. */
-    let unsent: EventBusError | undefined
+    /** Why the last send failed, and when; undefined when it did not. */
+    let unsent: { readonly error: EventBusError; readonly at: number } | undefined
+    let sending = 0
 
     const partitionsOf = (names: ReadonlyArray<string>) =>
       admin.use("look at topics", "20 seconds", async (client) => {
@@ -145,9 +149,13 @@ export const make = (kafka: () => Kafka) =>
         )
 
     const send: EventBus["Service"]["send"] = (records) =>
-      Effect.forEach(parts(records), sendPart, { discard: true }).pipe(
+      Effect.acquireUseRelease(
+        Effect.sync(() => sending++),
+        () => Effect.forEach(parts(records), sendPart, { discard: true }),
+        () => Effect.sync(() => sending--),
+      ).pipe(
         Effect.tap(() => Effect.sync(() => (unsent = undefined))),
-        Effect.tapError((error) => Effect.sync(() => (unsent = error))),
+        Effect.tapError((error) => Effect.map(Clock.currentTimeMillis, (at) => (unsent = { error, at }))),
       )
 
     const consume: EventBus["Service"]["consume"] = ({ group, topics, handle }) =>
@@ -214,7 +222,9 @@ export const make = (kafka: () => Kafka) =>
 
     const probe = Effect.gen(function* () {
       yield* admin.use("answer", "2 seconds", (client) => client.describeCluster())
-      if (unsent !== undefined) return yield* unsent
+      // Whoever has left the sending to another process does not learn how it went on.
+      const now = yield* Clock.currentTimeMillis
+      if (unsent !== undefined && (sending > 0 || now - unsent.at < triedAgainWithin)) return yield* unsent.error
     })
 
     return EventBus.of({ ensure, send, consume, rewind, lag, probe })

@@ -1,9 +1,11 @@
 import { expect, layer } from "@effect/vitest"
 import { Clock, Effect, Layer, References, Schedule } from "effect"
+import { randomBytes } from "node:crypto"
 import { Loops, makeLoops } from "../../module/loop.ts"
 import { byKey, firstsOf, kafkaAt, newGroup, newTopic, numbered, send, textsOf, until } from "../../testing/bus.ts"
 import { realKafka } from "../../testing/kafka.ts"
 import { askKafka } from "../../testing/kafkaLog.ts"
+import { EventBus } from "../EventBus.ts"
 import * as KafkaEventBus from "./KafkaEventBus.ts"
 
 const servers = await realKafka()
@@ -51,6 +53,22 @@ if (servers !== undefined) {
           expect(textsOf(firstsOf(group.received()))).toEqual(textsOf(all))
           expect(byKey(firstsOf(group.received()))).toEqual(byKey(all))
           expect(reads).toBeGreaterThan(0)
+        }),
+      )
+
+      it.effect("says that nothing can be sent for as long as somebody tries, and not for ever", () =>
+        Effect.gen(function* () {
+          const topic = yield* newTopic(1)
+          const { probe } = yield* EventBus
+          const tooLarge = { topic, key: null, value: Buffer.alloc(2_000_000, randomBytes(100_000)), headers: {} }
+          yield* probe
+          yield* Effect.flip(send([tooLarge]))
+          expect(yield* Effect.flip(probe)).toMatchObject({ operation: "send" })
+          const clock = yield* Clock.Clock
+          const later: Clock.Clock = Object.assign(Object.create(clock), {
+            currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + 15_000),
+          })
+          yield* Effect.provideService(probe, Clock.Clock, later)
         }),
       )
 
