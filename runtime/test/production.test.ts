@@ -100,7 +100,7 @@ describe.runIf(possible)("Two processes of each module, on PostgreSQL and Kafka"
     const faults = await suffer(
       world,
       async () => {
-        found = await takeOver(world, ({ galleria }) => void galleria.kill("SIGKILL"))
+        found = await takeOver(world, ({ galleria }) => galleria.kill("SIGKILL"))
         world.galleria = await world.site.start()
       },
       { isHarmed: true },
