@@ -37,6 +37,8 @@ export interface Change<E> {
   readonly order_id: number
   readonly decide: (order: Order) => Result.Result<Decision, E>
   readonly learned?: Learned
+  /** An order that is not there is passed over; else that fails all. */
+  readonly passesOver?: true
 }
 
 interface Row {
@@ -185,8 +187,9 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
           const after = new Map(before)
           const facts: Array<Fact> = []
           const entries: Array<(told: ReadonlyArray<Draft>) => Entry> = []
-          for (const { order_id, decide, learned } of changes) {
+          for (const { order_id, decide, learned, passesOver } of changes) {
             const order = after.get(order_id)
+            if (order === undefined && passesOver) continue
             if (order === undefined) return yield* new OrderNotFound({ order_id })
             const decision = yield* Effect.fromResult(decide(order))
             after.set(order_id, decision.order)

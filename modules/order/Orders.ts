@@ -62,9 +62,15 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
         AmountDiffers: () => new Reject({ reason: "the amount is not the order's" }),
       })
 
-    /** Starts orders upon their own creation, which their history holds already. */
+    /** Starts orders upon their own creation, which their history holds already. What others create is theirs to start. */
     const start = Effect.fn("Orders.start")((ids: ReadonlyArray<number>) =>
-      apply(ids.map((order_id) => ({ order_id, decide: (order) => decideUpon(order, { _tag: "Created" }) }))),
+      apply(
+        ids.map((order_id) => ({
+          order_id,
+          decide: (order) => decideUpon(order, { _tag: "Created" }),
+          passesOver: true,
+        })),
+      ),
     )
 
     /** Learns what others tell of orders; what is told of no order of ours is rejected. */

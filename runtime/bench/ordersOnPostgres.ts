@@ -18,6 +18,8 @@ interface Served extends Placed {
   readonly perSecond: number
   /** User and system time of the process for an order and all it causes there, in µs. */
   readonly cpuMicros: number
+  /** The same with that of all of PostgreSQL's processes. */
+  readonly wholeMicros: number
 }
 
 /** What is compared, one after the other, in one round. */
@@ -35,7 +37,7 @@ export const ordersOnPostgres: Case = {
   name: "orders-on-postgres",
   run: async (context) => {
     const { found, by } = await measure(context)
-    return [...crowds.flatMap((crowd) => ratesOf(found, crowd, by)), ...crowds.map((crowd) => cpuOf(found, crowd))]
+    return [...crowds.flatMap((crowd) => ratesOf(found, crowd, by)), ...crowds.flatMap((crowd) => cpusOf(found, crowd))]
   },
 }
 
@@ -65,11 +67,17 @@ const measure = async ({ say, profiles }: Context) => {
   }
 
   const serve = async (server: Server | Child, crowd: Crowd, lasting: number): Promise<Served> => {
-    const cpu = server.cpuMillis() ?? Number.NaN
+    const before = { cpu: server.cpuMillis() ?? Number.NaN, postgres: postgres.cpuMillis() }
     const placed = await place(server.port, users.slice(0, crowd), "amount", lasting)
     await settle()
-    const cpuMicros = (((server.cpuMillis() ?? Number.NaN) - cpu) * 1_000) / placed.accepted
-    return { ...placed, perSecond: (placed.accepted * 1_000) / placed.millis, cpuMicros }
+    const cpu = (server.cpuMillis() ?? Number.NaN) - before.cpu
+    const whole = cpu + postgres.cpuMillis() - before.postgres
+    return {
+      ...placed,
+      perSecond: (placed.accepted * 1_000) / placed.millis,
+      cpuMicros: (cpu * 1_000) / placed.accepted,
+      wholeMicros: (whole * 1_000) / placed.accepted,
+    }
   }
   const round = async (crowd: Crowd, lasting: number, isTurned: boolean): Promise<Round> => {
     const served: Array<Served> = []
@@ -153,17 +161,32 @@ const ratesOf = (all: Found, crowd: Crowd, by: string): ReadonlyArray<Finding> =
   ]
 }
 
-const cpuOf = (all: Found, crowd: Crowd): Finding => {
+const cpusOf = (all: Found, crowd: Crowd): ReadonlyArray<Finding> => {
   const found = all[crowd]
-  const { ratio, ratios } = ratiosOf(found, (round) => round.galleria.cpuMicros / round.handWritten.cpuMicros)
-  const alone = median(found.map((round) => round.alone.cpuMicros))
-  return {
-    name: `CPU of the process for an order, ${crowd} connections`,
+  const at = (of: (round: Round) => number) => median(found.map(of))
+  const findingOf = (which: "alone" | "galleria", of: "cpuMicros" | "wholeMicros"): Omit<Finding, "name" | "how"> => ({
     unit: "µs",
-    value: median(found.map(({ galleria }) => galleria.cpuMicros)),
-    baseline: { what: "Fastify + pg", value: median(found.map(({ handWritten }) => handWritten.cpuMicros)) },
-    ratio,
-    bar: { of: "ratio", most: 1 },
-    how: `user and system time by the operating system until all it caused in the process was done; ratios ${ratios}; ${alone.toFixed(0)} µs while Kafka is away, without relaying`,
+    value: at((round) => round[which][of]),
+    baseline: { what: "Fastify + pg", value: at(({ handWritten }) => handWritten[of]) },
+    ratio: at((round) => round[which][of] / round.handWritten[of]),
+  })
+  const spreadOf = (which: "alone" | "galleria") =>
+    ratiosOf(found, (round) => round[which].cpuMicros / round.handWritten.cpuMicros).ratios
+  const whole = (which: "alone" | "galleria") => {
+    const { value, baseline, ratio } = findingOf(which, "wholeMicros")
+    return `with PostgreSQL's processes ${value.toFixed(0)} µs against ${baseline!.value.toFixed(0)} µs, ${ratio!.toFixed(2)}`
   }
+  return [
+    {
+      ...findingOf("alone", "cpuMicros"),
+      name: `CPU of the process to take an order, ${crowd} connections`,
+      bar: { of: "ratio", most: 1 },
+      how: `user and system time by the operating system, while Kafka is away and nothing is relayed, as nobody relays the events of the handler by hand; ratios ${spreadOf("alone")}; ${whole("alone")}`,
+    },
+    {
+      ...findingOf("galleria", "cpuMicros"),
+      name: `CPU of the process for an order and all it causes there, ${crowd} connections`,
+      how: `the same with Kafka: two events are relayed, one of them is read again, and the order is processed; ratios ${spreadOf("galleria")}; ${whole("galleria")}`,
+    },
+  ]
 }

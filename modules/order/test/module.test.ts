@@ -636,6 +636,21 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
+  it.effect("leaves an order that somebody else created to them, and goes on with its user's own", () =>
+    Effect.gen(function* () {
+      const { tell, settled, held } = yield* Scenario
+      const user_id = yield* aUser
+      const theirs = { order_id: 9007199254740990, user_id, amount: "5.00", items: [], payment_method: "card_ok" }
+      yield* tell(OrderCreated, { ...theirs, steps: [], created_at: "2026-01-02T03:04:05.678Z" })
+      const own = yield* place(user_id)
+      yield* tell(PaymentSuccessful, paid(own))
+      yield* settled
+      expect((yield* held("order")).filter(({ key }) => key === String(user_id))).toEqual([])
+      expect((yield* get(own.id)).body.status).toBe("paid")
+      expect((yield* get(theirs.order_id)).status).toBe(404)
+    }),
+  )
+
   it.effect("parks what is told of an order that it does not have, and nothing else of the same batch", () =>
     Effect.gen(function* () {
       const { tellAll, settled, held } = yield* Scenario
