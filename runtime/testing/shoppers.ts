@@ -170,7 +170,7 @@ export const makeShoppers = (random: Random) => {
     },
 
     /** So many users come and order. */
-    welcome: (galleria: Callable, count: number) => each(Array.from({ length: count }), () => arrive(galleria)),
+    welcome: (galleria: Callable, count: number) => each([...Array(count).keys()], () => arrive(galleria)),
 
     /**
      * Shops until `leave` is true or the process is gone; what is under way then is not answered. Where news does not
