@@ -83,9 +83,8 @@ let calls = 0
 export const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
   const all = parts.map(({ galleria }) => galleria)
   const allOf = (module: string | undefined) => {
-    const serving = parts.filter(({ modules }) =>
-      module === undefined ? parts.length === 1 : modules.includes(module),
-    )
+    const isAny = new Set(parts.map(({ modules }) => modules.join())).size === 1
+    const serving = parts.filter(({ modules }) => (module === undefined ? isAny : modules.includes(module)))
     if (serving.length === 0) throw new Error(`no process alone serves ${module ?? "that"}`)
     return serving.map(({ galleria }) => galleria)
   }
