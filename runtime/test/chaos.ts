@@ -152,6 +152,7 @@ const main = async () => {
       "audit-every": { type: "string" },
       outages: { type: "string" },
       orders: { type: "string", default: "5000" },
+      rounds: { type: "string" },
       seed: { type: "string", default: String(Date.now() % 1e6) },
     },
   })
@@ -165,7 +166,8 @@ const main = async () => {
   const spent = () => `${Math.round((Date.now() - began) / 1_000)} s`
   if (values.shape === "production") {
     console.log(`chaos as in production: seed ${seed}`)
-    const { faults, ...weather } = await storm({ orders: Number(values.orders), seed, say: console.log })
+    const rounds = Number(values.rounds ?? Infinity)
+    const { faults, ...weather } = await storm({ orders: Number(values.orders), rounds, seed, say: console.log })
     for (const fault of faults) console.error(fault)
     console.log(`chaos as in production: seed ${seed}; ${JSON.stringify(weather)}; ${faults.length} faults; ${spent()}`)
     process.exit(faults.length === 0 ? 0 : 1)

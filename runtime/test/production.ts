@@ -59,8 +59,8 @@ const isReady = async ({ url }: Galleria) => {
 }
 
 /** A site of its own, with users who have ordered, whose processes reach Kafka through its proxy. */
-export const makeProduction = async (seed: number): Promise<Production> => {
-  const world = await populate(await overKafkaAndPostgres.settle({ proxied: true }), seed)
+export const makeProduction = async (seed: number, env: Readonly<Record<string, string>> = {}): Promise<Production> => {
+  const world = await populate(await overKafkaAndPostgres.settle({ proxied: true, env }), seed)
   const gateway = openGateway(() => world.galleria.parts)
   return Object.assign(world, {
     gateway,
@@ -365,9 +365,11 @@ export const comeAndGo = async (world: Production, random: Random, length: numbe
     const part = free[Math.floor(random() * free.length)]
     if (part !== undefined) {
       const signal = random() < 0.5 ? "SIGTERM" : "SIGKILL"
-      const gone = part.galleria.stop(signal).then(({ code }) => {
+      const gone = part.galleria.stop(signal).then((exit) => {
         leaving.delete(part.name)
-        if (signal === "SIGTERM" && code !== 0) faults.push(`${part.name} stopped with ${code}`)
+        // Whoever has not said a word is not yet where it hears signals.
+        const heard = part.galleria.output() !== ""
+        if (signal === "SIGTERM" && heard && exit.code !== 0) faults.push(`${part.name}: ${JSON.stringify(exit)}`)
       })
       leaving.set(part.name, gone)
       went++

@@ -23,18 +23,21 @@ const seconds = (count: number) => sleep(count * 1_000)
 const pace = 150
 
 /**
- * Two processes of each module, each with a database, over Kafka, while a crowd orders until there are so many orders:
+ * Two processes of each module, each with a database, over Kafka, while a crowd orders until there are so many orders, or
+ * for so many rounds:
  * each 5 to 10 s the database server or the broker is restarted, by a stop or by a crash, and once in between some
  * process, or several, are killed and started again. Then nothing may be lost, doubled, out of order or parked: by HTTP,
  * in the databases and on the log. Moments and wishes come from `seed`.
  */
 export const storm = async (options: {
   readonly orders: number
+  readonly rounds?: number
   readonly seed: number
   readonly say: (line: string) => void
 }): Promise<Weather> => {
   const random = randomOf(options.seed)
-  await using world = await makeProduction(options.seed)
+  // News of a user may take longer than any wait: whoever ordered too early orders for another one then.
+  await using world = await makeProduction(options.seed, { USER_WAIT_MS: "500" })
   const count = (path: string) =>
     world.shoppers.ledger.wishes.filter((wish) => wish.path === path && wish.id !== undefined).length
   const weather = { kills: 0, databaseRestarts: 0, brokerRestarts: 0 }
@@ -54,7 +57,8 @@ export const storm = async (options: {
       await kafka.start()
     },
   ]
-  while (count("/orders") < options.orders) {
+  const { orders, rounds = Infinity } = options
+  for (let round = 0; round < rounds && count("/orders") < orders; round++) {
     let over = false
     const shopping = world.shoppers.shop(world.gateway, () => over, { forgiving: true, pace })
     const calm = 5 + random() * 5

@@ -263,7 +263,7 @@ export const overKafkaAndPostgres: Shape & {
       name: `${module} ${n + 1}`,
       modules: [module],
       dataDir: nothing.path,
-      env: { ...overKafkaEnv(kafka, options), DATABASE_URL: urlOf(module) },
+      env: { ...overKafkaEnv(kafka, options), DATABASE_URL: urlOf(module), ...options.env },
     })
     const all = parts.move()
     const site = siteOf({
@@ -288,6 +288,7 @@ export const overKafkaAndPostgres: Shape & {
 interface ProductionOptions extends KafkaOptions {
   /** Of each module. */
   readonly instances?: number
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface ProductionSite extends KafkaSite {

@@ -1,12 +1,13 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
 import { once } from "node:events"
-import { closeSync, existsSync, openSync, statSync } from "node:fs"
-import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises"
+import { closeSync, openSync, statSync } from "node:fs"
+import { copyFile, mkdir, mkdtemp, readFile, rename, writeFile } from "node:fs/promises"
 import { homedir, tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { promisify } from "node:util"
+import { cached } from "./cache.ts"
 import { freePort } from "./freePort.ts"
 import { type Guard, startGuard } from "./guard.ts"
 import {
@@ -146,36 +147,18 @@ interface Home {
   readonly checkpoint: string
 }
 
-/**
- * Puts into the cache what isn't there. Each thing appears by a rename, complete, so several processes may do it at
- * once. The archive of loaded classes is good for the Java that wrote it only, so it bears its name.
- */
+/** The archive of loaded classes is good for the Java that wrote it only, so it bears its name. */
 const prepare = async (): Promise<Home> => {
   const javaName = await findJava()
   const home = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "galleria-kafka", version)
   const libs = join(home, "libs")
   const checkpoint = join(home, "bootstrap.checkpoint")
   const archive = join(home, `${javaName}.jsa`)
-  await mkdir(home, { recursive: true })
-  if (!existsSync(libs)) await into(home, libs, fetchJars)
+  await cached(libs, fetchJars)
   const classPath = ["-cp", `${libs}/*`]
-  if (!existsSync(checkpoint)) await into(home, checkpoint, (file) => writeCheckpoint(file, classPath))
-  if (!existsSync(archive)) await into(home, archive, (file) => writeArchive(file, classPath, checkpoint))
+  await cached(checkpoint, (file) => writeCheckpoint(file, classPath))
+  await cached(archive, (file) => writeArchive(file, classPath, checkpoint))
   return { flags: [`-XX:SharedArchiveFile=${archive}`, ...classPath], checkpoint }
-}
-
-const into = async (home: string, target: string, make: (file: string) => Promise<void>) => {
-  const work = await mkdtemp(join(home, "new-"))
-  try {
-    const made = join(work, "made")
-    await make(made)
-    await rename(made, target).catch((error) => {
-      // Another process was first.
-      if (!existsSync(target)) throw error
-    })
-  } finally {
-    await rm(work, { recursive: true, force: true })
-  }
 }
 
 /** A name for this Java of this build. */

@@ -20,6 +20,11 @@ const suites = [
       "runtime/events/kafka/broken.test.ts",
     ],
   },
+  {
+    port: "Database",
+    drivers: ["embedded", "postgres 17", "postgres 18"],
+    files: ["runtime/sql/DatabaseSuite.test.ts", "runtime/sql/Database.test.ts"],
+  },
 ]
 
 interface Test {

