@@ -25,7 +25,7 @@ const appliedWithin = 25_000
 
 const possible = (await canStartKafka()) && (await canStartPostgres())
 
-describe.runIf(possible)("Two processes of each module, on PostgreSQL and Kafka", { timeout: 300_000 }, () => {
+describe.runIf(possible)("Two processes of each module on PostgreSQL and Kafka", { timeout: 300_000 }, () => {
   let world: Production
   const seed = Date.now() % 1_000_000
 
