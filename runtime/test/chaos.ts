@@ -13,6 +13,7 @@ import {
 } from "../testing/deployment.ts"
 import { patienceMillis, until } from "../testing/process.ts"
 import { allOutages } from "./outages.ts"
+import { allFaults } from "./production.ts"
 import { storm } from "./storm.ts"
 import { killWhileShopping, makeShoppers, type Random, randomOf } from "../testing/shoppers.ts"
 
@@ -141,8 +142,8 @@ const auditStopped = async (site: Site, shoppers: ReturnType<typeof makeShoppers
 
 /**
  * `npm run chaos [-- --shape kafka]` kills processes; `npm run chaos -- --outages 20` breaks Kafka and the way there in
- * each way there is, for that many seconds each; `npm run chaos -- --shape production` restarts database and broker too,
- * until there are 5,000 orders.
+ * each way there is, for that many seconds each, and with `--shape production` PostgreSQL under two processes of each
+ * module; `npm run chaos -- --shape production` restarts database and broker and kills, until there are 5,000 orders.
  */
 const main = async () => {
   const { values } = parseArgs({
@@ -157,7 +158,8 @@ const main = async () => {
     },
   })
   if (values.outages !== undefined) {
-    const faults = await allOutages({ length: Number(values.outages), seed: Number(values.seed), say: console.log })
+    const all = values.shape === "production" ? allFaults : allOutages
+    const faults = await all({ length: Number(values.outages), seed: Number(values.seed), say: console.log })
     for (const fault of faults) console.error(fault)
     process.exit(faults.length === 0 ? 0 : 1)
   }

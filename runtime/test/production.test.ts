@@ -12,6 +12,7 @@ import {
   makeProduction,
   type Production,
   suffer,
+  type TakeOver,
   takeOver,
   wishForOrder,
   wishForUser,
@@ -22,6 +23,11 @@ const relaysWithin = 15_000
 
 /** A group misses a member for 10 s, and then has to find together: at a busy machine too. */
 const appliedWithin = 25_000
+
+const tell = (fate: string, { relayedMillis, appliedMillis }: TakeOver) =>
+  void process.stdout.write(
+    `${fate}: relayed by another after ${relayedMillis} ms, applied after ${appliedMillis} ms\n`,
+  )
 
 const possible = (await canStartKafka()) && (await canStartPostgres())
 
@@ -96,7 +102,7 @@ describe.runIf(possible)("Two processes of each module on PostgreSQL and Kafka",
   })
 
   it("relay, in another's place, within seconds after that was killed", async () => {
-    let found: Awaited<ReturnType<typeof takeOver>> | undefined
+    let found: TakeOver | undefined
     const faults = await suffer(
       world,
       async () => {
@@ -105,7 +111,7 @@ describe.runIf(possible)("Two processes of each module on PostgreSQL and Kafka",
       },
       { isHarmed: true },
     )
-    console.log("killed:", found)
+    tell("was killed", found!)
     expect(faults).toEqual([])
     expect(found!.to).not.toBe(found!.from)
     expect(found!.relayedMillis).toBeLessThan(relaysWithin)
@@ -113,7 +119,7 @@ describe.runIf(possible)("Two processes of each module on PostgreSQL and Kafka",
   })
 
   it("relay, in another's place, when that is out of reach, and are not disturbed by it when it is back", async () => {
-    let found: Awaited<ReturnType<typeof takeOver>> | undefined
+    let found: TakeOver | undefined
     const faults = await suffer(
       world,
       async () => {
@@ -124,7 +130,7 @@ describe.runIf(possible)("Two processes of each module on PostgreSQL and Kafka",
       },
       { isHarmed: true },
     )
-    console.log("frozen:", found)
+    tell("was frozen", found!)
     expect(faults).toEqual([])
     expect(found!.to).not.toBe(found!.from)
     expect(found!.relayedMillis).toBeLessThan(relaysWithin)

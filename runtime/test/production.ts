@@ -4,7 +4,7 @@ import { pagesOf } from "../testing/audit.ts"
 import { deploymentOf, overKafkaAndPostgres, type Part, type ProductionSite } from "../testing/deployment.ts"
 import { connectTo } from "../testing/postgresServer.ts"
 import { type Callable, type Galleria, until } from "../testing/process.ts"
-import type { Manners, Random, Wish } from "../testing/shoppers.ts"
+import { type Manners, type Random, randomOf, type Wish } from "../testing/shoppers.ts"
 import { pace, populate, recovered, tellsWithin, type World } from "./outages.ts"
 
 /** Two processes of each module on databases and a broker that can be broken, and a crowd at their gateway. */
@@ -137,6 +137,8 @@ const whileHeld = async (world: Production, statement: (module: string) => strin
   for (const session of [user, order]) await session.run("rollback")
 }
 
+const openTransactions = "transactions that somebody left open"
+
 /** What can happen to the databases; `length` in seconds. */
 export const databaseFaults = (length: number): ReadonlyArray<Fault> => [
   {
@@ -188,7 +190,7 @@ export const databaseFaults = (length: number): ReadonlyArray<Fault> => [
     },
   },
   {
-    name: "transactions that somebody left open",
+    name: openTransactions,
     happen: (world) =>
       whileHeld(world, (module) => `select pg_current_xact_id(); select count(*) from "${module}".outbox`, length),
   },
@@ -386,4 +388,28 @@ export const comeAndGo = async (world: Production, random: Random, length: numbe
   world.galleria = await site.start()
   if (went < length / 3) faults.push(`only ${went} went`)
   return faults
+}
+
+/** All of them, `length` seconds each, with an audit at the end. Says what is not as it must be. */
+export const allFaults = async (options: {
+  readonly length: number
+  readonly seed: number
+  readonly say: (line: string) => void
+}): Promise<ReadonlyArray<string>> => {
+  const { length, seed, say } = options
+  await using world = await makeProduction(seed)
+  const leftOpen = databaseFaults(length * 3).find(({ name }) => name === openTransactions)!
+  for (const { name, happen } of [...databaseFaults(length), leftOpen]) {
+    const began = Date.now()
+    const faults = await suffer(world, happen)
+    say(`${name}: ${faults.length} faults, ${Math.round((Date.now() - began) / 1_000)} s`)
+    if (faults.length > 0) return faults
+  }
+  let came: ReadonlyArray<string> = []
+  const comingAndGoing = async () => void (came = await comeAndGo(world, randomOf(seed), length * 2))
+  const faults = [...(await suffer(world, comingAndGoing, { isHarmed: true })), ...came]
+  say(`processes that come and go: ${faults.length} faults`)
+  if (faults.length > 0) return faults
+  const { code } = await world.galleria.stop()
+  return code === 0 ? await world.site.audit(world.shoppers.ledger) : [`it stopped with ${code}`]
 }
