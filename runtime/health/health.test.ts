@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Latch, References } from "effect"
+import { Deferred, type Duration, Effect, Latch, References } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import { loop, Loops, makeLoops } from "../module/loop.ts"
@@ -29,9 +29,9 @@ const inTest = <A, E>(test: Effect.Effect<A, E, any>) =>
 
 const running: Health = { state: "running" }
 
-/** A loop that does that in each turn, and looks for work every second. */
-const looping = (name: string, turn: Effect.Effect<boolean, unknown>) =>
-  Effect.forkChild(loop({ name, turn, wake: Latch.makeUnsafe(true), poll: "1 second" }))
+/** A loop that does that in each turn, and looks for work every second, unless it is told how often. */
+const looping = (name: string, turn: Effect.Effect<boolean, unknown>, poll: Duration.Input = "1 second") =>
+  Effect.forkChild(loop({ name, turn, wake: Latch.makeUnsafe(true), poll }))
 
 describe("/livez", () => {
   it.effect("is green while loops turn, also with nothing to do, and when every turn fails", () =>
@@ -44,6 +44,26 @@ describe("/livez", () => {
           yield* TestClock.adjust("1 minute")
           expect(yield* get("/livez")).toEqual({ status: 200, body: { status: "ok" } })
         }
+      }),
+    ),
+  )
+
+  it.effect("is green while loops rest for a minute or longer, and take their time after it", () =>
+    inTest(
+      Effect.gen(function* () {
+        const get = yield* routes(running)
+        let turns = 0
+        const slow = Effect.delay(
+          Effect.sync(() => ++turns < 0),
+          "30 seconds",
+        )
+        yield* looping("each minute", slow, "1 minute")
+        yield* looping("each hour", Effect.succeed(false), "1 hour")
+        for (let second = 0; second < 600; second += 5) {
+          yield* TestClock.adjust("5 seconds")
+          expect(yield* get("/livez")).toEqual({ status: 200, body: { status: "ok" } })
+        }
+        expect(turns).toBe(7)
       }),
     ),
   )

@@ -1,4 +1,4 @@
-import { Cause, Clock, Context, Duration, Effect, type Latch, Schedule } from "effect"
+import { Cause, Clock, Context, Duration, Effect, type Latch, Option, Schedule } from "effect"
 import { textOf } from "./defect.ts"
 
 /**
@@ -69,7 +69,7 @@ export const loop = <E, R>(options: {
           pause = yield* Schedule.toStepWithSleep(backOff)
           failures = 0
         }
-        if (!exit.value && !options.isOver?.()) yield* Effect.timeoutOption(options.wake.await, options.poll)
+        if (!exit.value && !options.isOver?.()) yield* rest(options)
         continue
       }
       // A loop that is being stopped ends here; a turn that interrupted itself has failed like any other.
@@ -81,5 +81,18 @@ export const loop = <E, R>(options: {
       if (!options.isOver?.()) yield* Effect.ignore(pause(undefined))
     }
   }).pipe(Effect.scoped, Effect.withTracerEnabled(false))
+
+/** So often a loop that rests shows that it does: it has nothing to do, and does not stand still. */
+const signMillis = 20_000
+
+/** Until `wake` opens or `poll` has passed. */
+const rest = (options: { readonly name: string; readonly wake: Latch.Latch; readonly poll: Duration.Input }) =>
+  Effect.gen(function* () {
+    const { turned } = yield* Loops
+    for (let left = Duration.toMillis(options.poll); left > 0; left -= signMillis) {
+      if (Option.isSome(yield* Effect.timeoutOption(options.wake.await, Math.min(left, signMillis)))) return
+      yield* turned(options.name)
+    }
+  })
 
 const messageOf = (cause: Cause.Cause<unknown>): string => textOf(Cause.squash(cause)).split("\n")[0]!
