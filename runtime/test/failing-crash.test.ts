@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import type { Outgoing } from "../events/EventBus.ts"
-import { type Deployment, shapes } from "../testing/deployment.ts"
+import { type Deployment, overKafkaAndPostgres, shapes } from "../testing/deployment.ts"
 import { until } from "../testing/process.ts"
 
 const created_at = "2026-01-02T03:04:05.678Z"
@@ -30,7 +30,10 @@ interface Entry {
   readonly waiting: number
 }
 
-describe.for(await shapes())("a failing event, under kill -9, $name", ({ settle }) => {
+/** On PostgreSQL `DeadLetters` asks for the same without a process, and a storm kills processes; here it takes a minute. */
+const possible = (await shapes()).filter((shape) => shape !== overKafkaAndPostgres)
+
+describe.for(possible)("a failing event, under kill -9, $name", ({ settle }) => {
   it("is tried, parked and discarded, and its key then drains in order, whenever the process is killed", async () => {
     await using site = await settle()
     const options = { modules: ["user"], env: { RETRY_ATTEMPTS: "3" } }
