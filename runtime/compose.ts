@@ -2,9 +2,11 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Deferred, Duration, Effect, Fiber, Latch, Layer, Redacted, Schedule, Scope } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
+import { CircuitBreaker, Persistence } from "effect/persistence"
 import { SqlClient } from "effect/sql"
 import { eventsOf, type Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
+import * as deliveriesTable from "./delivery/deliveriesTable.ts"
 import { housekeepingTurn } from "./delivery/housekeeping.ts"
 import * as EmbeddedEventBus from "./events/embedded/EmbeddedEventBus.ts"
 import { EventBus, type PartitionsDiffer } from "./events/EventBus.ts"
@@ -30,6 +32,9 @@ import { atMost } from "./module/Reaction.ts"
 import { Outbox } from "./outbox/Outbox.ts"
 import { outboxTable } from "./outbox/outboxTable.ts"
 import { relay } from "./outbox/relay.ts"
+import { Tasks } from "./tasks/Tasks.ts"
+import { tasksIn } from "./tasks/taskTable.ts"
+import { work } from "./tasks/worker.ts"
 import { observeRequests } from "./telemetry/http.ts"
 import { lookAt, metricsRoute } from "./telemetry/metrics.ts"
 import { exportMillis } from "./telemetry/otlp.ts"
@@ -70,6 +75,9 @@ const kafkaBus = (settings: KafkaSettings) =>
 /** Rings when a module's outbox has something to relay, in every instance of the module. */
 const outboxBell = "outbox"
 
+/** Rings when a module has added a task, in every instance of the module. */
+const tasksBell = "tasks"
+
 /** All that one module gets, on a database of its own, migrated. */
 const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
   const migrated = Layer.effectDiscard(migrate(module.migrations))
@@ -80,7 +88,16 @@ const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]
       return outboxTable(yield* SqlClient.SqlClient, bell(outboxBell).ring)
     }),
   )
-  return Layer.mergeAll(outbox, idempotencyTable.layer, signedPages.layer, edge.layer).pipe(
+  const tasks = Layer.effect(
+    Tasks,
+    Effect.gen(function* () {
+      const { bell } = yield* Database
+      const names = module.tasks.map(({ name }) => name)
+      return tasksIn(yield* SqlClient.SqlClient, names, bell(tasksBell).ring)
+    }),
+  )
+  const deliveries = deliveriesTable.layer(module.reactions)
+  return Layer.mergeAll(outbox, tasks, deliveries, idempotencyTable.layer, signedPages.layer, edge.layer).pipe(
     Layer.provideMerge(migrated),
     Layer.provideMerge(database),
   )
@@ -122,7 +139,7 @@ const startOf = (module: Module, waits: Waits): Check => ({
 })
 
 /**
- * Builds one module by itself and starts its relay, its consumer and its workers. By itself: layers are shared by
+ * Builds one module by itself and starts its relay, its consumer and its tasks. By itself: layers are shared by
  * reference, so modules that are merged into one layer would share the first one's outbox.
  */
 const start = (module: Module, settings: Settings, waits: Waits) =>
@@ -133,7 +150,7 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
     const opening = Layer.build(portsOf(module, (yield* Databases).of(module.name)))
     const ports = yield* onceThere(opening, tellOfWaiting(module, waits))
     const built = yield* Layer.build(Layer.provide(module.layer, Layer.succeedContext(ports)))
-    const { reactions: bound, workers } = Context.get(built, Bound)
+    const { reactions: bound, tasks, checks: own } = Context.get(built, Bound)
     const reactions = bound.map(atMost(settings.retryAttempts))
     const database = Context.get(ports, Database)
     const group = `${module.name}_service_group`
@@ -170,12 +187,9 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
         poll: "1 minute",
       }).pipe(Effect.provideContext(ports)),
     )
-    for (const worker of workers) {
-      const { name, turn } = worker
-      yield* Effect.forkScoped(
-        loop({ name: `${module.name}.${name}`, turn, wake: Latch.makeUnsafe(true), poll: "1 second" }),
-      )
-    }
+    const tasksWake = Latch.makeUnsafe(true)
+    yield* Effect.forkScoped(openedBy(tasksWake, database.bell(tasksBell)))
+    const worker = yield* Effect.provideContext(work({ module: module.name, tasks, wake: tasksWake }), ports)
 
     const checks: ReadonlyArray<Check> = [
       {
@@ -187,6 +201,8 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
         }),
       },
       { name: `consumer.${module.name}`, needed: false, fault: loops.faultOf(`${group}.consumer`) },
+      ...(tasks.length === 0 ? [] : [{ name: `tasks.${module.name}`, needed: false, fault: worker.fault }]),
+      ...own.map((check) => ({ ...check, needed: false })),
     ]
     return {
       name: module.name,
@@ -229,6 +245,8 @@ const platform = (settings: Settings) =>
   Layer.mergeAll(
     Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
     NodeHttpServer.layerHttpServices,
+    Persistence.layerMemory,
+    CircuitBreaker.layerStoreMemory(),
     Layer.succeed(Deployment, {
       modules: settings.modules.map((module) => module.name),
       distributed: settings.kafka !== undefined,

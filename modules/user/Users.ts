@@ -41,7 +41,13 @@ export class Users extends Context.Service<Users>()("user/Users", {
 
     /** Learns of orders, and tells what they come to: once for each user. */
     const recordOrders = Effect.fn("Users.recordOrders")((placed: NonEmptyReadonlyArray<Placed>) =>
-      orders.place(placed.map(({ data }) => ({ ...data, amount: format(data.amount) }))),
+      orders.place(
+        placed.map(({ data, time }) => ({
+          ...data,
+          amount: format(data.amount),
+          created_at: data.created_at ?? time,
+        })),
+      ),
     )
 
     const recordEndings = Effect.fn("Users.recordEndings")(

@@ -1,6 +1,6 @@
 import { Clock, Context, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
-import { isStructured } from "../events/cloudEvents.ts"
+import { isStructured, keyIn } from "../events/cloudEvents.ts"
 import { bytesOf, type KeptValue } from "../inbox/Inbox.ts"
 
 /** The statuses of an entry as people see them; what waits behind an entry is counted with it. */
@@ -107,7 +107,6 @@ export class DeadLetters extends Context.Service<
 >()("galleria/DeadLetters") {}
 
 interface Row extends Omit<DeadLetter, "module" | "event" | "offset" | "waiting"> {
-  readonly key: string | null
   readonly event: KeptValue & {
     readonly id: string
     readonly type: string
@@ -132,14 +131,15 @@ const saidIn = ({ headers, ...event }: Row["event"]): { readonly data: unknown; 
   }
 }
 
-const viewOf = (module: string, { key, ...row }: Row): DeadLetter => {
+const viewOf = (module: string, row: Row): DeadLetter => {
   const { id, type, source, headers } = row.event
+  const said = saidIn(row.event)
   return {
     ...row,
     module,
     offset: Number(row.offset),
     waiting: Number(row.waiting),
-    event: { id, type, source, key: row.event.key ?? key, headers, ...saidIn(row.event) },
+    event: { id, type, source, key: row.event.key ?? keyIn(said.data), headers, ...said },
   }
 }
 
@@ -159,7 +159,7 @@ export const layer = (module: string, changed: Effect.Effect<void>) =>
       const select = (where: ReturnType<typeof sql.and>, limit: number) =>
         Effect.map(
           Effect.orDie(sql<Row>`
-            select h.id, h.reaction, h.key, h.status, h.attempts, h.reason, h.error, h.event, h.topic, h.partition, h."offset",
+            select h.id, h.reaction, h.status, h.attempts, h.reason, h.error, h.event, h.topic, h.partition, h."offset",
               (select count(*) from held w where w.reaction = h.reaction and w.key = h.key and w.pos > h.pos
                 and w.status in ('waiting', 'retrying', 'parked')
                 and h.status in ('retrying', 'parked')) as waiting,

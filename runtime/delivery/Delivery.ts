@@ -1,9 +1,9 @@
 import { Clock, Effect, Exit } from "effect"
-import { decode, type Envelope } from "../events/cloudEvents.ts"
+import { decode, type Envelope, storable } from "../events/cloudEvents.ts"
 import type { Event } from "../events/Event.ts"
 import type { Received } from "../events/EventBus.ts"
 import { type Aside, keepValue, type Outcome } from "../inbox/Inbox.ts"
-import type { Reaction } from "../module/Reaction.ts"
+import { heldKey, type Reaction } from "../module/Reaction.ts"
 import { outcomeOf, waiting } from "./outcome.ts"
 
 /** One event for one reaction, and what is to be done about it. */
@@ -13,6 +13,8 @@ export interface Delivery extends Work {
   readonly event_id: string
   readonly key: string | null
   readonly record: Received
+  /** No other delivery of the record comes after it. */
+  readonly isLast: boolean
 }
 
 export interface Work {
@@ -51,23 +53,36 @@ export const deliveriesOf = (record: Received, reactions: ReadonlyArray<Reaction
     if (found._tag === "Malformed") {
       const { id, source, reason } = found
       const outcome: Outcome = { status: "parked", attempts: 1, reason: "malformed", error: reason, due: null }
-      return [{ reaction: ofNoReaction, source, event_id: id, key: null, record, run: undefined, outcome }]
+      return [
+        { reaction: ofNoReaction, source, event_id: id, key: null, record, isLast: true, run: undefined, outcome },
+      ]
     }
     const deliveries: Array<Delivery> = []
-    for (const reaction of reactions) {
-      if (reaction.event.type !== record.topic) continue
-      const { id, source, key } = found.envelope
+    const reacting = reactions.filter(({ event }) => event.type === record.topic)
+    for (const [n, reaction] of reacting.entries()) {
+      const { id, source } = found.envelope
       deliveries.push({
         reaction: reaction.name,
         source,
         event_id: id,
-        key,
+        key: keyOf(reaction, found.envelope),
         record,
+        isLast: n === reacting.length - 1,
         ...(yield* workOf(reaction, found.envelope)),
       })
     }
     return deliveries
   })
+
+/**
+ * By what the delivery is held back and holds back others. It is read from the data as it came, for the key must be
+ * known even of what no schema can read; data that does not have it holds back nothing.
+ */
+const keyOf = ({ heldBy }: Reaction<never>, { key, data }: Envelope): string | null => {
+  if (heldBy === undefined) return key
+  const value = typeof data === "object" && data !== null ? (data as Record<string, unknown>)[heldBy] : undefined
+  return typeof value === "number" || typeof value === "string" ? storable(heldKey(heldBy, value)) : null
+}
 
 const workOf = (reaction: Reaction<never>, envelope: Envelope): Effect.Effect<Work> =>
   Effect.gen(function* () {
@@ -79,5 +94,8 @@ const workOf = (reaction: Reaction<never>, envelope: Envelope): Effect.Effect<Wo
     const read = yield* Effect.exit(reaction.decode(envelope.data))
     if (Exit.isFailure(read)) return { run: undefined, outcome: yield* outcomeOf(read.cause, reaction.retry) }
     const { id, source, type, time, key } = envelope
-    return { run: { reaction, event: { id, source, type, time, key, data: read.value } }, outcome: waiting }
+    return {
+      run: { reaction, event: { id, source, type, time, key, data: read.value, received: envelope.data } },
+      outcome: waiting,
+    }
   })

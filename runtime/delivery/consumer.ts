@@ -1,8 +1,8 @@
 import { Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql"
-import type { Handle } from "../events/EventBus.ts"
-import { inbox } from "../inbox/Inbox.ts"
+import type { Handle, Received } from "../events/EventBus.ts"
+import { inbox, type Position } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { placeOfRecord } from "../telemetry/messages.ts"
@@ -43,7 +43,7 @@ export const makeConsumer = (options: {
     const database = yield* Database
     const sql = yield* SqlClient.SqlClient
     const statements = (options.inbox ?? inbox)(sql)
-    const { takeCharge, heldOf, setAside } = statements
+    const { takeCharge, advance, heldOf, setAside } = statements
     const { module } = options
     const service = `${module.charAt(0).toUpperCase()}${module.slice(1)}Service`
     /** How often in a row the slices that begin with an event failed, while the database answered. */
@@ -53,6 +53,7 @@ export const makeConsumer = (options: {
       database.transaction(
         Effect.gen(function* () {
           const fresh = yield* takeCharge(deliveries)
+          yield* advance(positionsAfter(deliveries))
           const known = deliveries.length - fresh.length
           if (fresh.length === 0) return { applied: [], known }
           const isHeld = yield* heldOf(fresh)
@@ -66,7 +67,9 @@ export const makeConsumer = (options: {
     const alone = (delivery: Delivery, isDoubted: boolean) =>
       Effect.gen(function* () {
         const outcome = yield* database.transaction(
-          takeAlone(sql, statements, delivery, isDoubted ? isAway : undefined),
+          Effect.tap(takeAlone(sql, statements, delivery, isDoubted ? isAway : undefined), () =>
+            advance(positionsAfter([delivery])),
+          ),
         )
         if (outcome !== "applied" && outcome !== "known" && outcome.status !== "waiting") {
           yield* Effect.logWarning(`[${service}] ${delivery.reaction} failed (${outcome.reason}), its key waits`).pipe(
@@ -148,10 +151,23 @@ export const makeConsumer = (options: {
         for (let at = 0; at < deliveries.length; at += slice) {
           yield* report(yield* take(deliveries.slice(at, at + slice)))
         }
+        const rest = records.slice(records.findLastIndex((record) => record === deliveries.at(-1)?.record) + 1)
+        if (rest.length > 0) yield* advance(positionsIn(rest))
       }).pipe(Effect.annotateLogs({ module }), Effect.withTracerEnabled(false))
 
     return handle
   })
+
+/** What is behind records of which nothing is left to be done. */
+const positionsIn = (records: ReadonlyArray<Received>): ReadonlyArray<Position> => [
+  ...new Map(
+    records.map(({ topic, partition, offset }) => [`${topic}/${partition}`, { topic, partition, next: offset + 1 }]),
+  ).values(),
+]
+
+/** The same, behind deliveries: a record is done with the last of its deliveries. */
+const positionsAfter = (deliveries: ReadonlyArray<Delivery>) =>
+  positionsIn(deliveries.filter(({ isLast }) => isLast).map(({ record }) => record))
 
 const nameOf = ({ source, event_id }: Delivery) => `${source} ${event_id}`
 

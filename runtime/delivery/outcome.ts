@@ -1,7 +1,8 @@
-import { Cause, Clock, Duration, Effect, Schedule, Schema } from "effect"
+import { Cause, Clock, Duration, Effect, type Schedule, Schema } from "effect"
 import type { Outcome } from "../inbox/Inbox.ts"
 import { textOf } from "../module/defect.ts"
-import { defaultRetry, Postpone, Reject } from "../module/Reaction.ts"
+import { Postpone, Reject } from "../module/Reaction.ts"
+import { defaultRetry, delayAfter } from "../module/schedule.ts"
 import { sqlErrorIn } from "../sql/transaction.ts"
 import { faultOf } from "./fault.ts"
 
@@ -42,18 +43,8 @@ export const outcomeOf = (
       : { status: "retrying", attempts: 1, reason, error: text, due: new Date(now + delay) }
   })
 
-/** The wait of a schedule after that many attempts, in ms; undefined when it is done. */
-export const delayAfter = (schedule: Schedule.Schedule<unknown>, attempts: number) =>
-  Effect.gen(function* () {
-    const step = yield* Schedule.toStep(schedule)
-    const now = yield* Clock.currentTimeMillis
-    let delay = Duration.zero
-    for (let n = 0; n < attempts; n++) delay = (yield* step(now, undefined))[1]
-    return Duration.toMillis(delay)
-  }).pipe(Effect.catchCause(() => Effect.succeed(undefined)))
-
 /** What may be kept and shown of an error: 2,000 characters of a line. */
-const clean = (text: string): string =>
+export const clean = (text: string): string =>
   text
     .slice(0, 2_000)
     .toWellFormed()

@@ -1,14 +1,14 @@
 import { Cause, Clock, Effect, Exit } from "effect"
 import { SqlClient } from "effect/sql"
 import { bytesOf, inbox, type KeptValue, type Outcome } from "../inbox/Inbox.ts"
-import { defaultRetry, type Reaction } from "../module/Reaction.ts"
+import type { Reaction } from "../module/Reaction.ts"
+import { defaultRetry, delayAfter } from "../module/schedule.ts"
 import { Database } from "../sql/Database.ts"
 import { placeOfRecord } from "../telemetry/messages.ts"
 import * as metrics from "../telemetry/metrics.ts"
 import { loggedAt } from "../telemetry/trace.ts"
 import { attempt, takeAlone } from "./attempt.ts"
 import { deliveriesOf, type Delivery, ofNoReaction } from "./Delivery.ts"
-import { delayAfter } from "./outcome.ts"
 
 /** Events of one key in one turn: a busy key must drain faster than it fills, or it never leaves the slow path. */
 const perTurn = 50

@@ -38,4 +38,6 @@ export interface Event<Data = unknown> {
   readonly time: Date
   readonly key: string | null
   readonly data: Data
+  /** The data as it came: before defaults, and with the members that this release does not know. */
+  readonly received: unknown
 }

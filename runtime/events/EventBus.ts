@@ -32,6 +32,13 @@ export interface Lag {
   readonly records: number
 }
 
+/** The offset that the next record of a partition will get. */
+export interface End {
+  readonly topic: string
+  readonly partition: number
+  readonly next: number
+}
+
 /** The bus is away or refuses. Nothing that it was asked to keep is lost by asking again. */
 export class EventBusError extends Schema.TaggedError<EventBusError>()("EventBusError", {
   operation: Schema.String,
@@ -109,6 +116,12 @@ export class EventBus extends Context.Service<
 
     /** How far `group` is behind, for each partition of the topics that it reads. */
     readonly lag: (group: string) => Effect.Effect<ReadonlyArray<Lag>, EventBusError>
+
+    /**
+     * Where the topics end, partition by partition: every record whose `send` had succeeded when this was called is
+     * before it. Topics that do not exist are left out.
+     */
+    readonly ends: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<End>, EventBusError>
 
     /** Succeeds when the bus answers. */
     readonly probe: Effect.Effect<void, EventBusError>

@@ -123,13 +123,14 @@ const fromHeaders = (headers: Readonly<Record<string, string>>): Record<string, 
   return said
 }
 
-const keyIn = (data: unknown): string | null => {
+/** The key of an event whose record has none. */
+export const keyIn = (data: unknown): string | null => {
   const user = isObject(data) ? data["user_id"] : undefined
   return typeof user === "number" || (typeof user === "string" && user !== "") ? String(user) : null
 }
 
 /** A foreign key may be anything; ours is text that a database can store and index. */
-const storable = (key: string | null): string | null =>
+export const storable = (key: string | null): string | null =>
   key === null || isName(key) ? key : createHash("sha256").update(key).digest("hex")
 
 const isTime = (millis: number) => millis >= 0 && millis < Date.UTC(10_000, 0)

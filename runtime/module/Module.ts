@@ -1,16 +1,19 @@
 import { type Config, Context, Effect, type FileSystem, Layer, type Path } from "effect"
 import type { Etag, HttpPlatform, HttpRouter } from "effect/http"
 import { type HttpApi, HttpApiBuilder, type HttpApiGroup } from "effect/http-api"
+import type { CircuitBreaker, Persistence } from "effect/persistence"
 import type { SqlClient } from "effect/sql"
 import type { EventType } from "../events/Event.ts"
 import type { Idempotency } from "../http/Idempotency.ts"
 import type { Page } from "../http/Page.ts"
 import type { Edge } from "../http/Problem.ts"
+import type { Deliveries } from "../delivery/Deliveries.ts"
 import type { Outbox } from "../outbox/Outbox.ts"
 import type { Database } from "../sql/Database.ts"
 import type { Migrations } from "../sql/migrate.ts"
 import type { Reaction } from "./Reaction.ts"
-import type { Worker } from "./Worker.ts"
+import type { Tasks } from "../tasks/Tasks.ts"
+import type { Task } from "./Task.ts"
 
 /** Who takes part, as far as a module may know. */
 export class Deployment extends Context.Service<
@@ -23,14 +26,36 @@ export class Deployment extends Context.Service<
   }
 >()("galleria/Deployment") {}
 
-/** A module's reactions and workers, with its own services in them. */
+/** Something outside that a module depends on, as `/readyz` shows it: without it the process is degraded. */
+export interface Check<out R> {
+  readonly name: string
+  /** What is wrong, undefined when nothing is. Answers at once: it reports what is known, it does not probe. */
+  readonly fault: Effect.Effect<string | undefined, never, R>
+}
+
+/** A module's reactions, tasks and checks, with its own services in them. */
 export class Bound extends Context.Service<
   Bound,
-  { readonly reactions: ReadonlyArray<Reaction<never>>; readonly workers: ReadonlyArray<Worker<never>> }
+  {
+    readonly reactions: ReadonlyArray<Reaction<never>>
+    readonly tasks: ReadonlyArray<Task<never>>
+    readonly checks: ReadonlyArray<Check<never>>
+  }
 >()("galleria/Bound") {}
 
-/** All that a module gets from the runtime, each its own. */
-export type Ports = SqlClient.SqlClient | Database | Outbox | Idempotency | Page | Edge | Deployment
+/** All that a module gets from the runtime, each its own but for the cache and the circuits, which may be shared. */
+export type Ports =
+  | SqlClient.SqlClient
+  | Database
+  | Outbox
+  | Tasks
+  | Deliveries
+  | Idempotency
+  | Page
+  | Edge
+  | Deployment
+  | Persistence.Persistence
+  | CircuitBreaker.CircuitBreakerStore
 
 type Platform = HttpRouter.HttpRouter | Etag.Generator | HttpPlatform.HttpPlatform | FileSystem.FileSystem | Path.Path
 
@@ -41,17 +66,17 @@ export interface Module {
   readonly api: HttpApi.Constraint
   readonly publishes: ReadonlyArray<EventType>
   readonly reactions: ReadonlyArray<{ readonly name: string; readonly event: EventType }>
-  readonly workers: ReadonlyArray<{ readonly name: string }>
+  readonly tasks: ReadonlyArray<{ readonly name: string }>
   readonly migrations: Migrations
   /** By variable. The runtime reads them all before it starts and names every fault; the layer reads them again. */
   readonly settings: Readonly<Record<string, Config.Config<unknown>>>
   readonly layer: Layer.Layer<Bound, never, Ports | Platform>
 }
 
-type NeedsOf<Item> = Item extends Reaction<infer R> | Worker<infer R> ? R : never
+type NeedsOf<Item> = Item extends Reaction<infer R> | Task<infer R> | Check<infer R> ? R : never
 
 /**
- * Makes a module. Its layer hands out its HTTP groups and the services that its reactions and workers need; what
+ * Makes a module. Its layer hands out its HTTP groups and the services that its reactions, tasks and checks need; what
  * it needs itself are ports. A reaction whose service the layer lacks does not compile, nor does an API without its
  * handlers.
  */
@@ -59,7 +84,8 @@ export const make = <
   const Name extends string,
   Groups extends HttpApiGroup.Constraint,
   const Reactions extends ReadonlyArray<Reaction<any>> = [],
-  const Workers extends ReadonlyArray<Worker<any>> = [],
+  const TaskList extends ReadonlyArray<Task<any>> = [],
+  const Checks extends ReadonlyArray<Check<any>> = [],
   Services = never,
   Needs = never,
 >(options: {
@@ -67,14 +93,16 @@ export const make = <
   readonly api: HttpApi.HttpApi<"galleria", Groups>
   readonly publishes: ReadonlyArray<EventType>
   readonly reactions?: Reactions
-  readonly workers?: Workers
+  readonly tasks?: TaskList
+  readonly checks?: Checks
   readonly migrations: Migrations
   readonly settings?: Readonly<Record<string, Config.Config<unknown>>>
   readonly layer: Layer.Layer<Services | HttpApiGroup.ToService<"galleria", Groups>, never, Needs>
 }) => {
-  type Wanted = NeedsOf<Reactions[number] | Workers[number]>
+  type Wanted = NeedsOf<Reactions[number] | TaskList[number] | Checks[number]>
   const reactions: ReadonlyArray<Reaction<Wanted>> = options.reactions ?? []
-  const workers: ReadonlyArray<Worker<Wanted>> = options.workers ?? []
+  const tasks: ReadonlyArray<Task<Wanted>> = options.tasks ?? []
+  const checks: ReadonlyArray<Check<Wanted>> = options.checks ?? []
   const bound = Layer.effect(
     Bound,
     Effect.map(Effect.context<Wanted>(), (services) => ({
@@ -83,7 +111,13 @@ export const make = <
         run: (events) => Effect.provideContext(reaction.run(events), services),
         reset: reaction.reset === undefined ? undefined : Effect.provideContext(reaction.reset, services),
       })),
-      workers: workers.map((worker) => ({ ...worker, turn: Effect.provideContext(worker.turn, services) })),
+      tasks: tasks.map((task) => ({
+        ...task,
+        begin: (items) => Effect.provideContext(task.begin(items), services),
+        call: (call, id) => Effect.provideContext(task.call(call, id), services),
+        end: (results) => Effect.provideContext(task.end(results), services),
+      })),
+      checks: checks.map((check) => ({ ...check, fault: Effect.provideContext(check.fault, services) })),
     })),
   )
   return {
@@ -91,7 +125,7 @@ export const make = <
     api: options.api,
     publishes: options.publishes,
     reactions,
-    workers,
+    tasks,
     migrations: options.migrations,
     settings: options.settings ?? {},
     layer: Layer.merge(bound, HttpApiBuilder.layer(options.api)).pipe(Layer.provide(options.layer)),

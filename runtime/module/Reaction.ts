@@ -1,6 +1,7 @@
 import { Effect, Schedule, Schema } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Event, EventType } from "../events/Event.ts"
+import { defaultRetry } from "./schedule.ts"
 
 /** This event can never be handled: it is parked at once, and a person looks. */
 export class Reject extends Schema.TaggedError<Reject>()("Reject", { reason: Schema.String }) {}
@@ -22,24 +23,28 @@ export interface Reaction<out R> {
   readonly event: EventType
   readonly decode: (data: unknown) => Effect.Effect<unknown, Schema.SchemaError>
   readonly run: Handle<NonEmptyReadonlyArray<Event<any>>, R>
+  /** The member of the data by which failing events hold back later ones; undefined: the event's key. */
+  readonly heldBy: string | undefined
   /** When an event that failed is tried again; once it is done, the event is parked. */
   readonly retry: Schedule.Schedule<unknown>
   /** Undoes all that it ever did, so that its topic can be read again from the start; a projection has one. */
   readonly reset: Effect.Effect<void, never, R> | undefined
 }
 
-/** 1 s doubling to 5 min, jittered. */
-export const defaultRetry: Schedule.Schedule<unknown> = Schedule.min([
-  Schedule.exponential("1 second"),
-  Schedule.spaced("5 minutes"),
-]).pipe(Schedule.jittered)
-
 interface Options<Data extends Schema.Codec<any, any>, R> {
   readonly name: string
   readonly event: EventType<string, Data>
+  /**
+   * A member of the data, such as `order_id`: an event that fails holds back later ones with the same value there, and
+   * no others. Left out, it holds back those of its key. Events of one such value must have one key, for their order.
+   */
+  readonly heldBy?: keyof Data["Encoded"] & string
   readonly retry?: Schedule.Schedule<unknown>
   readonly reset?: Effect.Effect<void, never, R>
 }
+
+/** The key of a dead letter whose reaction is held by `member`, as in `order_id:42`. */
+export const heldKey = (member: string, value: string | number): string => `${member}:${value}`
 
 /**
  * A reaction to many events at once, in their order: the set statement of a projection. It must fold two events of
@@ -52,6 +57,7 @@ export const all = <Data extends Schema.Codec<any, any>, R>(
   event: options.event,
   decode: Schema.decodeUnknownEffect(options.event.data, { errors: "all" }),
   run: options.handle,
+  heldBy: options.heldBy,
   retry: options.retry ?? defaultRetry,
   reset: options.reset,
 })

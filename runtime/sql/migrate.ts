@@ -2,11 +2,15 @@ import { Effect } from "effect"
 import { Migrator, type SqlClient } from "effect/sql"
 import { Database } from "./Database.ts"
 import { createDelivery } from "./migrations/0001_create_delivery.ts"
+import { createTasks } from "./migrations/0002_create_tasks.ts"
 
 /** Names sort in the order in which they run: `0001_create_orders`, counted from 1. Never edited after a release. */
 export type Migrations = Readonly<Record<string, Effect.Effect<void, unknown, SqlClient.SqlClient>>>
 
-const runtime: Migrations = { "0001_create_delivery": Effect.asVoid(createDelivery) }
+const runtime: Migrations = {
+  "0001_create_delivery": Effect.asVoid(createDelivery),
+  "0002_create_tasks": Effect.asVoid(createTasks),
+}
 
 /**
  * Brings a module's database to what this release needs: first the runtime's own tables, then the module's, each in one

@@ -22,8 +22,8 @@ const breakable = (module: Module): Module => ({
   ...module,
   layer: Layer.effect(
     Bound,
-    Effect.map(Bound, ({ reactions, workers }) => ({
-      workers,
+    Effect.map(Bound, ({ reactions, ...bound }) => ({
+      ...bound,
       reactions: reactions.map((reaction) => {
         if (reaction.name !== "user.record-order") return reaction
         const run: typeof reaction.run = (events) =>

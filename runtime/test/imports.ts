@@ -34,7 +34,8 @@ export const importsOf = ({ path, text }: Source): ReadonlyArray<Import> =>
 const ports = [
   "runtime/module/Module.ts",
   "runtime/module/Reaction.ts",
-  "runtime/module/Worker.ts",
+  "runtime/module/Task.ts",
+  "runtime/tasks/Tasks.ts",
   "runtime/events/Event.ts",
   "runtime/outbox/Outbox.ts",
   "runtime/delivery/Deliveries.ts",

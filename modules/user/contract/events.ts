@@ -4,9 +4,14 @@ import { Total } from "../../Money.ts"
 import { Instant } from "../../Time.ts"
 import { UserId } from "./ids.ts"
 
-/** A user signed up. */
+/** A user signed up. A foreign producer may leave out `created_at`; then the event's own time counts. */
 export const UserCreated = define("user_created", {
-  data: Schema.Struct({ user_id: UserId, email: Schema.String, name: Schema.String, created_at: Instant }),
+  data: Schema.Struct({
+    user_id: UserId,
+    email: Schema.String,
+    name: Schema.String,
+    created_at: Schema.optionalKey(Instant),
+  }),
   key: (data) => String(data.user_id),
   subject: (data) => String(data.user_id),
   keptForever: true,

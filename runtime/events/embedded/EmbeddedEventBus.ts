@@ -379,6 +379,17 @@ export const make = Effect.gen(function* () {
       (rows) => rows.map((row) => ({ ...row, records: Number(row.records) })),
     )
 
+  const ends: EventBus["Service"]["ends"] = (topics) =>
+    Effect.map(
+      attempt(
+        "tell where topics end",
+        sql<{ topic: string; partition: number; next: bigint }>`
+          select topic, part as partition, next from partition
+          where topic in (select json_array_elements_text(${JSON.stringify(topics)}::json)) order by topic, part`,
+      ),
+      (rows) => rows.map((row) => ({ ...row, next: Number(row.next) })),
+    )
+
   const prune = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     yield* sql`
@@ -403,6 +414,7 @@ export const make = Effect.gen(function* () {
       consume,
       rewind,
       lag,
+      ends,
       probe: attempt("answer", Effect.asVoid(sql`select 1`)),
     }),
     prune: Effect.asVoid(prune),

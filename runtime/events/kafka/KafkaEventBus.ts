@@ -182,6 +182,23 @@ export const make = (kafka: () => Kafka) =>
     const lag: EventBus["Service"]["lag"] = (group) =>
       Effect.map(positions(group, [...(read.get(group) ?? [])]), (lags): ReadonlyArray<Lag> => lags.flat())
 
+    const ends: EventBus["Service"]["ends"] = (topics) =>
+      admin.use("tell where topics end", askedWithin, async (client) => {
+        const existing = new Set(await client.listTopics())
+        const found = await Promise.all(
+          topics
+            .filter((topic) => existing.has(topic))
+            .map(async (topic) =>
+              (await client.fetchTopicOffsets(topic)).map(({ partition, high }) => ({
+                topic,
+                partition,
+                next: Number(high),
+              })),
+            ),
+        )
+        return found.flat()
+      })
+
     /**
      * One more member joins, claims the topic's partitions, and moves their positions: whoever had them has let go of
      * them, and takes them up at the new ones once the claimant has left.
@@ -227,7 +244,7 @@ export const make = (kafka: () => Kafka) =>
       if (unsent !== undefined && (sending > 0 || now - unsent.at < triedAgainWithin)) return yield* unsent.error
     })
 
-    return EventBus.of({ ensure, send, consume, rewind, lag, probe })
+    return EventBus.of({ ensure, send, consume, rewind, lag, ends, probe })
   })
 
 export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loops> =>

@@ -1,0 +1,82 @@
+import { type Duration, type Effect, type Schedule, Schema } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import { defaultRetry } from "./schedule.ts"
+
+/**
+ * Work of a module that calls something outside its database: a payment provider, a mail server, the event log.
+ *
+ * A task is a row, its kind and an id, that is added in the transaction of a decision (`Tasks.add`). The runtime does
+ * the rest, in three parts:
+ *
+ * 1. `begin`, in a transaction that also marks the row as called: decides under the lock of the aggregate what to call.
+ * 2. `call`, outside of any transaction, after that commit, within `deadline`.
+ * 3. `end`, in a second transaction: records the result, and says whether the row is done or is called again.
+ *
+ * A process may die between any two of these. A row whose mark is older than its deadline comes back to `begin` with
+ * `isUnknown`: the call may have been made or not, so the module asks first, or repeats a call that is idempotent. The
+ * runtime never repeats one by itself.
+ *
+ * Rows come in batches, each id once. When a batch of `begin` or `end` fails, its rows are tried one by one; a row that
+ * fails alone is tried again later, by `retry`, and holds up no other. Several instances of a module share the rows.
+ */
+export interface Task<out R> {
+  /** Stable, unique in the program, begins with the module's name: `payment.charge`. */
+  readonly name: string
+  /** How long a call may take, in milliseconds. */
+  readonly deadlineMillis: number
+  /** When a row is tried again, by how often it was tried. It has no end: a row ends by its module's decision. */
+  readonly retry: Schedule.Schedule<unknown>
+  /** What to call for each item, in their order; undefined: nothing, the row is done. */
+  readonly begin: (items: NonEmptyReadonlyArray<Item>) => Effect.Effect<ReadonlyArray<unknown>, never, R>
+  readonly call: (call: any, id: string) => Effect.Effect<unknown, unknown, R>
+  /** What becomes of each row, in their order. */
+  readonly end: (results: NonEmptyReadonlyArray<Ended<any, any>>) => Effect.Effect<ReadonlyArray<Next>, never, R>
+}
+
+/** A row that is due. */
+export interface Item {
+  readonly id: string
+  /** A call for it was marked, and its result never recorded. */
+  readonly isUnknown: boolean
+}
+
+/** A call that came to an end. */
+export interface Ended<Call, Answer> {
+  readonly id: string
+  readonly call: Call
+  readonly result: CallResult<Answer>
+}
+
+export type CallResult<Answer> =
+  | { readonly _tag: "Answered"; readonly answer: Answer }
+  /** It certainly did not take place. */
+  | { readonly _tag: "NotMade"; readonly reason: string }
+  /** It may have taken place: no answer in time, an error, an interrupted process. */
+  | { readonly _tag: "Unknown"; readonly reason: string }
+
+/** What becomes of a row after its call: it is done, or it is tried again, by `retry` or after a time. */
+export type Next = { readonly _tag: "Done" } | { readonly _tag: "Again"; readonly after?: Duration.Input }
+
+export const done: Next = { _tag: "Done" }
+export const again: Next = { _tag: "Again" }
+export const againAfter = (after: Duration.Input): Next => ({ _tag: "Again", after })
+
+/** A call fails with this when it certainly did not take place, as behind an open circuit. Any other failure leaves that unknown. */
+export class NotMade extends Schema.TaggedError<NotMade>()("NotMade", { reason: Schema.String }) {}
+
+/** The longest deadline of a call: a loop that stands still for 60 s makes `/livez` red. */
+const mostMillis = 30_000
+
+/** A task; without a deadline of its own a call may take 10 s. */
+export const task = <Call, Answer, R>(options: {
+  readonly name: string
+  readonly deadlineMillis?: number
+  readonly retry?: Schedule.Schedule<unknown>
+  readonly begin: (items: NonEmptyReadonlyArray<Item>) => Effect.Effect<ReadonlyArray<Call | undefined>, never, R>
+  readonly call: (call: Call, id: string) => Effect.Effect<Answer, unknown, R>
+  readonly end: (results: NonEmptyReadonlyArray<Ended<Call, Answer>>) => Effect.Effect<ReadonlyArray<Next>, never, R>
+}): Task<R> => {
+  const { deadlineMillis = 10_000, retry = defaultRetry } = options
+  if (deadlineMillis > mostMillis) throw new Error(`the deadline of ${options.name} is longer than ${mostMillis} ms`)
+  return { ...options, deadlineMillis, retry }
+}

@@ -1,0 +1,110 @@
+import { Clock, Effect } from "effect"
+import type { SqlClient } from "effect/sql"
+import type { Item } from "../module/Task.ts"
+import type { Tasks } from "./Tasks.ts"
+
+/** A row that is due, locked in the running transaction. */
+export interface Due extends Item {
+  readonly name: string
+  readonly attempts: number
+}
+
+/** A row that is called: until `due` passes, only the claim `holder` may end it. */
+export interface Claimed extends Due {
+  readonly holder: string
+}
+
+/** What becomes of a row that stays. */
+export interface Waiting {
+  readonly name: string
+  readonly id: string
+  readonly due: Date
+  readonly attempts: number
+  readonly isUnknown: boolean
+  readonly error: string | null
+}
+
+/** `Tasks` in the table `task` of a module's database. Runs `wake` when there is something to do. */
+export const tasksIn = (
+  sql: SqlClient.SqlClient,
+  names: ReadonlyArray<string>,
+  wake: Effect.Effect<void>,
+): Tasks["Service"] => {
+  const known = (name: string) =>
+    names.includes(name) ? Effect.void : Effect.die(new Error(`the module declares no task ${name}`))
+
+  return {
+    add: (name, rows) =>
+      Effect.gen(function* () {
+        yield* known(name)
+        if (rows.length === 0) return
+        const now = new Date(yield* Clock.currentTimeMillis)
+        yield* Effect.orDie(sql`
+          insert into task (name, id, due, created_at)
+          select ${name}, id, coalesce(due, ${now}), ${now}
+          from json_to_recordset(${JSON.stringify(rows)}::json) as x (id text, due timestamptz) order by id
+          on conflict do nothing`)
+        yield* sql.afterCommit(wake)
+      }),
+    remove: (name, ids) =>
+      Effect.gen(function* () {
+        yield* known(name)
+        if (ids.length === 0) return
+        // A worker that holds the row waits for whoever calls this: to wait for it here would be a deadlock.
+        yield* Effect.orDie(sql`
+          delete from task where (name, id) in (
+            select name, id from task where name = ${name} and holder is null
+              and id in (select json_array_elements_text(${JSON.stringify(ids)}::json)) for update skip locked)`)
+      }),
+  }
+}
+
+/** The statements of the worker, in the table `task`. */
+export const taskTable = (sql: SqlClient.SqlClient) => ({
+  /** Locks rows that are due, the oldest first. Rows that another transaction has locked are left to it. */
+  lockDue: (now: Date, limit: number) =>
+    sql<Due>`
+      select name, id, attempts, is_unknown or holder is not null as "isUnknown" from task
+      where due <= ${now} order by due limit ${limit} for update skip locked`,
+
+  /** Locks one row if it is due. */
+  lockOne: ({ name, id }: Pick<Due, "name" | "id">, now: Date) =>
+    sql<Due>`
+      select name, id, attempts, is_unknown or holder is not null as "isUnknown" from task
+      where name = ${name} and id = ${id} and due <= ${now} for update skip locked`,
+
+  /** Marks rows as called by `holder`, until `until`. */
+  mark: (rows: ReadonlyArray<Due>, holder: string, until: Date) =>
+    sql`
+      update task t set holder = ${holder}, due = ${until}, attempts = t.attempts + 1, is_unknown = x.unknown
+      from json_to_recordset(${JSON.stringify(rows.map(({ name, id, isUnknown }) => ({ name, id, unknown: isUnknown })))}::json)
+        as x (name text, id text, unknown boolean)
+      where t.name = x.name and t.id = x.id`,
+
+  /** Locks the rows that a claim still holds, and says which they are. */
+  lockHeld: (rows: ReadonlyArray<Claimed>) =>
+    sql<{ name: string; id: string }>`
+      select t.name, t.id from task t
+      join json_to_recordset(${JSON.stringify(rows.map(({ name, id, holder }) => ({ name, id, holder })))}::json)
+        as x (name text, id text, holder text) on t.name = x.name and t.id = x.id and t.holder = x.holder
+      order by t.name, t.id for update of t`,
+
+  /** Ends rows. */
+  end: (rows: ReadonlyArray<Pick<Due, "name" | "id">>) =>
+    sql`
+      delete from task t using json_to_recordset(${JSON.stringify(rows.map(({ name, id }) => ({ name, id })))}::json)
+        as x (name text, id text) where t.name = x.name and t.id = x.id`,
+
+  /** Lets rows wait until they are due again. */
+  wait: (rows: ReadonlyArray<Waiting>) =>
+    sql`
+      update task t set holder = null, due = x.due, attempts = x.attempts, is_unknown = x.is_unknown, error = x.error
+      from json_to_recordset(${JSON.stringify(rows.map(({ isUnknown: is_unknown, ...row }) => ({ ...row, is_unknown })))}::json)
+        as x (name text, id text, due timestamptz, attempts int, is_unknown boolean, error text)
+      where t.name = x.name and t.id = x.id`,
+
+  /** When the next row is due; undefined when there is none. */
+  nextDue: Effect.map(sql<{ due: Date }>`select due from task order by due limit 1`, ([row]) => row?.due),
+})
+
+export type TaskTable = ReturnType<typeof taskTable>
