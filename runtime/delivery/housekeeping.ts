@@ -12,7 +12,7 @@ const perStatement = 1_000
 /**
  * One turn of forgetting what nobody can ask for any more: inbox rows of events that the log has long forgotten, dead
  * letters that ended before that, and answers to requests of more than a day ago. Rows of topics that are kept for ever
- * stay. Says whether there may be more.
+ * stay, and so does the inbox row of a dead letter, for a copy of that must not take effect. Says whether there may be more.
  */
 export const housekeepingTurn = (options: {
   readonly reactions: ReadonlyArray<{ readonly name: string; readonly event: EventType }>
@@ -28,8 +28,10 @@ export const housekeepingTurn = (options: {
     )
     const inbox = yield* sql`
       delete from inbox where ctid in (
-        select ctid from inbox where taken_at < ${old}
-          and reaction not in (select json_array_elements_text(${kept}::json)) limit ${perStatement})
+        select i.ctid from inbox i where i.taken_at < ${old}
+          and i.reaction not in (select json_array_elements_text(${kept}::json))
+          and not exists (select from held h
+            where h.reaction = i.reaction and h.source = i.source and h.event_id = i.event_id) limit ${perStatement})
       returning 1`
     const letters = yield* sql`
       delete from held where ctid in (
