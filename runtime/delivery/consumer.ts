@@ -132,15 +132,15 @@ const makeTake = (options: Options) =>
     const inHalves = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<Taken, unknown> =>
       Effect.gen(function* () {
         const middle = deliveries.length >> 1
-        const first = yield* take(deliveries.slice(0, middle))
-        const second = yield* take(deliveries.slice(middle))
+        const first = yield* take(deliveries.slice(0, middle), false)
+        const second = yield* take(deliveries.slice(middle), false)
         return { applied: [...first.applied, ...second.applied], known: first.known + second.known }
       })
 
-    /** What is done about a slice that failed by an event's fault. */
-    const search = (deliveries: ReadonlyArray<Delivery>, cause: Cause.Cause<unknown>) =>
+    /** What is done about a slice that failed by an event's fault; of a half it is known that not every key fails. */
+    const search = (deliveries: ReadonlyArray<Delivery>, isWhole: boolean, cause: Cause.Cause<unknown>) =>
       Effect.gen(function* () {
-        const broken = yield* brokenReaction(sql, database, statements, deliveries)
+        const broken = isWhole ? yield* brokenReaction(sql, database, statements, deliveries) : undefined
         if (broken !== undefined) return yield* broken
         // To find a stuck one in halves would take the time for which it is stuck at each step.
         const isStuck = Cause.squash(cause) instanceof ReactionStuck
@@ -150,7 +150,7 @@ const makeTake = (options: Options) =>
     const doubted = (deliveries: ReadonlyArray<Delivery>, first: Delivery) =>
       Effect.tap(oneByOne(deliveries, true), () => Effect.sync(() => void suspicions.delete(nameOf(first))))
 
-    const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<Taken, unknown> =>
+    const take = (deliveries: ReadonlyArray<Delivery>, isWhole: boolean): Effect.Effect<Taken, unknown> =>
       Effect.gen(function* () {
         const [first] = deliveries as NonEmptyReadonlyArray<Delivery>
         if (isSuspect(first)) return yield* doubted(deliveries, first)
@@ -163,7 +163,7 @@ const makeTake = (options: Options) =>
             return exit.value
           }
           const fault = faultOf(exit.cause)
-          if (fault === "event") return yield* search(deliveries, exit.cause)
+          if (fault === "event") return yield* search(deliveries, isWhole, exit.cause)
           if (fault === "again" && tries < 3) continue
           if (yield* isAway) return yield* Effect.failCause(exit.cause)
           suspect(first)
@@ -173,7 +173,7 @@ const makeTake = (options: Options) =>
 
     /** A call that was interrupted took too long: what it began with comes again, and may be why. */
     return (deliveries: ReadonlyArray<Delivery>) =>
-      Effect.onInterrupt(take(deliveries), () => Effect.sync(() => suspect(deliveries[0]!)))
+      Effect.onInterrupt(take(deliveries, true), () => Effect.sync(() => suspect(deliveries[0]!)))
   })
 
 const serviceOf = (module: string) => `[${module.charAt(0).toUpperCase()}${module.slice(1)}Service]`
