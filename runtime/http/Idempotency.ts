@@ -100,11 +100,13 @@ type Members = Readonly<Record<string, Schema.Codec<any, any>>>
 
 const answersBy = (body: Schema.Struct<Members>, status: 200 | 201, location?: string): Answers => {
   const { id: _, ...rest } = body.fields
-  const answerOf = (encoded: Readonly<Record<string, unknown>>): Answer => ({
-    status,
-    location: location?.replaceAll(/:(\w+)/gu, (all, name: string) => String(encoded[name] ?? all)) ?? null,
-    body: JSON.stringify(encoded),
-  })
+  const answerOf = (encoded: Readonly<Record<string, unknown>>): Answer => {
+    const memberOf = (hole: string, name: string) => {
+      const member = encoded[name]
+      return typeof member === "number" || typeof member === "string" ? encodeURIComponent(member) : hole
+    }
+    return { status, location: location?.replaceAll(/:(\w+)/gu, memberOf) ?? null, body: JSON.stringify(encoded) }
+  }
   const encode = Schema.encodeSync(body)
   const encodeRest = Schema.encodeSync(Schema.Struct(rest))
   return { answer: (value) => answerOf(encode(value)), draft: (value) => answerOf(encodeRest(value)) }

@@ -323,23 +323,21 @@ layer(scenario([order], { USER_WAIT_MS: "60000" }), { excludeTestServices: true 
 /** Points that users have, spend and give away: what is created has no `id`, and what is spent is not created. */
 const Spent = Schema.Struct({ user_id: Schema.Int, left: Schema.Int, at: Schema.DateFromString })
 const Gift = Schema.Struct({ to: Schema.Int, points: Schema.Int })
-const user_id = { user_id: Schema.NumberFromString }
-const payload = Schema.Struct({ points: Schema.Int })
+const asked = {
+  params: { user_id: Schema.NumberFromString },
+  headers,
+  payload: Schema.Struct({ points: Schema.Int }),
+  error: [...problems],
+} as const
 const pointsApi = HttpApi.make("galleria").add(
   HttpApiGroup.make("points")
     .add(
-      HttpApiEndpoint.post("spend", "/points/:user_id/spend", {
-        ...{ params: user_id, headers, payload, error: [...problems] },
-        success: updated(Spent),
-      }),
+      HttpApiEndpoint.post("spend", "/points/:user_id/spend", { ...asked, success: updated(Spent) }),
       HttpApiEndpoint.post("give", "/points/:user_id/gifts", {
-        ...{ params: user_id, headers, payload, error: [...problems] },
+        ...asked,
         success: created(Gift, "/points/:to/gifts/:points"),
       }),
-      HttpApiEndpoint.post("lose", "/points/:user_id/lose", {
-        ...{ params: user_id, headers, payload, error: [...problems] },
-        success: Spent,
-      }),
+      HttpApiEndpoint.post("lose", "/points/:user_id/lose", { ...asked, success: Spent }),
     )
     .middleware(Edge),
 )
