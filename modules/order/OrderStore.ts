@@ -2,7 +2,7 @@ import { BigDecimal, Clock, Context, Effect, Layer, Result } from "effect"
 import { SqlClient } from "effect/sql"
 import type { Fact } from "../../runtime/events/Event.ts"
 import { type Answered, type Claim, Idempotency } from "../../runtime/http/Idempotency.ts"
-import { type Draft, draft, Outbox } from "../../runtime/outbox/Outbox.ts"
+import { type Draft, Outbox } from "../../runtime/outbox/Outbox.ts"
 import { Database } from "../../runtime/sql/Database.ts"
 import { format, type Money } from "../Money.ts"
 import { type HistoryEntry, type Order as OrderView, OrderNotFound, type OrderStatus } from "./contract/api.ts"
@@ -84,28 +84,6 @@ const entryOf = ({ id: order_id, status }: Order, { event_id, type, time, data }
 })
 type Entry = ReturnType<typeof entryOf>
 
-/** A placement as the statement takes it: all that is known before the order has its id. */
-const inputOf = (placement: Placement, claim: Claim<OrderView>) =>
-  Effect.gen(function* () {
-    const created_at = new Date(yield* Clock.currentTimeMillis)
-    const event = yield* draft(OrderCreated, { ...placement, created_at }, { order_id: 1 })
-    const { user_id, payment_method, steps } = placement
-    const amount = format(placement.amount)
-    const lines = placement.items.map((item) => ({ ...item, price: format(item.price) }))
-    const answer = claim.draft({
-      user_id,
-      amount,
-      status: "created",
-      processed: false,
-      items: lines,
-      created_at,
-    })
-    const row = { user_id, amount, items: lines, payment_method, steps, created_at, event, claim: answer.row }
-    return { row, answer }
-  })
-
-type Input = Effect.Success<ReturnType<typeof inputOf>>
-
 /** Orders as they are kept. */
 export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore", {
   make: Effect.gen(function* () {
@@ -113,6 +91,27 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
     const database = yield* Database
     const outbox = yield* Outbox
     const idempotency = yield* Idempotency
+
+    /** A placement as the statement takes it: all that is known before the order has its id. */
+    const inputOf = (placement: Placement, claim: Claim<OrderView>) =>
+      Effect.gen(function* () {
+        const created_at = new Date(yield* Clock.currentTimeMillis)
+        const event = yield* outbox.draft(OrderCreated, { ...placement, created_at }, { order_id: 1 })
+        const { user_id, payment_method, steps } = placement
+        const amount = format(placement.amount)
+        const lines = placement.items.map((item) => ({ ...item, price: format(item.price) }))
+        const answer = claim.draft({
+          user_id,
+          amount,
+          status: "created",
+          processed: false,
+          items: lines,
+          created_at,
+        })
+        const row = { user_id, amount, items: lines, payment_method, steps, created_at, event, claim: answer.row }
+        return { row, answer }
+      })
+    type Input = Effect.Success<ReturnType<typeof inputOf>>
 
     /**
      * Keeps orders, their history, their events and the answers to their requests in one statement. A user who is not

@@ -3,6 +3,7 @@ import type { EventType } from "../events/Event.ts"
 import { endpointsOf } from "../http/document.ts"
 import { answersOf } from "../http/Idempotency.ts"
 import { Edge } from "../http/Problem.ts"
+import { notPublished } from "../outbox/Outbox.ts"
 import type { Module } from "../module/Module.ts"
 
 /** An event, and the module whose contract defines it. */
@@ -45,7 +46,7 @@ const eventFaults = (modules: Readonly<Record<string, Module>>, defined: Readonl
       .map(({ name, event }) => `${name} publishes ${event.type}, which its contract does not define`),
     ...defined
       .filter(({ by, event }) => by in modules && !modules[by]!.publishes.includes(event))
-      .map(({ by, event }) => `nobody publishes ${event.type} of ${by}`),
+      .map(({ by, event }) => notPublished(by, event.type)),
     ...Object.values(modules).flatMap(({ reactions }) =>
       reactions
         .filter(({ event }) => !owners.has(event))

@@ -157,7 +157,7 @@ describe("the modules' declarations", () => {
     [
       "an event that nobody publishes",
       { user, order: { ...order, publishes: without(OrderCancelled) } },
-      ["nobody publishes order_cancelled of order"],
+      ['order does not publish order_cancelled: name it under "publishes" in module.ts'],
     ],
     [
       "an event that another publishes too",
