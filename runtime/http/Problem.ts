@@ -20,7 +20,7 @@ const register = <const K extends Kind>(kind: K): K => {
   const known = kinds.get(kind.slug)
   const differs = known && (["status", "title", "detail"] as const).filter((member) => known[member] !== kind[member])
   if (differs !== undefined && differs.length > 0) {
-    const said = ({ slug: _, ...rest }: Kind) => JSON.stringify(rest)
+    const said = ({ status, title, detail }: Kind) => JSON.stringify({ status, title, detail })
     throw new Error(
       `the problem ${kind.slug} is declared twice, with another ${differs.join(" and ")}: ${said(known!)} and ${said(kind)}`,
     )
@@ -78,6 +78,24 @@ export const Kinds = {
     status: 400,
     title: "Bad request",
     detail: "The request is not HTTP as this server understands it.",
+  }),
+  unauthorized: register({
+    slug: "unauthorized",
+    status: 401,
+    title: "Unauthorized",
+    detail: "This needs `Authorization: Bearer` with the token of ADMIN_TOKEN.",
+  }),
+  forbidden: register({
+    slug: "forbidden",
+    status: 403,
+    title: "Forbidden",
+    detail: "Without ADMIN_TOKEN only requests of the machine itself are answered, by a loopback address and no proxy.",
+  }),
+  tooManyRequests: register({
+    slug: "too-many-requests",
+    status: 429,
+    title: "Too many requests",
+    detail: "There were too many wrong tokens; try again after `Retry-After` seconds.",
   }),
   notFound: register({
     slug: "not-found",

@@ -1,5 +1,5 @@
 import { layer } from "@effect/vitest"
-import { ConfigProvider, Context, Effect, Layer, References, Schedule, Schema } from "effect"
+import { ConfigProvider, Context, Effect, Layer, Redacted, References, Schedule, Schema } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { SqlClient } from "effect/sql"
 import assert from "node:assert/strict"
@@ -111,7 +111,7 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
 /** The group that hears what is told. */
 const hand = "hand"
 
-const make = (modules: ReadonlyArray<Module>) =>
+const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN }: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const { url } = yield* galleria({
@@ -124,7 +124,7 @@ const make = (modules: ReadonlyArray<Module>) =>
       partitions: undefined,
       retentionDays: 30,
       retryAttempts: 10,
-      adminToken: undefined,
+      adminToken: ADMIN_TOKEN === undefined ? undefined : Redacted.make(ADMIN_TOKEN),
       otlp: undefined,
     })
 
@@ -221,7 +221,7 @@ export const scenario = (
   settings: Readonly<Record<string, string>> = {},
   on: ReturnType<typeof drivers> = drivers(),
 ) =>
-  Layer.effect(Scenario, make(modules)).pipe(
+  Layer.effect(Scenario, make(modules, settings)).pipe(
     Layer.provide([
       on,
       ConfigProvider.layer(ConfigProvider.fromUnknown(settings)),
