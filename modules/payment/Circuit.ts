@@ -12,8 +12,15 @@ const tripPolicy = CircuitBreaker.rate({ threshold: 0.5, size: 20 })
 /** 2 s doubling to 30 s. */
 const openDuration = Schedule.min([Schedule.exponential("2 seconds"), Schedule.spaced("30 seconds")])
 
-/** While another call is the probe, a call waits this long. */
+/**
+ * While another call is the probe, a call waits for its turn, but not for long. Without that, payments that were refused
+ * together would come again together, and all but the first would be refused again.
+ */
+const turns = Schedule.spaced("50 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: "1 second" }))
 const probeWait = Duration.seconds(1)
+
+const isProbing = (error: unknown) =>
+  error instanceof CircuitBreaker.CircuitBreakerError && error.reason._tag === "CircuitHalfOpen"
 
 const states = { Closed: 0, HalfOpen: 1, Open: 2 } as const
 const state = Metric.gauge("galleria_circuit_state", {
@@ -54,6 +61,7 @@ export class Circuit extends Context.Service<Circuit>()("payment/Circuit", {
      */
     const through = <A>(call: Effect.Effect<A, NoAnswer | NotMade>, { counts }: { readonly counts: boolean }) =>
       breaker.execute(call, { key: circuitName, classify: outcomeOf(counts) }).pipe(
+        Effect.retry({ while: isProbing, schedule: turns }),
         Effect.catchTag("CircuitBreakerError", (error) => Effect.fail(notMadeOf(error))),
         Effect.ensuring(observe),
       )

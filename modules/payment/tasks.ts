@@ -6,8 +6,8 @@ import { type NoAnswer, PaymentProvider, type Refund } from "./PaymentProvider.t
 import { Payments } from "./Payments.ts"
 import { taskNames } from "./PaymentStore.ts"
 
-/** A look-up and a charge, each within its own limit. */
-const deadlineMillis = 12_000
+/** A look-up and a charge, each within its own limit (3 s and 8 s) after its turn at the circuit (1 s). */
+const deadlineMillis = 15_000
 
 type Call<Answer> = Effect.Effect<Answer, NoAnswer | NotMade, Payments | PaymentProvider | Circuit>
 
