@@ -187,7 +187,8 @@ for (const module of Object.values(modules)) {
         const { get } = yield* Scenario
         const { status, body } = yield* get("/readyz")
         expect({ status, state: body.state }).toEqual({ status: 200, state: "ready" })
-        expect(Object.keys(body.checks).sort()).toEqual([`consumer.${name}`, `database.${name}`, "events"])
+        const expected = [`consumer.${name}`, `database.${name}`, "events"]
+        expect(Object.keys(body.checks)).toEqual(expect.arrayContaining(expected))
         for (const other of Object.values(modules)) {
           for (const { path } of routesOf([other])) {
             const answer = yield* get(path.replaceAll(/\{\w+\}/gu, "1"))
@@ -204,7 +205,10 @@ for (const module of Object.values(modules)) {
         const schemas = yield* database(name)<{ schema: string }>`
           select distinct table_schema as schema from information_schema.tables
           where table_schema not in ('information_schema', 'pg_catalog') order by 1`
-        expect(schemas.map(({ schema }) => schema)).toEqual(["events", name].sort())
+        const names = schemas.map(({ schema }) => schema)
+        expect(names).toEqual(expect.arrayContaining(["events", name]))
+        // What a module keeps apart from its tables, as the payment sandbox does, has a schema of its name's.
+        expect(names.filter((schema) => schema !== "events" && !`${schema}_`.startsWith(`${name}_`))).toEqual([])
       }),
     )
   })

@@ -1,7 +1,11 @@
-import { describe, expect } from "@effect/vitest"
-import { Clock, Effect } from "effect"
+import { describe, expect, it } from "@effect/vitest"
+import { Clock, Effect, Layer, Redacted } from "effect"
 import { encode } from "../../../runtime/events/cloudEvents.ts"
-import { eventually, onEveryDatabase, pagesOf, Scenario } from "../../../runtime/testing/scenario.ts"
+import { Databases } from "../../../runtime/sql/Database.ts"
+import { databaseAt } from "../../../runtime/sql/postgres/PostgresDatabase.ts"
+import { drivers } from "../../../runtime/testing/memory.ts"
+import { newDatabase, realPostgres } from "../../../runtime/testing/postgres.ts"
+import { eventually, onEveryDatabase, pagesOf, Scenario, scenario } from "../../../runtime/testing/scenario.ts"
 import { InventoryRejected, InventoryUpdated } from "../../inventory/contract/events.ts"
 import { OrderCancelled, OrderCreated } from "../../order/contract/events.ts"
 import { PaymentFailed, PaymentRefunded, PaymentSuccessful } from "../contract/events.ts"
@@ -543,6 +547,30 @@ onBothBroken("the circuit of the provider", (it) => {
       // Payments that failed before say nothing new: the circuit stays closed while they are tried again.
       for (const one of failing) expect(yield* becomes(one, "failed")).toMatchObject({ reason: "provider_unavailable" })
       expect(yield* circuit).toMatchObject({ state: 0 })
+    }),
+  )
+})
+
+const postgres = await realPostgres()
+describe.skipIf(postgres === undefined)("a restart in the middle of a payment", () => {
+  it.live("loses neither the payment nor what the sandbox charged, and charges nothing again", () =>
+    Effect.gen(function* () {
+      const url = Redacted.make(yield* newDatabase(postgres!))
+      const databases = Layer.succeed(Databases, { of: (schema: string) => databaseAt({ url, schema }) })
+      const running = scenario([payment], {}, Layer.provideMerge(databases, drivers()))
+      const order = yield* Effect.gen(function* () {
+        const order = yield* anOrder("card_timeout")
+        yield* eventually(Effect.map(ledgerOf(order), (ledger) => expect(ledger).toEqual(kept)))
+        expect(yield* paymentOf(order)).toMatchObject({ status: "pending" })
+        return order
+      }).pipe(Effect.provide(running))
+      yield* Effect.gen(function* () {
+        expect(yield* ledgerOf(order)).toEqual(kept)
+        yield* becomes(order, "successful")
+        const sql = yield* database
+        expect(yield* sql`select attempts from payment_sandbox.requests`).toEqual([{ attempts: 1 }])
+        expect(yield* typesOf(order)).toEqual(["payment_successful"])
+      }).pipe(Effect.provide(Layer.fresh(running)))
     }),
   )
 })
