@@ -5,6 +5,7 @@ import { freePort } from "../testing/freePort.ts"
 import { ownRedis } from "../testing/redisServer.ts"
 import { eventually } from "../testing/scenario.ts"
 import { layer } from "./cache.ts"
+import { faultInUrl, nameOf } from "./redis/address.ts"
 
 class Answer extends Persistable.Class<{ payload: { id: string } }>()("Answer", {
   primaryKey: ({ id }) => id,
@@ -51,6 +52,28 @@ const tagOf = (breaker: CircuitBreaker.CircuitBreaker, key: string) =>
 
 /** A wait of 50 ms, and what a busy machine adds to it. */
 const briefly = 120
+
+describe("the URL of a Redis", () => {
+  it.each([
+    "redis://localhost:6379",
+    "rediss://user:secret@cache.example.org:6380/3",
+    "redis://[::1]",
+    "redis://cache/",
+  ])("may be %s", (url) => expect(faultInUrl(url)).toBeUndefined())
+
+  it.each([
+    "localhost:6379",
+    "http://localhost",
+    "redis:",
+    "redis://",
+    "redis://h/db",
+    "redis://h/0/1",
+    "redis://h?db=1",
+    "redis://h#1",
+  ])("is not %s", (url) => expect(faultInUrl(url)).toMatch(/^(?:expected a|the path of a|a) URL/u))
+
+  it("is named without its secrets", () => expect(nameOf("redis://user:secret@cache:6380/3")).toBe("cache:6380"))
+})
 
 describe("the cache in memory", () => {
   it.live("belongs to its process", () =>
