@@ -80,7 +80,9 @@ describe("Starting", () => {
     writeFileSync(token, "secret-in-a-file")
     const wrong = {
       PORT: "eighty",
-      MODULES: "user,order,shop",
+      MODULES: "user,order,inventory,shop",
+      HOLD_MINUTES: "0",
+      REDIS_URL: "redis://galleria:secret-in-a-url@localhost/cache",
       PARTITIONS: "0",
       RETENTION_DAYS: "1.5",
       RETRY_ATTEMPTS: "-1",
@@ -107,7 +109,7 @@ describe("Starting", () => {
     const named = [...message.matchAll(/^ {2}(\w+): \S/gmu)].map(([, name]) => name)
     expect(new Set(named)).toEqual(new Set(Object.keys(wrong)))
     expect(named).toHaveLength(Object.keys(wrong).length)
-    expect(message).toMatch(/^Galleria does not start, for 20 settings are wrong:\n/u)
+    expect(message).toContain(`Galleria does not start, for ${Object.keys(wrong).length} settings are wrong:\n`)
     expect(message).not.toContain("secret")
     expect(() => mkdirSync(dataDir)).not.toThrow()
   })

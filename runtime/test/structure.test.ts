@@ -92,6 +92,7 @@ describe("the structure", () => {
       "runtime/delivery/consumer.ts",
       `import * as It from "../events/embedded/EmbeddedEventBus.ts"`,
     ],
+    ["the runtime with Redis", "runtime/compose.ts", `import { createClient } from "redis"`],
     [
       "the runtime with a driver's package",
       "runtime/delivery/consumer.ts",
