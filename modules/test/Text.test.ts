@@ -25,22 +25,36 @@ describe("text", () => {
   )
 
   it("keeps white space round it and within it", () => {
-    expect(Schema.decodeSync(text(200))(" Ada\tLovelace ")).toBe(" Ada\tLovelace ")
+    expect(Schema.decodeSync(text(200))(" Ada  Lovelace\u00a0")).toBe(" Ada  Lovelace\u00a0")
   })
 
-  it.each(["a\u0000", "\u0000", "a\ud800", "\udc00a", "\ude00\ud83d"])(
-    "refuses what no database stores: %j",
-    (wrong) => {
-      expect(isName(wrong)).toBe(false)
-    },
-  )
+  it("refuses every control character, wherever it stands, and no other character", () => {
+    for (let code = 0; code < 0x3000; code++) {
+      const character = String.fromCodePoint(code)
+      const isControl = code < 0x20 || (code >= 0x7f && code < 0xa0)
+      for (const text of [`a${character}`, `${character}a`, `a${character}a`]) expect(isName(text)).toBe(!isControl)
+    }
+  })
+
+  it.each(["a\ud800", "\udc00a", "\ude00\ud83d"])("refuses a lone surrogate: %j", (wrong) => {
+    expect(isName(wrong)).toBe(false)
+  })
+
+  it("says the same in its JSON Schema, but for lone surrogates, which patterns cannot name", () => {
+    const { schema } = Schema.toJsonSchemaDocument(text(200))
+    const patterns = JSON.stringify(schema).match(/"pattern":"(?:[^"\\]|\\.)*"/gu)!
+    const pattern = new RegExp(JSON.parse(`{${patterns.join()}}`).pattern, "u")
+    for (const good of ["a", " a ", "😀", "é", "\u202ea"]) expect(pattern.test(good)).toBe(true)
+    for (const bad of ["", " ", "a\nb", "a\u0000", "\u007fa", "a\u0085", "a\u009f", "\ta"])
+      expect(pattern.test(bad)).toBe(false)
+  })
 
   it.each([null, undefined, 1, true, {}, [], ["a"]])("is never %j", (wrong) => expect(isName(wrong)).toBe(false))
 
-  it.prop("is nothing but a string that has a character and can be stored", [Schema.String], ([any]) => {
+  it.prop("is nothing but a string that has a character and no control character", [Schema.String], ([any]) => {
     const characters = Array.from(any).length
-    const storable = any.isWellFormed() && !any.includes("\u0000")
-    expect(isName(any)).toBe(any.trim() !== "" && characters <= 200 && storable)
+    const printable = any.isWellFormed() && !/\p{Cc}/u.test(any)
+    expect(isName(any)).toBe(any.trim() !== "" && characters <= 200 && printable)
   })
 })
 
