@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import type { Schema } from "effect"
 import type { EventType } from "../../runtime/events/Event.ts"
 import { all } from "../../runtime/module/Reaction.ts"
 import { InventoryRejected, InventoryUpdated } from "../inventory/contract/events.ts"
@@ -8,7 +8,7 @@ import { OrderCreated } from "./contract/events.ts"
 import type { News } from "./Order.ts"
 import { Orders } from "./Orders.ts"
 
-/** A reaction to what another module tells of an order: `newsOf` says what it means. */
+/** A reaction to what another module tells of an order: `newsOf` says what it means. Its history keeps it as received. */
 const learn = <Data extends Schema.Codec<{ readonly order_id: number }, any>>(
   name: string,
   event: EventType<string, Data>,
@@ -17,14 +17,15 @@ const learn = <Data extends Schema.Codec<{ readonly order_id: number }, any>>(
   all({
     name,
     event,
+    heldBy: "order_id",
     handle: (events) =>
       Orders.use((orders) =>
         orders.learn(
-          events.map(({ id, type, time, data }) => ({
+          events.map(({ id, type, time, data, received }) => ({
             event_id: id,
             type,
             time: time.toISOString(),
-            data: JSON.stringify(Schema.encodeSync(event.data)(data)),
+            data: JSON.stringify(received),
             order_id: data.order_id,
             news: newsOf(data),
           })),
@@ -41,7 +42,8 @@ export const reactions = [
   all({
     name: "order.start",
     event: OrderCreated,
-    handle: (events) => Orders.use((orders) => orders.start(events.map(({ data }) => data.order_id))),
+    heldBy: "order_id",
+    handle: (events) => Orders.use((orders) => orders.start(events.map(({ data }) => data))),
   }),
   learn("order.learn-paid", PaymentSuccessful, ({ amount }) => ({ _tag: "Paid", amount })),
   learn("order.learn-declined", PaymentFailed, ({ reason }) => ({ _tag: "Refused", reason })),
