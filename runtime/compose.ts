@@ -7,7 +7,7 @@ import { SqlClient } from "effect/sql"
 import { eventsOf, type Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
 import * as deliveriesTable from "./delivery/deliveriesTable.ts"
-import { housekeepingTurn } from "./delivery/housekeeping.ts"
+import { clocksAgree, housekeepingTurn } from "./delivery/housekeeping.ts"
 import * as EmbeddedEventBus from "./events/embedded/EmbeddedEventBus.ts"
 import { EventBus, type PartitionsDiffer } from "./events/EventBus.ts"
 import type { KafkaSettings } from "./events/kafka/client.ts"
@@ -29,6 +29,7 @@ import * as signedPages from "./http/signedPages.ts"
 import { backOff, loop, Loops } from "./module/loop.ts"
 import { Bound, Deployment, type Module } from "./module/Module.ts"
 import { atMost } from "./module/Reaction.ts"
+import { makeWallClockTrust } from "./module/wallClock.ts"
 import { Outbox } from "./outbox/Outbox.ts"
 import { outboxTable } from "./outbox/outboxTable.ts"
 import { relay } from "./outbox/relay.ts"
@@ -176,13 +177,15 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
     const deadLetters = yield* Layer.build(
       Layer.provide(DeadLetters.layer(module.name, Effect.asVoid(retryWake.open)), Layer.succeedContext(ports)),
     )
+    const trusted = yield* makeWallClockTrust
+    const housekeeping = housekeepingTurn({ reactions: module.reactions, retention: retentionOf(settings) })
     yield* Effect.forkScoped(
       loop({
         name: `${module.name}.housekeeping`,
-        turn: Effect.andThen(
-          database.writable,
-          housekeepingTurn({ reactions: module.reactions, retention: retentionOf(settings) }),
-        ),
+        turn: Effect.gen(function* () {
+          yield* database.writable
+          return (yield* trusted) && (yield* clocksAgree) ? yield* housekeeping : false
+        }),
         wake: Latch.makeUnsafe(false),
         poll: "1 minute",
       }).pipe(Effect.provideContext(ports)),
@@ -201,6 +204,11 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
         }),
       },
       { name: `consumer.${module.name}`, needed: false, fault: loops.faultOf(`${group}.consumer`) },
+      ...["relay", "retry", "housekeeping"].map((name) => ({
+        name: `${name}.${module.name}`,
+        needed: false,
+        fault: loops.faultOf(`${module.name}.${name}`),
+      })),
       ...(tasks.length === 0 ? [] : [{ name: `tasks.${module.name}`, needed: false, fault: worker.fault }]),
       ...own.map((check) => ({ ...check, needed: false })),
     ]

@@ -29,13 +29,13 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
      * user succeeds. Waiting holds no connection.
      */
     const place = Effect.fn("Orders.place")(function* (order: NewOrder, claim: Claim | undefined) {
-      const until = (yield* Clock.currentTimeMillis) + userWaitMillis
+      const until = (yield* Clock.monotonicTimeNanos) + BigInt(userWaitMillis) * 1_000_000n
       for (;;) {
         const arrival = yield* userArrived.next
         const placed = yield* store.place(placementOf(order), claim)
         if (placed._tag === "Placed") return placed.order
         if (placed._tag === "KeyTaken") return yield* new KeyTaken()
-        const left = until - (yield* Clock.currentTimeMillis)
+        const left = Number((until - (yield* Clock.monotonicTimeNanos)) / 1_000_000n)
         if (left <= 0) return yield* new UserUnknown({ user_id: order.user_id })
         yield* Effect.timeoutOption(Deferred.await(arrival), Math.min(left, pollMillis))
       }

@@ -1,56 +1,70 @@
-import { Clock, Effect, Exit, Schema } from "effect"
+import { Effect, Exit, Schema } from "effect"
 import { map, type NonEmptyReadonlyArray } from "effect/Array"
 import type { SqlClient } from "effect/sql"
 import type { Inbox } from "../inbox/Inbox.ts"
+import { DatabaseUnavailable } from "../sql/Database.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { reactionSeconds } from "../telemetry/metrics.ts"
 import { processing } from "../telemetry/messages.ts"
 import { asideOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
 import { outcomeOf, waiting } from "./outcome.ts"
+import { unlessStuck } from "./watch.ts"
 
-/** How long a reaction may take, for one event or for a slice of a batch: less than what ends its transaction. */
-const deadline = "4 seconds"
+/** A reaction that does nothing for that long is stuck, in milliseconds: less than what ends its idle transaction. */
+const stuckMillis = 4_000
 
-/** A reaction that did not come back in time. */
-export class DeadlineExceeded extends Schema.TaggedError<DeadlineExceeded>()("DeadlineExceeded", {
-  reaction: Schema.String,
-}) {
+/** A reaction did nothing: no statement was under way, and it did not end. */
+export class ReactionStuck extends Schema.TaggedError<ReactionStuck>()("ReactionStuck", { reaction: Schema.String }) {
   override get message(): string {
-    return `${this.reaction} took longer than ${deadline}`
+    return `${this.reaction} did nothing for ${stuckMillis / 1_000} s`
   }
 }
 
 /** A delivery that a reaction is to see. */
 export type Run = NonNullable<Delivery["run"]> & Pick<Delivery, "record">
 
-/** Runs a reaction; one that takes too long is interrupted, and fails as if it had thrown. */
-export const runReaction = (reaction: Reaction<never>, runs: NonEmptyReadonlyArray<Run>) =>
+/** Runs a reaction in the running transaction; one that is stuck is interrupted, and fails as if it had thrown. */
+export const runReaction = (sql: SqlClient.SqlClient, reaction: Reaction<never>, runs: NonEmptyReadonlyArray<Run>) =>
   Effect.gen(function* () {
     const module = moduleOf(reaction)
-    const before = yield* Clock.currentTimeMillis
-    yield* Effect.timeoutOrElse(reaction.run(map(runs, ({ event }) => event)), {
-      duration: deadline,
-      orElse: () => Effect.die(new DeadlineExceeded({ reaction: reaction.name })),
+    const before = performance.now()
+    yield* unlessStuck(sql, reaction.run(map(runs, ({ event }) => event)), {
+      millis: stuckMillis,
+      stuck: Effect.die(new ReactionStuck({ reaction: reaction.name })),
     }).pipe(processing({ module, reaction: reaction.name, messages: runs }))
-    yield* reactionSeconds({ module, reaction: reaction.name }, ((yield* Clock.currentTimeMillis) - before) / 1_000)
+    yield* reactionSeconds({ module, reaction: reaction.name }, (performance.now() - before) / 1_000)
   })
 
 const moduleOf = ({ name }: Reaction<never>) => name.slice(0, name.indexOf("."))
 
+/** One event may take this long by itself, where slices that begin with it were too slow; in milliseconds. */
+const mostMillis = 15_000
+
 /**
- * Runs the reaction for one event in a savepoint of the running transaction. Undefined when it went well, else what
- * becomes of the event. Fails by the fault of the infrastructure alone.
+ * Runs the reaction for one event in a savepoint of the running transaction. Undefined when it went well, else why not.
+ * One that takes too long, though it gets on, fails as by the infrastructure: it may be the database that is slow.
  */
+export const attemptCause = (sql: SqlClient.SqlClient, { run, record }: Delivery) =>
+  Effect.gen(function* () {
+    if (run === undefined) return undefined
+    const { name } = run.reaction
+    const reacting = Effect.timeoutOrElse(runReaction(sql, run.reaction, [{ ...run, record }]), {
+      duration: mostMillis,
+      orElse: () => Effect.die(new DatabaseUnavailable({ reason: `${name} took longer than ${mostMillis / 1_000} s` })),
+    })
+    const exit = yield* Effect.exit(sql.withTransaction(Effect.andThen(reacting, settled(sql))))
+    return Exit.isSuccess(exit) ? undefined : exit.cause
+  })
+
+/** The same; of a failure it says what becomes of the event. Fails by the fault of the infrastructure alone. */
 export const attempt = (sql: SqlClient.SqlClient, delivery: Delivery, isAway: IsAway = away) =>
   Effect.gen(function* () {
     if (delivery.run === undefined) return delivery.outcome
-    const { reaction } = delivery.run
-    const run = runReaction(reaction, [{ ...delivery.run, record: delivery.record }])
-    const exit = yield* Effect.exit(sql.withTransaction(Effect.andThen(run, settled(sql))))
-    if (Exit.isSuccess(exit)) return undefined
-    if (faultOf(exit.cause) !== "event" && (yield* isAway)) return yield* Effect.failCause(exit.cause)
-    return yield* outcomeOf(exit.cause, reaction.retry)
+    const cause = yield* attemptCause(sql, delivery)
+    if (cause === undefined) return undefined
+    if (faultOf(cause) !== "event" && (yield* isAway)) return yield* Effect.failCause(cause)
+    return yield* outcomeOf(cause, delivery.run.reaction.retry)
   })
 
 /**

@@ -1,4 +1,4 @@
-import { Effect, Exit } from "effect"
+import { Cause, Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql"
 import type { Handle, Received } from "../events/EventBus.ts"
@@ -8,13 +8,18 @@ import { Database } from "../sql/Database.ts"
 import { placeOfRecord } from "../telemetry/messages.ts"
 import * as metrics from "../telemetry/metrics.ts"
 import { loggedAt } from "../telemetry/trace.ts"
-import { type Run, runReaction, takeAlone } from "./attempt.ts"
+import { ReactionStuck, type Run, runReaction, takeAlone } from "./attempt.ts"
 import { asideOf, deliveriesOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
 import { waiting } from "./outcome.ts"
+import { makePace } from "./pace.ts"
+import { brokenReaction } from "./systemic.ts"
 
-/** Failures that look like the infrastructure's, while it answers, until an event by itself is found guilty (DELIVERY.md §3). */
+/** Failures that look like the infrastructure's, while it answers, until an event by itself steps aside (DELIVERY.md §3). */
 const suspectAfter = 5
+
+/** More of them are not remembered; without one an event is suspected a few calls later. */
+const mostSuspicions = 1_000
 
 /** What became of deliveries: those that took effect, and how many had been taken charge of before. */
 interface Taken {
@@ -22,34 +27,66 @@ interface Taken {
   readonly known: number
 }
 
-/** Deliveries in one transaction: many, for most of its cost is its own; not so many that requests wait for long. */
-const slice = 200
+interface Options {
+  readonly module: string
+  readonly reactions: ReadonlyArray<Reaction<never>>
+  /** The statements it works by; others only to show that the tests notice. */
+  readonly inbox?: typeof inbox
+}
 
 /**
  * Takes charge of records for one module (DELIVERY.md §2): each event takes effect once for each of its reactions, in
  * order within a key; one that fails steps aside with those of its key behind it, and holds up nothing else.
  *
- * A slice of a batch is one transaction. When it fails by an event's fault, it is taken again in halves, down to the
- * one event that is guilty. It fails only by the fault of the infrastructure, and may then be called
- * again with the same records.
+ * A slice of a batch is one transaction, of more events while that is quick and of fewer while it is slow. When it fails
+ * by an event's fault, it is taken again in halves, down to the one event that is guilty. It fails only by the fault of
+ * the infrastructure, or when a reaction fails for every key, and may then be called again with the same records.
  */
-export const makeConsumer = (options: {
-  readonly module: string
-  readonly reactions: ReadonlyArray<Reaction<never>>
-  /** The statements it works by; others only to show that the tests notice. */
-  readonly inbox?: typeof inbox
-}) =>
+export const makeConsumer = (options: Options) =>
+  Effect.gen(function* () {
+    const database = yield* Database
+    const { module, reactions } = options
+    const take = yield* makeTake(options)
+    const { advance } = (options.inbox ?? inbox)(yield* SqlClient.SqlClient)
+    const pace = makePace()
+
+    const handle: Handle = (records) =>
+      Effect.gen(function* () {
+        yield* database.writable
+        const deliveries: Array<Delivery> = []
+        for (const record of records) deliveries.push(...(yield* deliveriesOf(record, reactions)))
+        const tombstones = records.filter(({ value }) => value === null)
+        yield* metrics.skipped({ module, topic: records[0].topic }, tombstones.length)
+        for (let at = 0; at < deliveries.length;) {
+          const slice = deliveries.slice(at, at + pace.size())
+          yield* report(module, yield* pace.timed(take(slice)))
+          at += slice.length
+        }
+        const rest = records.slice(records.indexOf(deliveries.at(-1)?.record as Received) + 1)
+        yield* advance(positionsIn(rest))
+      }).pipe(Effect.annotateLogs({ module }), Effect.withTracerEnabled(false))
+
+    return handle
+  })
+
+/** Takes charge of deliveries, in as few transactions as their failures allow. */
+const makeTake = (options: Options) =>
   Effect.gen(function* () {
     const database = yield* Database
     const sql = yield* SqlClient.SqlClient
     const statements = (options.inbox ?? inbox)(sql)
     const { takeCharge, advance, heldOf, setAside } = statements
-    const { module } = options
-    const service = `${module.charAt(0).toUpperCase()}${module.slice(1)}Service`
     /** How often in a row the slices that begin with an event failed, while the database answered. */
     const suspicions = new Map<string, number>()
+    const isAway = Effect.match(database.probe, { onSuccess: () => false, onFailure: () => true })
 
-    const together = (deliveries: ReadonlyArray<Delivery>) =>
+    const suspect = (delivery: Delivery) => {
+      if (suspicions.size >= mostSuspicions) suspicions.clear()
+      suspicions.set(nameOf(delivery), (suspicions.get(nameOf(delivery)) ?? 0) + 1)
+    }
+    const isSuspect = (delivery: Delivery) => (suspicions.get(nameOf(delivery)) ?? 0) >= suspectAfter
+
+    const together = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<Taken, unknown> =>
       database.transaction(
         Effect.gen(function* () {
           const fresh = yield* takeCharge(deliveries)
@@ -59,7 +96,7 @@ export const makeConsumer = (options: {
           const isHeld = yield* heldOf(fresh)
           yield* setAside(fresh.filter(isHeld).map((delivery) => asideOf(delivery, waiting)))
           const applied = fresh.filter((delivery) => !isHeld(delivery))
-          for (const [reaction, runs] of byReaction(applied)) yield* runReaction(reaction, runs)
+          for (const [reaction, runs] of byReaction(applied)) yield* runReaction(sql, reaction, runs)
           return { applied, known }
         }),
       )
@@ -72,7 +109,9 @@ export const makeConsumer = (options: {
           ),
         )
         if (outcome !== "applied" && outcome !== "known" && outcome.status !== "waiting") {
-          yield* Effect.logWarning(`[${service}] ${delivery.reaction} failed (${outcome.reason}), its key waits`).pipe(
+          yield* Effect.logWarning(
+            `${serviceOf(options.module)} ${delivery.reaction} failed (${outcome.reason}), its key waits`,
+          ).pipe(
             Effect.annotateLogs({ event_id: delivery.event_id, topic: delivery.record.topic, status: outcome.status }),
             loggedAt(placeOfRecord(delivery.record)),
           )
@@ -80,11 +119,43 @@ export const makeConsumer = (options: {
         return outcome
       })
 
-    const take = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<Taken, unknown> =>
+    const oneByOne = (deliveries: ReadonlyArray<Delivery>, isDoubted: boolean) =>
+      Effect.map(
+        Effect.forEach(deliveries, (delivery) => alone(delivery, isDoubted)),
+        (outcomes): Taken => ({
+          applied: deliveries.filter((_, n) => outcomes[n] === "applied"),
+          known: outcomes.filter((outcome) => outcome === "known").length,
+        }),
+      )
+
+    /** One bad event among many costs some transactions more, not one for each. */
+    const inHalves = (deliveries: ReadonlyArray<Delivery>): Effect.Effect<Taken, unknown> =>
+      Effect.gen(function* () {
+        const middle = deliveries.length >> 1
+        const first = yield* take(deliveries.slice(0, middle), false)
+        const second = yield* take(deliveries.slice(middle), false)
+        return { applied: [...first.applied, ...second.applied], known: first.known + second.known }
+      })
+
+    /** What is done about a slice that failed by an event's fault; of a half it is known that not every key fails. */
+    const search = (deliveries: ReadonlyArray<Delivery>, isWhole: boolean, cause: Cause.Cause<unknown>) =>
+      Effect.gen(function* () {
+        const broken = isWhole ? yield* brokenReaction(sql, database, statements, deliveries) : undefined
+        if (broken !== undefined) return yield* broken
+        // To find a stuck one in halves would take the time for which it is stuck at each step.
+        const isStuck = Cause.squash(cause) instanceof ReactionStuck
+        return yield* isStuck || deliveries.length === 1 ? oneByOne(deliveries, false) : inHalves(deliveries)
+      })
+
+    const doubted = (deliveries: ReadonlyArray<Delivery>, first: Delivery) =>
+      Effect.tap(oneByOne(deliveries, true), () => Effect.sync(() => void suspicions.delete(nameOf(first))))
+
+    const take = (deliveries: ReadonlyArray<Delivery>, isWhole: boolean): Effect.Effect<Taken, unknown> =>
       Effect.gen(function* () {
         const [first] = deliveries as NonEmptyReadonlyArray<Delivery>
+        if (isSuspect(first)) return yield* doubted(deliveries, first)
         for (let tries = 1; ; tries++) {
-          const exit = deliveries.some((delivery) => delivery.run === undefined)
+          const exit = deliveries.some(({ run }) => run === undefined)
             ? Exit.fail(undefined)
             : yield* Effect.exit(together(deliveries))
           if (Exit.isSuccess(exit)) {
@@ -92,70 +163,36 @@ export const makeConsumer = (options: {
             return exit.value
           }
           const fault = faultOf(exit.cause)
-          if (fault === "event" && deliveries.length > 1) return yield* inHalves(deliveries)
-          if (fault === "event") break
+          if (fault === "event") return yield* search(deliveries, isWhole, exit.cause)
           if (fault === "again" && tries < 3) continue
           if (yield* isAway) return yield* Effect.failCause(exit.cause)
-          suspicions.set(nameOf(first), (suspicions.get(nameOf(first)) ?? 0) + 1)
-          if (!isSuspect(first)) return yield* Effect.failCause(exit.cause)
-          break
-        }
-        const isDoubted = isSuspect(first)
-        const outcomes = yield* Effect.forEach(deliveries, (delivery) => alone(delivery, isDoubted))
-        suspicions.delete(nameOf(first))
-        return {
-          applied: deliveries.filter((_, n) => outcomes[n] === "applied"),
-          known: outcomes.filter((outcome) => outcome === "known").length,
+          suspect(first)
+          return yield* isSuspect(first) ? doubted(deliveries, first) : Effect.failCause(exit.cause)
         }
       })
 
-    /** One bad event among many costs some transactions more, not one for each. */
-    const inHalves = (deliveries: ReadonlyArray<Delivery>) =>
-      Effect.gen(function* () {
-        const middle = deliveries.length >> 1
-        const first = yield* take(deliveries.slice(0, middle))
-        const second = yield* take(deliveries.slice(middle))
-        return { applied: [...first.applied, ...second.applied], known: first.known + second.known }
-      })
+    /** A call that was interrupted took too long: what it began with comes again, and may be why. */
+    return (deliveries: ReadonlyArray<Delivery>) =>
+      Effect.onInterrupt(take(deliveries, true), () => Effect.sync(() => suspect(deliveries[0]!)))
+  })
 
-    const isAway = Effect.match(database.probe, { onSuccess: () => false, onFailure: () => true })
+const serviceOf = (module: string) => `[${module.charAt(0).toUpperCase()}${module.slice(1)}Service]`
 
-    const isSuspect = (delivery: Delivery) => (suspicions.get(nameOf(delivery)) ?? 0) >= suspectAfter
-
-    const report = ({ applied, known }: Taken) =>
-      Effect.gen(function* () {
-        yield* metrics.duplicates({ module }, known)
-        for (const [reaction, runs] of byReaction(applied)) {
-          yield* metrics.applied({ module, reaction: reaction.name }, runs.length)
-        }
-        if (applied.length > 3) {
-          return yield* Effect.logInfo(`[${service}] Received ${applied.length} ${applied[0]!.record.topic} events`)
-        }
-        for (const { run, record } of applied) {
-          if (run === undefined) continue
-          yield* Effect.logInfo(`[${service}] Received ${run.event.type} event: ${idsIn(run.event.data)}`).pipe(
-            loggedAt(placeOfRecord(record)),
-          )
-        }
-      })
-
-    const handle: Handle = (records) =>
-      Effect.gen(function* () {
-        yield* database.writable
-        const deliveries: Array<Delivery> = []
-        for (const record of records) deliveries.push(...(yield* deliveriesOf(record, options.reactions)))
-        yield* metrics.skipped(
-          { module, topic: records[0].topic },
-          records.filter(({ value }) => value === null).length,
-        )
-        for (let at = 0; at < deliveries.length; at += slice) {
-          yield* report(yield* take(deliveries.slice(at, at + slice)))
-        }
-        const rest = records.slice(records.findLastIndex((record) => record === deliveries.at(-1)?.record) + 1)
-        if (rest.length > 0) yield* advance(positionsIn(rest))
-      }).pipe(Effect.annotateLogs({ module }), Effect.withTracerEnabled(false))
-
-    return handle
+const report = (module: string, { applied, known }: Taken) =>
+  Effect.gen(function* () {
+    yield* metrics.duplicates({ module }, known)
+    for (const [reaction, runs] of byReaction(applied)) {
+      yield* metrics.applied({ module, reaction: reaction.name }, runs.length)
+    }
+    if (applied.length > 3) {
+      return yield* Effect.logInfo(`${serviceOf(module)} Received ${applied.length} ${applied[0]!.record.topic} events`)
+    }
+    for (const { run, record } of applied) {
+      if (run === undefined) continue
+      yield* Effect.logInfo(`${serviceOf(module)} Received ${run.event.type} event: ${idsIn(run.event.data)}`).pipe(
+        loggedAt(placeOfRecord(record)),
+      )
+    }
   })
 
 /** What is behind records of which nothing is left to be done. */

@@ -31,6 +31,8 @@ const codes: ReadonlyArray<readonly [code: string, what: string, fault: Fault]> 
   ["57P02", "a crash of another session", "infrastructure"],
   ["57P03", "a server that is starting", "infrastructure"],
   ["58030", "a disk that cannot be read", "infrastructure"],
+  ["XX000", "an internal error", "infrastructure"],
+  ["XX001", "a damaged page", "infrastructure"],
   ["22P02", "a text that is no number", "event"],
   ["23502", "a missing value", "event"],
   ["23503", "a reference to nothing", "event"],

@@ -21,10 +21,10 @@ const infrastructure = new Set([
 const again = new Set(["DeadlockError", "SerializationError", "LockTimeoutError"])
 
 /**
- * PostgreSQL's class 53 (insufficient resources), 57 (operator intervention), 58 (system error), 25006 (read only),
- * 25P03 and 25P04 (the session was ended for how long its transaction idled or took, as that of a frozen process).
+ * PostgreSQL's class 53 (insufficient resources), 57 (operator intervention), 58 (system error), XX (an internal error,
+ * as of a damaged page or index), 25006 (read only), 25P03 and 25P04 (the session was ended for how long its transaction idled or took, as that of a frozen process).
  */
-const awayCodes = /^(?:53|57|58)|^25(?:006|P03|P04)$/u
+const awayCodes = /^(?:53|57|58|XX)|^25(?:006|P03|P04)$/u
 
 export const faultOf = (cause: Cause.Cause<unknown>): Fault => {
   const unavailable = cause.reasons.some((reason) => {

@@ -2,6 +2,7 @@ import { Cause, Clock, Effect, Exit } from "effect"
 import { SqlClient } from "effect/sql"
 import { bytesOf, inbox, type KeptValue, type Outcome } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
+import { monotonicMillis } from "../module/monotonic.ts"
 import { defaultRetry, delayAfter } from "../module/schedule.ts"
 import { Database } from "../sql/Database.ts"
 import { placeOfRecord } from "../telemetry/messages.ts"
@@ -15,6 +16,9 @@ const perTurn = 50
 
 /** A turn that took this long ends, so that others get theirs: an embedded database has but one session. */
 const longTurnMillis = 50
+
+/** How often entries are looked for that became the first of their key and were not marked, in milliseconds. */
+const markEveryMillis = 60_000
 
 /** An event that was only ever postponed, since it failed first or was redriven, is parked after this. */
 const mostPostponedMillis = 24 * 60 * 60 * 1_000
@@ -71,31 +75,44 @@ export const makeRetryTurn = (options: {
             and b.status in ('waiting', 'retrying', 'parked'))
         order by due, pos limit 1 for update of h skip locked`
 
-    /**
-     * The first open entry of a key, where that is one that only waited: what was in front of it has ended. Steps from
-     * key to key, for behind one that fails for long there may be very many.
-     */
-    const queuedFirst = (now: Date) =>
+    /** An entry that only waited, and was marked when what was in front of it ended. */
+    const readyFirst = (now: Date) =>
       sql<Entry>`
-        with recursive queue as (
-          (select reaction, key from held where status = 'waiting' order by reaction, key limit 1)
-          union all
-          select next.reaction, next.key from queue, lateral (
-            select reaction, key from held
-            where status = 'waiting' and (reaction, key) > (queue.reaction, queue.key)
-            order by reaction, key limit 1) next)
-        select h.* from queue, lateral (
-          select pos from held where reaction = queue.reaction and key = queue.key
-            and status in ('waiting', 'retrying', 'parked') order by pos limit 1) first
-        join held h on h.pos = first.pos
-        where h.status = 'waiting' and h.due <= ${now}
-        order by h.due, h.pos limit 1 for update of h skip locked`
+        select * from held where status = 'waiting' and ready and due <= ${now}
+        order by due, pos limit 1 for update skip locked`
+
+    /**
+     * Marks entries that only wait and are the first of their key. What ends an entry marks the next one; this finds
+     * those that were queued at that very moment. Steps from key to key, for behind one entry there may be very many.
+     */
+    const markAll = sql`
+      with recursive queue as (
+        (select reaction, key from held where status = 'waiting' order by reaction, key limit 1)
+        union all
+        select next.reaction, next.key from queue, lateral (
+          select reaction, key from held
+          where status = 'waiting' and (reaction, key) > (queue.reaction, queue.key)
+          order by reaction, key limit 1) next),
+      first as (
+        select head.pos from queue, lateral (
+          select pos, status, ready from held where reaction = queue.reaction and key = queue.key
+            and status in ('waiting', 'retrying', 'parked') order by pos limit 1) head
+        where head.status = 'waiting' and not head.ready)
+      update held set ready = true where pos in (select pos from first)`
+
+    let markedAt = Number.NEGATIVE_INFINITY
+    const markNowAndThen = Effect.gen(function* () {
+      const now = yield* monotonicMillis
+      if (now - markedAt < markEveryMillis) return
+      yield* markAll
+      markedAt = now
+    })
 
     let turns = 0
     /** Both kinds have their turn, whichever there are many of. */
     const headDue = (now: Date) =>
       Effect.gen(function* () {
-        const [one, other] = ++turns % 16 === 0 ? [queuedFirst, failedDue] : [failedDue, queuedFirst]
+        const [one, other] = ++turns % 16 === 0 ? [readyFirst, failedDue] : [failedDue, readyFirst]
         const found = yield* one(now)
         return found.length > 0 ? found : yield* other(now)
       })
@@ -182,6 +199,7 @@ export const makeRetryTurn = (options: {
 
     return Effect.gen(function* () {
       yield* database.writable
+      yield* markNowAndThen
       let current: Entry | undefined
       const applied: Array<Entry> = []
       const exit = yield* Effect.exit(
@@ -194,9 +212,9 @@ export const makeRetryTurn = (options: {
               const entry: Entry = current
               if (!(yield* handle(entry))) break
               applied.push(entry)
-              if (entry.key === null) break
+              const [next] = entry.key === null ? [] : yield* nextOf(entry)
+              if (next?.status === "waiting") yield* sql`update held set ready = true where pos = ${next.pos}`
               if ((yield* Clock.currentTimeMillis) - now.getTime() >= longTurnMillis) break
-              const [next] = yield* nextOf(entry)
               current = next !== undefined && next.due !== null && next.due <= now ? next : undefined
             }
             return head !== undefined

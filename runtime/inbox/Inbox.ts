@@ -99,7 +99,10 @@ export const inbox = (sql: SqlClient.SqlClient) => {
         return (delivery: D) => delivery.key !== null && held.has(`${delivery.reaction} ${delivery.key}`)
       }),
 
-    /** Sets deliveries aside, in the order given. */
+    /**
+     * Sets deliveries aside, in the order given. One that is set aside already stays as it is: its inbox row may be gone
+     * before its dead letter is, and a copy of it must neither take effect nor stop its partition.
+     */
     setAside: (entries: ReadonlyArray<Aside>) =>
       Effect.gen(function* () {
         if (entries.length === 0) return
@@ -120,7 +123,7 @@ export const inbox = (sql: SqlClient.SqlClient) => {
           from json_to_recordset(${JSON.stringify(rows)}::json) as x (n int, id text, reaction text, key text, source text,
             event_id text, status text, attempts int, reason text, error text, topic text, partition int,
             "offset" bigint, event text, due timestamptz, failed timestamptz)
-          order by n`
+          order by n on conflict (reaction, source, event_id) do nothing`
       }),
   }
 }

@@ -494,6 +494,80 @@ const transactions: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
+    name: "sets aside an event whose reaction is stuck, and applies the 200 before and the 200 behind it",
+    check: on(
+      Effect.fnUntraced(function* ({ take, plan, noted, statuses }) {
+        const names = [...Array(401).keys()].map((n) => `k${n}x1`)
+        plan.set(names[200]!, Effect.never)
+        // Well below what the bus allows a call, so that a few such events in a row are found too.
+        yield* Effect.timeout(take(...names), "20 seconds")
+        expect(yield* noted()).toEqual(names.filter((_, n) => n !== 200))
+        expect(yield* statuses()).toEqual([`${names[200]} retrying`])
+      }),
+    ),
+  },
+  {
+    name: "waits for a reaction whose statements together take longer than one that is stuck may",
+    check: on(
+      Effect.fnUntraced(function* ({ sql, take, plan, leaves }) {
+        const slow = Effect.orDie(sql`select pg_sleep(1.1)`)
+        plan.set("a1", Effect.asVoid(Effect.all([slow, slow, slow, slow, slow])))
+        yield* take("a1")
+        yield* leaves({ noted: ["a1"] })
+      }),
+    ),
+  },
+  {
+    name: "fails, and sets nothing aside, while a reaction fails alike for all of eight keys",
+    check: on(
+      Effect.fnUntraced(function* ({ sql, take, plan, nothing, noted, leaves }) {
+        const names = [..."abcdefgh"].map((key) => `${key}1`)
+        const missing = (name: string) => Effect.asVoid(Effect.orDie(sql`select ${name}::text from not_there`))
+        for (const name of names) plan.set(name, missing(name))
+        expect(String(yield* Effect.flip(take(...names)))).toContain("fails for all of 8 keys")
+        yield* nothing
+        plan.clear()
+        yield* take(...names)
+        yield* leaves({ noted: names })
+        expect(yield* noted()).toEqual(names)
+      }),
+    ),
+  },
+  {
+    name: "sets events aside that fail alike while the reaction works for another key",
+    check: on(
+      Effect.fnUntraced(function* ({ take, plan, leaves }) {
+        const names = [..."abcdefghi"].map((key) => `${key}1`)
+        for (const name of names.slice(1)) plan.set(name, bad)
+        yield* take(...names)
+        yield* leaves({ noted: ["a1"], held: names.slice(1).map((name) => `${name} retrying`) })
+      }),
+    ),
+  },
+  {
+    name: "sets events aside that a reaction rejects, or no schema reads, of however many keys",
+    check: on(
+      Effect.fnUntraced(function* ({ take, plan, leaves }) {
+        const names = [..."abcdefghi"].map((key) => `${key}1`)
+        for (const name of names) plan.set(name, new Reject({ reason: "no" }))
+        yield* take(...names)
+        yield* leaves({ held: names.map((name) => `${name} parked`) })
+      }),
+    ),
+  },
+  {
+    name: "goes on past a copy of an event that is set aside, when its inbox row is gone",
+    check: on(
+      Effect.fnUntraced(function* ({ sql, take, plan, leaves }) {
+        plan.set("a1", bad)
+        yield* take("a1")
+        yield* sql`delete from inbox`
+        yield* take("a1'", "b1")
+        yield* leaves({ noted: ["b1"], held: ["a1 retrying"] })
+      }),
+    ),
+  },
+  {
     name: "leaves nothing behind when it is interrupted",
     check: on(
       Effect.fnUntraced(function* ({ take, plan, nothing, leaves }) {

@@ -183,7 +183,7 @@ export const makeSteps = (options: {
         yield* Effect.orDie(postpone({ ...row!, attempts: row!.attempts - 1, isUnknown: true }, row!.task, exit.cause))
       })
 
-    return { claim, make, finish, failing: failing as ReadonlyMap<string, string> }
+    return { claim, make, finish, failing }
   })
 
 export type Steps = Effect.Success<ReturnType<typeof makeSteps>>

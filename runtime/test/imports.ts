@@ -68,11 +68,13 @@ interface Rule {
 }
 
 const drivers: Readonly<Record<string, RegExp>> = {
-  "runtime/events/embedded/": /^runtime\/(?:events\/|module\/(?:loop|defect)\.ts|sql\/)|^node:/u,
+  "runtime/events/embedded/": /^runtime\/(?:events\/|module\/(?:loop|defect|monotonic|wallClock)\.ts|sql\/)|^node:/u,
   "runtime/events/kafka/":
-    /^runtime\/(?:events\/|module\/(?:loop|defect)\.ts|telemetry\/messages\.ts)|^kafkajs$|^@platformatic\/wasm-utils$|^node:/u,
-  "runtime/sql/postgres/": /^runtime\/(?:sql\/|module\/loop\.ts|delivery\/fault\.ts)|^@effect\/sql-pg$|^pg$|^node:/u,
-  "runtime/sql/embedded/": /^runtime\/(?:sql\/|module\/loop\.ts)|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,
+    /^runtime\/(?:events\/|module\/(?:loop|defect|monotonic|wallClock)\.ts|telemetry\/messages\.ts)|^kafkajs$|^@platformatic\/wasm-utils$|^node:/u,
+  "runtime/sql/postgres/":
+    /^runtime\/(?:sql\/|module\/(?:loop|monotonic)\.ts|delivery\/fault\.ts)|^@effect\/sql-pg$|^pg$|^node:/u,
+  "runtime/sql/embedded/":
+    /^runtime\/(?:sql\/|module\/(?:loop|monotonic)\.ts)|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,
 }
 
 /** Who may import what. A file is held to the first rule that applies to it. */

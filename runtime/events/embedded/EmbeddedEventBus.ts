@@ -3,6 +3,8 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { loop, Loops } from "../../module/loop.ts"
 import { textOf } from "../../module/defect.ts"
+import { monotonicMillis } from "../../module/monotonic.ts"
+import { makeWallClockTrust } from "../../module/wallClock.ts"
 import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
 import {
   defaultPartitions,
@@ -256,7 +258,7 @@ export const make = Effect.gen(function* () {
       }
       member.faltering = true
       yield* loops.faltered(name, textOf(Cause.squash(exit.cause)).split("\n")[0])
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* monotonicMillis
       // Of several nobody knows which is to blame, until each comes by itself.
       const isOne = places.size === 1
       for (const [place, { topic, partition }] of places) {
@@ -271,7 +273,7 @@ export const make = Effect.gen(function* () {
   const turn = (name: string, group: string, member: Member, handle: Handle) =>
     Effect.gen(function* () {
       const { rewinds } = groupOf(group)
-      const rows = yield* read(group, member, yield* Clock.currentTimeMillis)
+      const rows = yield* read(group, member, yield* monotonicMillis)
       let more = false
       for (const records of callsOf(rows, member.failing)) {
         // What was read before a rewind is not what comes next.
@@ -400,9 +402,13 @@ export const make = Effect.gen(function* () {
     return false
   })
 
+  const trusted = yield* makeWallClockTrust
   yield* loop({
     name: "events.prune",
-    turn: Effect.andThen(postgres.writable, prune),
+    turn: Effect.gen(function* () {
+      yield* postgres.writable
+      return (yield* trusted) ? yield* prune : false
+    }),
     wake: Latch.makeUnsafe(false),
     poll: pruneEvery,
   }).pipe(Effect.forkScoped)

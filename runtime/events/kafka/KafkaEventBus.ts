@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Exit, Layer, Schedule } from "effect"
+import { Duration, Effect, Exit, Layer, Schedule } from "effect"
 import kafkajs, { type Admin, type Kafka, type Message, type Producer } from "kafkajs"
 import { MessagingSystem } from "../../telemetry/messages.ts"
 import { Loops } from "../../module/loop.ts"
@@ -44,8 +44,8 @@ export const make = (kafka: () => Kafka) =>
     )
     const ensured = new Map<string, Topic>()
     const read = new Map<string, Set<string>>()
-    /** Why the last send failed, and when; undefined when it did not. */
-    let unsent: { readonly error: EventBusError; readonly at: number } | undefined
+    /** By topic, why the last send to it failed, and when. */
+    const unsent = new Map<string, { readonly error: EventBusError; readonly at: number }>()
     let sending = 0
 
     const partitionsOf = (names: ReadonlyArray<string>) =>
@@ -154,8 +154,10 @@ export const make = (kafka: () => Kafka) =>
         () => Effect.forEach(parts(records), sendPart, { discard: true }),
         () => Effect.sync(() => sending--),
       ).pipe(
-        Effect.tap(() => Effect.sync(() => (unsent = undefined))),
-        Effect.tapError((error) => Effect.map(Clock.currentTimeMillis, (at) => (unsent = { error, at }))),
+        Effect.tap(() => Effect.sync(() => topicsOf(records).forEach((topic) => unsent.delete(topic)))),
+        Effect.tapError((error) =>
+          Effect.sync(() => topicsOf(records).forEach((topic) => unsent.set(topic, { error, at: performance.now() }))),
+        ),
       )
 
     const consume: EventBus["Service"]["consume"] = ({ group, topics, handle }) =>
@@ -228,10 +230,10 @@ export const make = (kafka: () => Kafka) =>
         )
       }).pipe(Effect.scoped)
       return Effect.gen(function* () {
-        const began = yield* Clock.currentTimeMillis
+        const began = performance.now()
         yield* Effect.retry(attempt, {
           // Once `meanwhile` has run there is no way back.
-          while: () => done && Date.now() - began < 60_000,
+          while: () => done && performance.now() - began < 60_000,
           schedule: Schedule.spaced("500 millis"),
         })
       })
@@ -239,9 +241,10 @@ export const make = (kafka: () => Kafka) =>
 
     const probe = Effect.gen(function* () {
       yield* admin.use("answer", "2 seconds", (client) => client.describeCluster())
-      // Whoever has left the sending to another process does not learn how it went on.
-      const now = yield* Clock.currentTimeMillis
-      if (unsent !== undefined && (sending > 0 || now - unsent.at < triedAgainWithin)) return yield* unsent.error
+      // A process that has left the sending to another one does not learn how it went on.
+      for (const { error, at } of unsent.values()) {
+        if (sending > 0 || performance.now() - at < triedAgainWithin) return yield* error
+      }
     })
 
     return EventBus.of({ ensure, send, consume, rewind, lag, ends, probe })
@@ -252,6 +255,8 @@ export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loo
     Layer.effect(EventBus, Effect.flatMap(makeKafka(settings), make)),
     Layer.succeed(MessagingSystem, "kafka"),
   )
+
+const topicsOf = (records: ReadonlyArray<Outgoing>) => new Set(records.map(({ topic }) => topic))
 
 const messageOf = ({ key, value, headers }: Outgoing): Message => ({
   key,

@@ -52,7 +52,7 @@ export const takeSeat = (options: {
 }): Effect.Effect<Seat, EventBusError, Scope.Scope> =>
   Effect.gen(function* () {
     let fault: EventBusError | undefined
-    let heard = Date.now()
+    let heard = performance.now()
     let assigned: Readonly<Record<string, ReadonlyArray<number>>> = {}
     const consumer = yield* Effect.acquireRelease(
       Effect.sync(() =>
@@ -71,7 +71,7 @@ export const takeSeat = (options: {
       (consumer) => Effect.ignore(call("leave a group", closeWithin, () => consumer.disconnect())),
     )
     const { CRASH, FETCH, END_BATCH_PROCESS, GROUP_JOIN } = consumer.events
-    const hear = () => void (heard = Date.now())
+    const hear = () => void (heard = performance.now())
     consumer.on(FETCH, hear)
     consumer.on(END_BATCH_PROCESS, hear)
     consumer.on(GROUP_JOIN, ({ payload }) => {
@@ -131,7 +131,7 @@ export const readAsMember = (options: {
     const guarded = (records: NonEmptyReadonlyArray<Received>, evicted: Deferred.Deferred<never, unknown>) =>
       Effect.suspend(() => {
         const call = {}
-        busy.set(call, Date.now())
+        busy.set(call, performance.now())
         const ended = Effect.sync(() => void (busy.delete(call), hung.delete(call)))
         return options.handle(records).pipe(
           Effect.timeoutOrElse({
@@ -158,10 +158,10 @@ export const readAsMember = (options: {
       Effect.gen(function* () {
         const { topic, partition, messages } = payload.batch
         const evicted = yield* Deferred.make<never, unknown>()
-        let since = Date.now()
+        let since = performance.now()
         const beat = Effect.gen(function* () {
           // A `handle` that ignores its deadline does not keep its partition.
-          if (Date.now() - since > deadlineMillis) return
+          if (performance.now() - since > deadlineMillis) return
           const refused = yield* Effect.promise(() => errorOf(payload.heartbeat()))
           if (refused === undefined) return
           lost ??= refused
@@ -174,7 +174,7 @@ export const readAsMember = (options: {
         let next: number | undefined
         for (const records of slicesOf(topic, partition, messages)) {
           if (!payload.isRunning() || payload.isStale() || lost !== undefined) break
-          since = Date.now()
+          since = performance.now()
           const exit = yield* guarded(records, evicted)
           if (Exit.isFailure(exit)) {
             rest(payload, exit.cause)
@@ -206,14 +206,14 @@ export const readAsMember = (options: {
         const fault = seat.fault()
         if (fault !== undefined) return yield* fault
         for (const [call, since] of busy) {
-          if (Date.now() - since < deadlineMillis + graceMillis) continue
+          if (performance.now() - since < deadlineMillis + graceMillis) continue
           busy.delete(call)
           hung.add(call)
           return yield* new EventBusError({ operation: "consume", cause: new Error("a handle does not end") })
         }
         // A new seat has helped the others once. Now the loop stands still, which `/livez` shows.
         while (hung.size > 1) yield* Effect.sleep("1 second")
-        if (busy.size === 0 && Date.now() - seat.heard() > stallMillis) {
+        if (busy.size === 0 && performance.now() - seat.heard() > stallMillis) {
           return yield* new EventBusError({ operation: "consume", cause: new Error("nothing was heard of Kafka") })
         }
       })

@@ -1,0 +1,77 @@
+import { Cause, Effect, Schema } from "effect"
+import type { SqlClient } from "effect/sql"
+import type { Inbox } from "../inbox/Inbox.ts"
+import { textOf } from "../module/defect.ts"
+import { Postpone, Reject } from "../module/Reaction.ts"
+import type { Database } from "../sql/Database.ts"
+import { sqlErrorIn } from "../sql/transaction.ts"
+import { attemptCause } from "./attempt.ts"
+import type { Delivery } from "./Delivery.ts"
+import { faultOf } from "./fault.ts"
+
+/** So many keys that fail alike are not the fault of their events. */
+const enoughKeys = 8
+
+/** A reaction fails in the same way for every key: nothing steps aside, the batch waits. */
+export class ReactionBroken extends Schema.TaggedError<ReactionBroken>()("ReactionBroken", {
+  reaction: Schema.String,
+  keys: Schema.Int,
+  error: Schema.String,
+}) {
+  override get message(): string {
+    return `${this.reaction} fails for all of ${this.keys} keys: ${this.error}`
+  }
+}
+
+/** The first delivery of each key of the log, by reaction, of reactions that have enough of them. */
+const samples = (deliveries: ReadonlyArray<Delivery>): ReadonlyArray<ReadonlyArray<Delivery>> => {
+  const runnable = deliveries.filter(({ run }) => run !== undefined)
+  const reactions = Map.groupBy(runnable, ({ reaction }) => reaction).values()
+  const firsts = Array.from(reactions, (those) => [
+    ...new Map(those.toReversed().map((delivery) => [delivery.record.key, delivery])).values(),
+  ])
+  return firsts.filter(({ length }) => length >= enoughKeys)
+}
+
+/** How an event fails that is not by its own doing, in words that are the same for like failures; undefined: otherwise. */
+const kindOf = (cause: Cause.Cause<unknown>): string | undefined => {
+  const error = sqlErrorIn(cause)?.reason.cause ?? Cause.squash(cause)
+  const isDeliberate = error instanceof Reject || error instanceof Postpone || Schema.isSchemaError(error)
+  return isDeliberate || faultOf(cause) !== "event" ? undefined : textOf(error).replace(/\d+/gu, "#")
+}
+
+/** The transaction was for looking only. */
+const lookedAt = Symbol("looked at")
+
+/**
+ * Whether a reaction fails alike for every key of a slice that failed, as by a missing table or a defect of this
+ * release. Tries one event of each key, stops at the first that fails otherwise or does not fail, and undoes it all.
+ */
+export const brokenReaction = (
+  sql: SqlClient.SqlClient,
+  database: Database["Service"],
+  inbox: Inbox,
+  deliveries: ReadonlyArray<Delivery>,
+) =>
+  Effect.gen(function* () {
+    for (const sample of samples(deliveries)) {
+      let broken: ReactionBroken | undefined
+      const look = Effect.gen(function* () {
+        const fresh = yield* inbox.takeCharge(sample)
+        const isHeld = yield* inbox.heldOf(fresh)
+        const due = fresh.filter((delivery) => !isHeld(delivery))
+        let kind: string | undefined
+        for (const delivery of due) {
+          const cause = yield* attemptCause(sql, delivery)
+          const found = cause === undefined ? undefined : kindOf(cause)
+          if (found === undefined || (kind !== undefined && kind !== found)) return
+          kind = found
+        }
+        if (kind === undefined || due.length < enoughKeys) return
+        broken = new ReactionBroken({ reaction: due[0]!.reaction, keys: due.length, error: kind })
+      })
+      yield* Effect.exit(database.transaction(Effect.andThen(look, Effect.die(lookedAt))))
+      if (broken !== undefined) return broken
+    }
+    return undefined
+  })
