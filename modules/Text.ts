@@ -3,6 +3,7 @@ import { Schema } from "effect"
 /** The C0 and C1 control characters and DEL, among them line breaks and tabs. */
 const control = "\\u0000-\\u001f\\u007f-\\u009f"
 const isPrintable = new RegExp(`^[^${control}]*$`, "u")
+const controls = new RegExp(`[${control}]+`, "gu")
 
 const printable = Schema.makeFilter(
   (text: string) =>
@@ -15,6 +16,12 @@ const visible = Schema.makeFilter((text: string) => text.trim() !== "" || "expec
 
 /** Human text in one line: 1 to `most` characters (code points), not only white space, no control characters. */
 export const text = (most: number) => Schema.String.check(visible, printable, Schema.isMaxCodePoints(most))
+
+/** Text of another program in one line: spaces for control characters, no lone surrogates, cut to `most` code points. */
+export const inOneLine = (foreign: string, most: number): string => {
+  const printable = foreign.toWellFormed().replaceAll(controls, " ").trim()
+  return [...printable].slice(0, most).join("")
+}
 
 /**
  * An e-mail address that a mail server would take: the HTML standard's pattern (ASCII, one @), a domain of two labels

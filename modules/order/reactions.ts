@@ -3,7 +3,9 @@ import type { EventType } from "../../runtime/events/Event.ts"
 import { all } from "../../runtime/module/Reaction.ts"
 import { InventoryRejected, InventoryUpdated } from "../inventory/contract/events.ts"
 import { PaymentFailed, PaymentRefunded, PaymentSuccessful } from "../payment/contract/events.ts"
+import { inOneLine } from "../Text.ts"
 import { UserCreated } from "../user/contract/events.ts"
+import { mostReason } from "./contract/api.ts"
 import { OrderCreated } from "./contract/events.ts"
 import type { News } from "./Order.ts"
 import { Orders } from "./Orders.ts"
@@ -33,6 +35,12 @@ const learn = <Data extends Schema.Codec<{ readonly order_id: number }, any>>(
       ),
   })
 
+/** A refusal ends the order whatever text its reason is: no database stores NUL, and no mail shows line breaks. */
+const refused = ({ reason }: { readonly reason: string }): News => ({
+  _tag: "Refused",
+  reason: inOneLine(reason, mostReason),
+})
+
 export const reactions = [
   all({
     name: "order.know-user",
@@ -46,8 +54,8 @@ export const reactions = [
     handle: (events) => Orders.use((orders) => orders.start(events.map(({ data }) => data))),
   }),
   learn("order.learn-paid", PaymentSuccessful, ({ amount }) => ({ _tag: "Paid", amount })),
-  learn("order.learn-declined", PaymentFailed, ({ reason }) => ({ _tag: "Refused", reason })),
-  learn("order.learn-refunded", PaymentRefunded, ({ reason }) => ({ _tag: "Refused", reason })),
+  learn("order.learn-declined", PaymentFailed, refused),
+  learn("order.learn-refunded", PaymentRefunded, refused),
   learn("order.learn-stock", InventoryUpdated, ({ change }) => ({ _tag: change === "taken" ? "Taken" : "Noted" })),
-  learn("order.learn-rejected", InventoryRejected, ({ reason }) => ({ _tag: "Refused", reason })),
+  learn("order.learn-rejected", InventoryRejected, refused),
 ]

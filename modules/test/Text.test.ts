@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { Email, text } from "../Text.ts"
+import { Email, inOneLine, text } from "../Text.ts"
 
 const isName = Schema.is(text(200))
 const isEmail = Schema.is(Email)
@@ -55,6 +55,23 @@ describe("text", () => {
     const characters = Array.from(any).length
     const printable = any.isWellFormed() && !/\p{Cc}/u.test(any)
     expect(isName(any)).toBe(any.trim() !== "" && characters <= 200 && printable)
+  })
+})
+
+describe("text of another program, in one line", () => {
+  it.each([
+    ["card_declined", "card_declined"],
+    [" a\u0000b\r\n\tc\u0085\u007f", "a b c"],
+    ["a\ud800", "a\ufffd"],
+    ["", ""],
+    ["😀".repeat(201), "😀".repeat(200)],
+    ["a".repeat(100_000), "a".repeat(200)],
+  ])("of %j is %j", (foreign, line) => expect(inOneLine(foreign, 200)).toBe(line))
+
+  it.prop("is text, or empty", [Schema.String], ([any]) => {
+    const line = inOneLine(any, 200)
+    expect(line === "" || isName(line)).toBe(true)
+    if (isName(any) && any.trim() === any) expect(line).toBe(any)
   })
 })
 

@@ -479,6 +479,20 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
+  it.effect("fails upon a payment that was declined for a reason of any text, which is then one line", () =>
+    Effect.gen(function* () {
+      const { tell, settled } = yield* Scenario
+      const order = yield* anOrder
+      const reason = `do\u0000not\r\nhonour\ud800${"!".repeat(1_000)}`
+      yield* tell(PaymentFailed, { ...paid(order), reason })
+      yield* settled
+      const { body } = yield* get(order.id)
+      expect(body).toMatchObject({ status: "failed", reason: `do not honour\ufffd${"!".repeat(486)}` })
+      expect((yield* toldOf(order.id, OrderFailed))[0]!.data.reason).toBe(body.reason)
+      expect((yield* historyOf(order.id))[1]!.data.reason).toBe(reason)
+    }),
+  )
+
   it.effect("absorbs what comes after its end, and remembers it", () =>
     Effect.gen(function* () {
       const { tell, settled } = yield* Scenario
@@ -527,7 +541,7 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     Effect.gen(function* () {
       const { put, settled } = yield* Scenario
       const order = yield* anOrder
-      const data = { currency: { code: "€", "": [null, "\u0000\n"] }, ...paid(order), amount: 100.5 }
+      const data = { currency: { code: "€", "": [null, "\u0000\n\ud800"] }, ...paid(order), amount: 100.5 }
       yield* put({ topic: "payment_successful", value: Buffer.from(JSON.stringify(data)) })
       yield* settled
       expect((yield* get(order.id)).body.status).toBe("paid")
