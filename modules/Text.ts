@@ -20,7 +20,7 @@ export const text = (most: number) => Schema.String.check(visible, printable, Sc
 /** Text of another program in one line: spaces for control characters, no lone surrogates, cut to `most` code points. */
 export const inOneLine = (foreign: string, most: number): string => {
   const printable = foreign.toWellFormed().replaceAll(controls, " ").trim()
-  return [...printable].slice(0, most).join("")
+  return Array.from(printable).slice(0, most).join("")
 }
 
 /**

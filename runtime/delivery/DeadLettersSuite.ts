@@ -1159,9 +1159,8 @@ const onOrders = (
 ) =>
   on(
     Effect.fnUntraced(function* (base) {
-      const { reaction, consumer, worker, foreign, type, held } = base
-      const reactions = [{ ...reaction("note"), heldBy: "n" }]
-      const [handle, turn] = [yield* consumer(reactions), yield* worker(reactions)]
+      const { reaction, consumer, foreign, type, held } = base
+      const handle = yield* consumer([{ ...reaction("note"), heldBy: "n" }])
       const about = (name: string, order: unknown, more: object = {}) => {
         const headers = { ce_specversion: "1.0", ce_id: name, ce_source: "/suite", ce_type: type.type }
         return foreign(JSON.stringify({ n: order, ...more }), { key: "user", headers })
@@ -1171,7 +1170,7 @@ const onOrders = (
         headers: { ...record.headers, ce_dataschema: `/schemas/${type.type}/${version}` },
       })
       const keys = Effect.map(held(), (all) => all.map(({ event_id, key }) => `${event_id} by ${key}`))
-      yield* play({ ...base, handle, turn, work: (of = turn) => base.work(of), about, version, keys })
+      yield* play({ ...base, handle, about, version, keys })
     }),
   )
 
