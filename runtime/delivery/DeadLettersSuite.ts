@@ -1223,6 +1223,16 @@ const heldByMember: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
+    name: "holds back nothing for an event without a key",
+    check: onOrders(
+      Effect.fnUntraced(function* ({ handle, about, plan, leaves }) {
+        plan.set("a1", bad).set("a2", bad)
+        yield* handle([about("a1", 1), about("a2", 1), about("a3", 1)].map((record) => ({ ...record, key: null })))
+        yield* leaves({ noted: ["a3"], held: ["a1 retrying", "a2 retrying"] })
+      }),
+    ),
+  },
+  {
     name: "holds back nothing for an event without that member, whatever its key",
     check: onOrders(
       Effect.fnUntraced(function* ({ handle, about, plan, advance, work, entry, leaves }) {
