@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { type Address, firstOf, type ModuleName, moduleNames } from "./addresses.ts"
 import type { Row } from "./table.ts"
 
-/** How long a step waits for what it expects: a provider that lost its answer is asked again after a while. */
-export const patienceMillis = 60_000
+/** How long a step waits: a provider that lost its answer is asked again after a while, and the machine may be busy. */
+const patienceMillis = 60_000
 
 export interface Answer {
   readonly status: number
@@ -22,6 +22,8 @@ export type Call = (
 export interface Site {
   readonly modules: ReadonlySet<ModuleName>
   readonly call: Call
+  /** How long a step waits for what it expects. */
+  readonly patienceMillis: number
 }
 
 export const ask = async (url: string, ...[method, path, body, headers]: Parameters<Call>): Promise<Answer> => {
@@ -49,7 +51,7 @@ export const siteOf = async (addresses: ReadonlyArray<Address>): Promise<Site> =
     const url = name === undefined ? undefined : serving.get(name)
     return url === undefined ? Promise.reject(new Error(`${path} is not served here`)) : ask(url, method, path, ...rest)
   }
-  return { modules: new Set(serving.keys()), call }
+  return { modules: new Set(serving.keys()), call, patienceMillis }
 }
 
 /** All items of a list, over its pages. */
@@ -83,7 +85,11 @@ const seenBy = (see: () => Promise<string>) =>
  * Two ways to look, whose rows go to `rows`: `now` looks once, `eventually` looks again until it is right or the
  * patience is over.
  */
-export const checksOf = (rows: Array<Row>, part: string): { readonly now: Check; readonly eventually: Check } => {
+export const checksOf = (
+  rows: Array<Row>,
+  part: string,
+  patience = patienceMillis,
+): { readonly now: Check; readonly eventually: Check } => {
   const check =
     (patience: number): Check =>
     async (step, expected, see, holds = (seen) => seen === expected) => {
@@ -97,5 +103,5 @@ export const checksOf = (rows: Array<Row>, part: string): { readonly now: Check;
       rows.push({ part, step, expected, seen, millis: performance.now() - began, isRight })
       return isRight
     }
-  return { now: check(0), eventually: check(patienceMillis) }
+  return { now: check(0), eventually: check(patience) }
 }

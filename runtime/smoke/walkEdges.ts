@@ -13,7 +13,7 @@ export const problemIn = ({ status, body }: Answer) => {
 /** One address: it is ready, describes itself, serves what it is said to serve, and measures itself. */
 export const walkAddress = async ({ url, module }: Address): Promise<ReadonlyArray<Row>> => {
   const rows: Array<Row> = []
-  const { now, eventually } = checksOf(rows, module === undefined ? url : `${module} at ${url}`)
+  const { now, eventually } = checksOf(rows, module ?? url)
   const isReady = await eventually("ready", "ready", async () => {
     const { body } = await ask(url, "GET", "/readyz")
     return body.state === "ready" ? "ready" : JSON.stringify(body.checks ?? body)
@@ -35,7 +35,7 @@ export const walkAddress = async ({ url, module }: Address): Promise<ReadonlyArr
 /** Creates the user of the walk; undefined when that fails. */
 export const walkUser = async (site: Site): Promise<{ rows: ReadonlyArray<Row>; user: number | undefined }> => {
   const rows: Array<Row> = []
-  const { now, eventually } = checksOf(rows, "a user")
+  const { now, eventually } = checksOf(rows, "a user", site.patienceMillis)
   const wanted = { email: `smoke-${randomUUID()}@example.org`, name: "Smoke" }
   let user: number | undefined
   await now(
@@ -65,7 +65,7 @@ export const walkUser = async (site: Site): Promise<{ rows: ReadonlyArray<Row>; 
 /** A product is made, set again, and read. */
 export const walkProduct = async (site: Site, id: string): Promise<ReadonlyArray<Row>> => {
   const rows: Array<Row> = []
-  const { now, eventually } = checksOf(rows, "a product")
+  const { now, eventually } = checksOf(rows, "a product", site.patienceMillis)
   const put = (stock: number) => async () => {
     const { status, body } = await site.call("PUT", `/inventory/${id}`, { product_name: "Smoke", stock })
     return `${status}, ${body.available} available`

@@ -159,7 +159,7 @@ export interface Walked {
 /** Places an order, and looks at it in every module until it has ended as it must. */
 export const walkEnding = async (shop: Shop, ending: Ending): Promise<Walked> => {
   const rows: Array<Row> = []
-  const checks = checksOf(rows, ending.name)
+  const checks = checksOf(rows, ending.name, shop.site.patienceMillis)
   const placed = await place(shop, ending, checks.now)
   if (placed === undefined) return { rows, again: async () => [], paid: undefined }
   if (ending.cancelled !== undefined) await cancel(placed, checks)

@@ -43,7 +43,7 @@ const walkEndings = async (shop: Shop, report: Report): Promise<ReadonlyArray<Wa
 /** The first order has no step to wait for, or all that it needs are served; else it can only be cancelled. */
 const walkFirst = async ({ site, user, steps }: Shop, order: number) => {
   const rows: Array<Row> = []
-  const { now, eventually } = checksOf(rows, "an order by its amount")
+  const { now, eventually } = checksOf(rows, "an order by its amount", site.patienceMillis)
   const see = async () => (await site.call("GET", `/orders/${order}`)).body.status
   if (steps.every((step) => site.modules.has(step as ModuleName))) {
     await eventually("order", "processed", see)
@@ -63,7 +63,7 @@ const walkFirst = async ({ site, user, steps }: Shop, order: number) => {
 /** What the user pays is what was charged and not given back, and what the summary says. */
 const walkSums = async ({ site, user, steps }: Shop, paid: ReadonlyArray<string>) => {
   const rows: Array<Row> = []
-  const { eventually } = checksOf(rows, "in all")
+  const { eventually } = checksOf(rows, "in all", site.patienceMillis)
   const expected = `${sum(paid)} for ${paid.length} orders`
   if (steps.includes("payment") && site.modules.has("payment")) {
     await eventually("payments", expected, async () => {
