@@ -87,7 +87,7 @@ const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]
     Outbox,
     Effect.gen(function* () {
       const { bell } = yield* Database
-      return outboxTable(yield* SqlClient.SqlClient, bell(outboxBell).ring)
+      return outboxTable(yield* SqlClient.SqlClient, bell(outboxBell).ring, module)
     }),
   )
   const tasks = Layer.effect(
