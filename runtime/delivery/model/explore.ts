@@ -80,7 +80,8 @@ const copyOf = (value: Plain): Plain => {
   if (typeof value !== "object" || value === null) return value
   if (Array.isArray(value)) return value.map(copyOf)
   const copy: Record<string, Plain> = {}
-  for (const name in value) copy[name] = copyOf((value as Readonly<Record<string, Plain>>)[name]!)
+  const from = value as Readonly<Record<string, Plain>>
+  for (const name of Object.keys(from)) copy[name] = copyOf(from[name]!)
   return copy
 }
 

@@ -167,7 +167,7 @@ const beginning = ({ options, state, step }: World) => {
 const accepts = ({ accepts }: Options, { own, batch, follows }: Seat): boolean => {
   if (accepts === "anything") return true
   if (accepts === "what follows its position") return batch!.from <= own!.next || follows
-  return between(batch!.from, batch!.to)[0]! === own!.next
+  return between(batch!.from, batch!.to).indexOf(own!.next) === 0
 }
 
 /** The batch is done with. */
@@ -252,7 +252,7 @@ const committing = ({ options, m, state, seat, step }: World) => {
     `commits: ${named(fresh)} took effect${moves ? `, position ${Math.max(state.rows.next, to)}` : ""}`,
     (seat, next) => {
       if (next.lock === m) next.lock = null
-      next.rows.inbox = [...next.rows.inbox, ...fresh].sort()
+      next.rows.inbox = [...next.rows.inbox, ...fresh].sort((a, b) => a - b)
       next.rows.effects.push(...fresh)
       if (moves) moveTo(next.rows, to)
       if (options.moves === "after the inbox rows") Object.assign(seat, { transaction: null, isBehind: true })

@@ -36,7 +36,7 @@ const lookAtAll = async (indexes: ReadonlyArray<number>, report: (row: Row) => v
       const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: 3_000 } })
       const next = () => {
         const index = waiting.shift()
-        if (index !== undefined) return worker.postMessage(index)
+        if (index !== undefined) return worker.postMessage(index, [])
         resolve(void worker.terminate())
       }
       worker.on("error", reject)
@@ -93,4 +93,4 @@ const main = async () => {
 }
 
 if (isMainThread) await main()
-else parentPort!.on("message", (index: number) => parentPort!.postMessage(lookAt(index)))
+else parentPort!.on("message", (index: number) => parentPort!.postMessage(lookAt(index), []))
