@@ -219,6 +219,7 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       ports,
       checks,
       reactions,
+      tasks: tasks.map((task) => task.name),
       deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters),
       replay: yield* Effect.provideContext(makeReplay({ module: module.name, group }), ports),
     }
@@ -343,10 +344,11 @@ export const galleria = (settings: Settings) =>
     }
     yield* Layer.build(admin(running, settings))
     yield* healthRoutes(health, [events, ...running.flatMap((module) => module.checks)])
-    const watched = running.map(({ name, group, ports }) => ({
+    const watched = running.map(({ name, group, ports, tasks }) => ({
       module: name,
       group,
       sql: Context.get(ports, SqlClient.SqlClient),
+      tasks: new Set(tasks),
     }))
     yield* metricsRoute(watched, bus)
     if (settings.otlp !== undefined) {
