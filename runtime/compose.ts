@@ -105,7 +105,7 @@ const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]
 }
 
 /** Opens the latch whenever the bell rings. */
-const openedBy = (latch: Latch.Latch, bell: Bell) =>
+export const openedBy = (latch: Latch.Latch, bell: Bell) =>
   Effect.gen(function* () {
     for (let next = yield* bell.next; ;) {
       yield* Deferred.await(next)

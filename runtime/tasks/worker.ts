@@ -1,4 +1,4 @@
-import { Effect, Fiber, type Latch, Schedule } from "effect"
+import { type Duration, Effect, Fiber, type Latch, Schedule } from "effect"
 import { loop, Loops } from "../module/loop.ts"
 import type { Task } from "../module/Task.ts"
 import { Database } from "../sql/Database.ts"
@@ -26,12 +26,12 @@ export const work = (options: {
   readonly module: string
   readonly tasks: ReadonlyArray<Task<never>>
   readonly wake: Latch.Latch
-  /** The steps that it takes; others only to show that the tests notice. */
-  readonly steps?: typeof makeSteps
+  /** How often it looks for what becomes due, and for what no bell told. */
+  readonly poll?: Duration.Input
 }) =>
   Effect.gen(function* () {
     const { tasks, wake } = options
-    const steps = yield* (options.steps ?? makeSteps)()
+    const steps = yield* makeSteps()
     const share = Math.max(1, Math.floor(mostCalls / tasks.length))
     const lanes = yield* Effect.forEach(tasks, (task) => makeLane({ task, share, wake, steps }))
     const names = tasks.map(({ name }) => name)
@@ -47,8 +47,9 @@ export const work = (options: {
 
     const name = `${options.module}.tasks`
     const { faultOf } = yield* Loops
-    if (tasks.length > 0)
-      yield* runUntilClosed({ name, turn, wake, calls: () => lanes.flatMap(({ calls }) => calls()) })
+    const { poll = "1 second" } = options
+    const calls = () => lanes.flatMap((lane) => lane.calls())
+    if (tasks.length > 0) yield* runUntilClosed({ name, turn, wake, poll, calls })
 
     return {
       /** Why the tasks do not get on, or which of them failed by a defect; undefined when nothing is wrong. */
@@ -119,6 +120,7 @@ const runUntilClosed = (options: {
   readonly name: string
   readonly turn: Effect.Effect<boolean, unknown>
   readonly wake: Latch.Latch
+  readonly poll: Duration.Input
   readonly calls: () => ReadonlyArray<Fiber.Fiber<void>>
 }) =>
   Effect.gen(function* () {
@@ -132,7 +134,7 @@ const runUntilClosed = (options: {
         Effect.sync(() => void (isTurning = false)),
       )
     })
-    const looping = yield* Effect.forkDetach(loop({ ...options, turn, poll: "1 second", isOver: () => isOver }))
+    const looping = yield* Effect.forkDetach(loop({ ...options, turn, isOver: () => isOver }))
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
         isOver = true
