@@ -32,10 +32,13 @@ export interface Lag {
   readonly records: number
 }
 
-/** The offset that the next record of a partition will get. */
+/** Which offsets of a partition have records, from `first` up to and without `next`; the same where there is none. */
 export interface End {
   readonly topic: string
   readonly partition: number
+  /** The oldest that is kept. */
+  readonly first: number
+  /** The one that the next record will get. */
   readonly next: number
 }
 
@@ -118,8 +121,8 @@ export class EventBus extends Context.Service<
     readonly lag: (group: string) => Effect.Effect<ReadonlyArray<Lag>, EventBusError>
 
     /**
-     * Where the topics end, partition by partition: every record whose `send` had succeeded when this was called is
-     * before it. Topics that do not exist are left out.
+     * Where the topics begin and end, partition by partition: every record whose `send` had succeeded when this was
+     * called is before the end. Topics that do not exist are left out.
      */
     readonly ends: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<End>, EventBusError>
 

@@ -385,11 +385,13 @@ export const make = Effect.gen(function* () {
     Effect.map(
       attempt(
         "tell where topics end",
-        sql<{ topic: string; partition: number; next: bigint }>`
-          select topic, part as partition, next from partition
-          where topic in (select json_array_elements_text(${JSON.stringify(topics)}::json)) order by topic, part`,
+        sql<{ topic: string; partition: number; first: bigint; next: bigint }>`
+          select p.topic, p.part as partition, p.next,
+            coalesce((select min(r."offset") from record r where r.topic = p.topic and r.part = p.part), p.next) as first
+          from partition p
+          where p.topic in (select json_array_elements_text(${JSON.stringify(topics)}::json)) order by p.topic, p.part`,
       ),
-      (rows) => rows.map((row) => ({ ...row, next: Number(row.next) })),
+      (rows) => rows.map((row) => ({ ...row, first: Number(row.first), next: Number(row.next) })),
     )
 
   const prune = Effect.gen(function* () {

@@ -191,9 +191,10 @@ export const make = (kafka: () => Kafka) =>
           topics
             .filter((topic) => existing.has(topic))
             .map(async (topic) =>
-              (await client.fetchTopicOffsets(topic)).map(({ partition, high }) => ({
+              (await client.fetchTopicOffsets(topic)).map(({ partition, low, high }) => ({
                 topic,
                 partition,
+                first: Number(low),
                 next: Number(high),
               })),
             ),
