@@ -62,8 +62,8 @@ export const makeConsumer = (options: Options) =>
           yield* report(module, yield* pace.timed(take(slice)))
           at += slice.length
         }
-        const rest = records.slice(records.indexOf(deliveries.at(-1)?.record as Received) + 1)
-        yield* advance(positionsIn(rest))
+        // Each partition may end with some: their positions are behind those of its deliveries.
+        yield* advance(positionsIn(tombstones))
       }).pipe(Effect.annotateLogs({ module }), Effect.withTracerEnabled(false))
 
     return handle
