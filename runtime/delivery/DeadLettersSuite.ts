@@ -508,7 +508,7 @@ const troubles: ReadonlyArray<readonly [what: string, behaviour: Behaviour, erro
   ["dies of an error whose message is no text", Effect.die(Object.assign(new Error(), { message: 5 })), /5/u],
   ["dies of an error whose message throws", Effect.die(thrower()), /\w/u],
   ["interrupts itself", Effect.interrupt, /interrupt/u],
-  ["never returns", Effect.never, /took longer than 4 seconds/u, 4],
+  ["never returns", Effect.never, /did nothing for 4 s/u, 4],
   ["says 10 MB", Effect.die(new Error("x".repeat(10_000_000))), /^x{2000}$/u],
   ["says control characters", Effect.die(new Error("\0\u001b[31m red\r\n\ud800")), /^ \[31m red \ufffd$/u],
 ]
@@ -874,6 +874,45 @@ const people: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
+    name: "looks past 50,000 keys with an event that waits for a person and one behind it, in no time",
+    check: on(
+      Effect.fnUntraced(function* ({ sql, turn, now, people }) {
+        for (let from = 0; from < 100_000; from += 10_000) {
+          yield* sql`
+            insert into held (id, reaction, key, source, event_id, status, topic, partition, "offset", event, due, created_at)
+            select gen_random_uuid(), 'note', 'k' || n / 2, '/suite', 'e' || n, case n % 2 when 0 then 'parked' else 'waiting' end,
+              't', 0, n, '{"headers":{}, "value":"{}"}', case n % 2 when 1 then ${new Date(yield* now)}::timestamptz end, now()
+            from generate_series(${from}::int, ${from + 9_999}::int) n`
+        }
+        const millis: Array<number> = []
+        for (let n = 0; n < 10; n++) {
+          const before = performance.now()
+          expect(yield* turn).toBe(false)
+          millis.push(performance.now() - before)
+        }
+        expect(Math.min(...millis)).toBeLessThan(50)
+        const before = performance.now()
+        expect(yield* people.list({}, undefined, 50)).toHaveLength(50)
+        expect(performance.now() - before).toBeLessThan(500)
+      }),
+    ),
+  },
+  {
+    name: "finds an event within a minute that was queued at the moment when what was in front of it ended",
+    check: on(
+      Effect.fnUntraced(function* ({ sql, aside, take, work, advance, leaves }) {
+        yield* aside("a1")
+        yield* take("a2")
+        // As if the entry of a2 had been written by a transaction that the end of a1 did not see.
+        yield* sql`update held set status = 'resolved', due = null where event_id = 'a1'`
+        yield* work()
+        yield* advance("61 seconds")
+        yield* work()
+        yield* leaves({ noted: ["a2"], held: ["a1 resolved"] })
+      }),
+    ),
+  },
+  {
     name: "pages through entries newest first, each that stays once, while others change",
     check: on(
       Effect.fnUntraced(function* ({ aside, people, advance, work, idOf }) {
@@ -1083,7 +1122,8 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
     check: on(
       Effect.fnUntraced(function* ({ records, handle, plan, people, turn, sql, noted, advance, work, statuses }) {
         const names = Array.from({ length: 60 }, (_, n) => `k${n}x1`)
-        for (const name of names) plan.set(name, bad)
+        // The last one takes effect at once: a reaction that fails for every key sets nothing aside.
+        for (const name of names.slice(0, -1)) plan.set(name, bad)
         yield* handle(names.map((name) => ({ ...records(name)[0]!, key: name })))
         plan.clear()
         const ids = yield* sql<{ id: string }>`select id from held order by random()`

@@ -1,18 +1,20 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import type { Handle } from "../events/EventBus.ts"
+import type { Span } from "../events/EventBus.ts"
 import { inbox } from "../inbox/Inbox.ts"
 import { suiteOnEveryDatabase } from "../testing/suite.ts"
 import type { Deliveries } from "./Deliveries.ts"
 import { deliveriesSuite, type Subject } from "./DeliveriesSuite.ts"
 import { make } from "./deliveriesTable.ts"
+import { makePositions, type ModulePositions } from "./positions.ts"
 
-const right: Subject = { deliveries: make }
+const right: Subject = { positions: makePositions, deliveries: make }
 
 /** Tells a module something else. */
 const telling = (
   change: (deliveries: Deliveries["Service"], sql: SqlClient.SqlClient) => Partial<Deliveries["Service"]>,
 ): Subject => ({
+  ...right,
   deliveries: (reactions) =>
     Effect.gen(function* () {
       const deliveries = yield* make(reactions)
@@ -20,14 +22,45 @@ const telling = (
     }),
 })
 
-/** Hands on what there is, if there is anything. */
-const some = (handle: Handle, records: ReadonlyArray<Parameters<Handle>[0][number]>) => {
-  const [first, ...rest] = records
-  return first === undefined ? Effect.void : handle([first, ...rest])
-}
+/** Moves positions otherwise. */
+const moving = (
+  change: (positions: ModulePositions, sql: SqlClient.SqlClient) => Partial<ModulePositions>,
+): Subject => ({
+  ...right,
+  positions: (options) =>
+    Effect.gen(function* () {
+      const positions = yield* makePositions(options)
+      return { ...positions, ...change(positions, yield* SqlClient.SqlClient) }
+    }),
+})
 
-const eachPosition = (records: Parameters<Handle>[0]) =>
-  records.map(({ topic, partition, offset }) => ({ topic, partition, next: offset + 1 }))
+/** Sets positions, whatever they were. */
+const setting = (sql: SqlClient.SqlClient, spans: ReadonlyArray<Span>) =>
+  Effect.forEach(
+    spans,
+    ({ topic, partition, next }) =>
+      sql`update position set next = ${next} where topic = ${topic} and partition = ${partition}`,
+    { discard: true },
+  )
+
+/** A position that stays where a transaction set something aside. */
+const movesOnlyByEffects = (): Subject => {
+  let isAside = false
+  const own: typeof inbox = (sql) => {
+    const { setAside, takeCharge, ...statements } = inbox(sql)
+    return {
+      ...statements,
+      takeCharge: (deliveries) => Effect.suspend(() => ((isAside = false), takeCharge(deliveries))),
+      setAside: (entries) => Effect.suspend(() => ((isAside ||= entries.length > 0), setAside(entries))),
+    }
+  }
+  return {
+    ...moving(({ advance }) => ({
+      advance: (spans) => Effect.suspend(() => (isAside ? Effect.void : advance(spans))),
+    })),
+    inbox: own,
+  }
+}
 
 const openKey = "has not caught up with a key while a dead letter of it is open, and has with any other"
 const asksTheLog = "learns from the log where the partition of a key ends, each time it is asked"
@@ -41,63 +74,25 @@ await suiteOnEveryDatabase("Deliveries", {
       subject: {
         ...right,
         answer:
-          (handle, { sql }) =>
-          (records) =>
-            Effect.andThen(
-              Effect.forEach(eachPosition(records), (position) => inbox(sql).advance([position])),
-              handle(records),
-            ),
+          (handle, { advance }) =>
+          (records, spans = []) =>
+            Effect.andThen(advance(spans), handle(records, spans)),
       },
       caughtBy: "moves the position with the inbox rows and the effects, or not at all",
     },
     {
-      name: "a position that does not move behind records without a value",
-      subject: {
-        ...right,
-        answer: (handle) => (records) =>
-          some(
-            handle,
-            records.filter(({ value }) => value !== null),
-          ),
-      },
-      caughtBy: "has a position for each partition, behind records without a value and without a meaning",
-    },
-    {
       name: "a position that a late member moves back",
-      subject: {
-        ...right,
-        inbox: (sql) => ({
-          ...inbox(sql),
-          advance: (positions) =>
-            Effect.forEach(
-              positions,
-              ({ topic, partition, next }) => sql`
-                insert into position (topic, partition, next) values (${topic}, ${partition}, ${next})
-                on conflict (topic, partition) do update set next = excluded.next`,
-              { discard: true },
-            ),
-        }),
-      },
+      subject: moving((_positions, sql) => ({ advance: (spans) => setting(sql, spans) })),
       caughtBy: "never moves back, whatever comes again",
     },
     {
+      name: "a position that moves over what was not handled",
+      subject: moving((_positions, sql) => ({ advance: (spans) => setting(sql, spans) })),
+      caughtBy: "leaves no gap: what comes before its turn changes nothing",
+    },
+    {
       name: "a position that does not move with what steps aside",
-      subject: {
-        ...right,
-        inbox: (sql) => {
-          let hasFailed = false
-          const statements = inbox(sql)
-          return {
-            ...statements,
-            setAside: (entries) =>
-              Effect.andThen(
-                Effect.sync(() => (hasFailed = entries.length > 0)),
-                statements.setAside(entries),
-              ),
-            advance: (positions) => (hasFailed ? Effect.void : statements.advance(positions)),
-          }
-        },
-      },
+      subject: movesOnlyByEffects(),
       caughtBy: "moves behind events that step aside, alone, in halves or in a queue",
     },
     {

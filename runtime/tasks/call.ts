@@ -26,7 +26,7 @@ export const make = (task: Task<never>, { call, id, until }: Called): Effect.Eff
 const resultOf = (exit: Exit.Exit<unknown, unknown>): CallResult<unknown> => {
   if (Exit.isSuccess(exit)) return { _tag: "Answered", answer: exit.value }
   const error = Cause.squash(exit.cause)
-  return error instanceof NotMade
-    ? { _tag: "NotMade", reason: clean(error.reason) }
-    : { _tag: "Unknown", reason: clean(textOf(error)) }
+  if (!(error instanceof NotMade)) return { _tag: "Unknown", reason: clean(textOf(error)) }
+  const { reason, after } = error
+  return { _tag: "NotMade", reason: clean(reason), ...(after && { after }) }
 }

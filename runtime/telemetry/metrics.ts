@@ -2,7 +2,7 @@ import { Clock, Effect, Metric } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import type { SqlClient } from "effect/sql"
-import type { EventBus } from "../events/EventBus.ts"
+import type { Lag } from "../events/EventBus.ts"
 import { endpoints, serveAt } from "../http/operations.ts"
 
 type Labels = Readonly<Record<string, string>>
@@ -27,6 +27,7 @@ export const published = counter("galleria_outbox_published_total", "Events that
 export const applied = counter("galleria_events_applied_total", "Events that took effect")
 export const duplicates = counter("galleria_inbox_duplicates_total", "Copies of events that had been taken charge of")
 export const skipped = counter("galleria_records_skipped_total", "Records without a value")
+export const recordsLost = counter("galleria_records_lost_total", "Records that the log does not have any more")
 export const reactionSeconds = seconds(
   "galleria_reaction_seconds",
   "How long a reaction took, for one event or a batch",
@@ -69,7 +70,7 @@ const mostCounted = 10_000
 export interface Watched {
   readonly module: string
   readonly sql: SqlClient.SqlClient
-  readonly group: string
+  readonly lag: Effect.Effect<ReadonlyArray<Lag>, unknown>
   /** The tasks that are shown; those found in the table are added, as when another release has left some. */
   readonly tasks: Set<string>
 }
@@ -103,9 +104,9 @@ const lookAtTasks = ({ module, sql, tasks: names }: Watched, now: number) =>
     }
   })
 
-const look = (watched: Watched, bus: EventBus["Service"]) =>
+const look = (watched: Watched) =>
   Effect.gen(function* () {
-    const { module, sql, group } = watched
+    const { module, sql, lag: lagOf } = watched
     const now = yield* Clock.currentTimeMillis
     const [outbox] = yield* sql<{ pending: number; oldest: Date | null }>`
       select count(*)::float8 as pending, (select time from outbox order by seq limit 1) as oldest from outbox`
@@ -117,24 +118,24 @@ const look = (watched: Watched, bus: EventBus["Service"]) =>
       yield* held({ module, status }, counts.find((row) => row.status === status)?.events ?? 0)
     }
     yield* lookAtTasks(watched, now)
-    for (const { topic, partition, records } of yield* bus.lag(group)) {
+    for (const { topic, partition, records } of yield* lagOf) {
       yield* lag({ module, topic, partition: String(partition) }, records)
     }
   })
 
 /** Asks what is counted only when somebody looks. What cannot be asked just now keeps its last value. */
-export const lookAt = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]) =>
-  Effect.forEach(watched, (module) => Effect.ignoreCause(look(module, bus), { log: "Debug" }), {
+export const lookAt = (watched: ReadonlyArray<Watched>) =>
+  Effect.forEach(watched, (module) => Effect.ignoreCause(look(module), { log: "Debug" }), {
     discard: true,
     concurrency: "unbounded",
   })
 
 /** `GET /metrics`, as Prometheus reads it. */
-export const metricsRoute = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]) =>
+export const metricsRoute = (watched: ReadonlyArray<Watched>) =>
   serveAt(
     endpoints.metrics,
     Effect.gen(function* () {
-      yield* lookAt(watched, bus)
+      yield* lookAt(watched)
       const text = yield* PrometheusMetrics.format({ metricNameMapper })
       return HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
     }),

@@ -96,6 +96,9 @@ describe("Starting", () => {
       USER_WAIT_MS: "a while",
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://galleria:secret-in-a-url@collector:4318",
       ADMIN_TOKEN_FILE: token,
+      SMTP_URL: "http://galleria:secret-in-a-url@mail.example.org",
+      MAIL_FROM: "Galleria <nobody>",
+      CURRENCY: "dollars",
     }
     const secrets = { ADMIN_TOKEN: "secret-in-a-variable", KAFKA_SASL_PASSWORD: "secret-in-another" }
     const dataDir = join(folder.path, "data")
@@ -104,7 +107,7 @@ describe("Starting", () => {
     const named = [...message.matchAll(/^ {2}(\w+): \S/gmu)].map(([, name]) => name)
     expect(new Set(named)).toEqual(new Set(Object.keys(wrong)))
     expect(named).toHaveLength(Object.keys(wrong).length)
-    expect(message).toMatch(/^Galleria does not start, for 17 settings are wrong:\n/u)
+    expect(message).toMatch(/^Galleria does not start, for 20 settings are wrong:\n/u)
     expect(message).not.toContain("secret")
     expect(() => mkdirSync(dataDir)).not.toThrow()
   })
