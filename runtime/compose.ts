@@ -2,8 +2,8 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Deferred, Duration, Effect, Fiber, Latch, Layer, Redacted, Schedule, Scope } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { CircuitBreaker, Persistence } from "effect/persistence"
 import { SqlClient } from "effect/sql"
+import * as cache from "./cache/cache.ts"
 import { eventsOf, type Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
 import * as deliveriesTable from "./delivery/deliveriesTable.ts"
@@ -87,7 +87,7 @@ const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]
     Outbox,
     Effect.gen(function* () {
       const { bell } = yield* Database
-      return outboxTable(yield* SqlClient.SqlClient, bell(outboxBell).ring)
+      return outboxTable(yield* SqlClient.SqlClient, bell(outboxBell).ring, module)
     }),
   )
   const tasks = Layer.effect(
@@ -266,8 +266,7 @@ const platform = (settings: Settings) =>
   Layer.mergeAll(
     Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
     NodeHttpServer.layerHttpServices,
-    Persistence.layerMemory,
-    CircuitBreaker.layerStoreMemory(),
+    cache.layer(settings.redis),
     Layer.succeed(Deployment, {
       modules: settings.modules.map((module) => module.name),
       distributed: settings.kafka !== undefined,

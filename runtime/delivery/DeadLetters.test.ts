@@ -68,5 +68,10 @@ await suiteOnEveryDatabase("DeadLetters", {
       subject: changing(/('waiting', 'retrying'), 'parked'(\) order by pos limit 1\) head)/u, "$1$2"),
       caughtBy: "queues what comes behind an event that waits for a person, and takes it after that",
     },
+    {
+      name: "reactions that ignore the member they are held by",
+      subject: { reaction: (reaction) => ({ ...reaction, heldBy: undefined }) },
+      caughtBy: "holds back only later events with the same value, when the reaction is held by a member of the data",
+    },
   ],
 })

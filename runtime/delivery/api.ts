@@ -39,10 +39,10 @@ export class LogNotWhole extends declare<LogNotWhole>()(
 ) {}
 
 /** The name of a module, a reaction or a type: whatever is not one matches nothing. */
-const isName = /^[^\0\ud800-\udfff]{1,200}$/u
+const isName = /^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]{1,200}$/u
 const Name = Schema.String.check(
   Schema.makeFilter((text: string) => isName.test(text) || "expected a name", {
-    toJsonSchema: () => ({ minLength: 1, maxLength: 200, pattern: "^[^\\u0000]*$" }),
+    toJsonSchema: () => ({ minLength: 1, maxLength: 200, pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }),
   }),
 )
 const reaction = Name.annotate({ description: "The name of a reaction.", examples: ["user.record-order"] })
