@@ -106,7 +106,7 @@ const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]
 }
 
 /** Opens the latch whenever the bell rings. */
-const openedBy = (latch: Latch.Latch, bell: Bell) =>
+export const openedBy = (latch: Latch.Latch, bell: Bell) =>
   Effect.gen(function* () {
     for (let next = yield* bell.next; ;) {
       yield* Deferred.await(next)
@@ -230,6 +230,7 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       ports,
       checks,
       reactions,
+      tasks: tasks.map((task) => task.name),
       deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters),
       replay,
       lag: Effect.flatMap(bus.ends(topics), positions.lag),
@@ -354,10 +355,11 @@ export const galleria = (settings: Settings) =>
     }
     yield* Layer.build(admin(running, settings))
     yield* healthRoutes(health, [events, ...running.flatMap((module) => module.checks)])
-    const watched = running.map(({ name, lag, ports }) => ({
+    const watched = running.map(({ name, lag, ports, tasks }) => ({
       module: name,
       lag,
       sql: Context.get(ports, SqlClient.SqlClient),
+      tasks: new Set(tasks),
     }))
     yield* metricsRoute(watched)
     if (settings.otlp !== undefined) {

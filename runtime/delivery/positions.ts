@@ -1,5 +1,5 @@
 import { Effect, type Latch, Schedule } from "effect"
-import { SqlClient } from "effect/sql"
+import { SqlClient, type SqlError } from "effect/sql"
 import {
   type End,
   type EventBusError,
@@ -179,7 +179,7 @@ export const makePositions = (options: {
       })
 
     /** Moves positions in the running transaction; fails when one was moved back, or belongs to another member by now. */
-    const advance = (spans: ReadonlyArray<Span>) =>
+    const advance = (spans: ReadonlyArray<Span>): Effect.Effect<void, PositionMoved | SqlError.SqlError> =>
       Effect.gen(function* () {
         if (spans.length === 0) return
         const rows = spans.map((span) => ({ ...span, epoch: epochs.get(placeOf(span)) ?? -1 }))
