@@ -3,7 +3,7 @@ import { type Claim, KeyTaken } from "../../runtime/http/Idempotency.ts"
 import { Reject } from "../../runtime/module/Reaction.ts"
 import { Database } from "../../runtime/sql/Database.ts"
 import { sumOfLines } from "../Money.ts"
-import { type NewOrder, OrderNotFound, UserUnknown } from "./contract/api.ts"
+import { type NewOrder, type Order as OrderView, OrderNotFound, UserUnknown } from "./contract/api.ts"
 import type { OrderCreated } from "./contract/events.ts"
 import { type AmountDiffers, cancel as decideToCancel, learn as decideUpon, type News } from "./Order.ts"
 import { type Change, type Learned, OrderStore, type Placement } from "./OrderStore.ts"
@@ -28,12 +28,12 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
      * Places an order for a user that this module knows, or learns of within `USER_WAIT_MS`: an order right after its
      * user succeeds. Waiting holds no connection.
      */
-    const place = Effect.fn("Orders.place")(function* (order: NewOrder, claim: Claim | undefined) {
+    const place = Effect.fn("Orders.place")(function* (order: NewOrder, claim: Claim<OrderView>) {
       const until = (yield* Clock.monotonicTimeNanos) + BigInt(userWaitMillis) * 1_000_000n
       for (;;) {
         const arrival = yield* userArrived.next
         const placed = yield* store.place(placementOf(order), claim)
-        if (placed._tag === "Placed") return placed.order
+        if (placed._tag === "Placed") return placed.answered
         if (placed._tag === "KeyTaken") return yield* new KeyTaken()
         const left = Number((until - (yield* Clock.monotonicTimeNanos)) / 1_000_000n)
         if (left <= 0) return yield* new UserUnknown({ user_id: order.user_id })

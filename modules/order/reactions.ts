@@ -45,6 +45,7 @@ export const reactions = [
   all({
     name: "order.know-user",
     event: UserCreated,
+    hasHistory: true,
     handle: (events) => Orders.use((orders) => orders.recordUsers(events.map(({ data }) => data.user_id))),
   }),
   all({

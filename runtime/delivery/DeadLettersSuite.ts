@@ -882,12 +882,13 @@ const people: ReadonlyArray<Check<Subject>> = [
     name: "looks past 50,000 keys with an event that waits for a person and one behind it, in no time",
     check: on(
       Effect.fnUntraced(function* ({ sql, turn, now, people }) {
-        yield* sql`
-          insert into held (id, reaction, key, source, event_id, status, topic, partition, "offset", event, due, created_at)
-          select gen_random_uuid(), 'note', 'k' || n / 2, '/suite', 'e' || n, case n % 2 when 0 then 'parked' else 'waiting' end,
-            't', 0, n, '{"headers":{}, "value":"{}"}', case n % 2 when 1 then ${new Date(yield* now)}::timestamptz end, now()
-          from generate_series(0, 99999) n`
-        yield* turn
+        for (let from = 0; from < 100_000; from += 10_000) {
+          yield* sql`
+            insert into held (id, reaction, key, source, event_id, status, topic, partition, "offset", event, due, created_at)
+            select gen_random_uuid(), 'note', 'k' || n / 2, '/suite', 'e' || n, case n % 2 when 0 then 'parked' else 'waiting' end,
+              't', 0, n, '{"headers":{}, "value":"{}"}', case n % 2 when 1 then ${new Date(yield* now)}::timestamptz end, now()
+            from generate_series(${from}::int, ${from + 9_999}::int) n`
+        }
         const millis: Array<number> = []
         for (let n = 0; n < 10; n++) {
           const before = performance.now()

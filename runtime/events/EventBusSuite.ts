@@ -23,7 +23,7 @@ import { partitionOf } from "./partition.ts"
 import { type Check, Log } from "./suite/Log.ts"
 import { ofMembers } from "./suite/members.ts"
 import { ofRetention } from "./suite/retention.ts"
-import { ofRewind } from "./suite/rewind.ts"
+import { ofPositions } from "./suite/positions.ts"
 
 /**
  * Registers the checks as tests of `EventBus (<name>)`. Checks are data, so that they can also be run against drivers
@@ -507,6 +507,6 @@ export const checks: ReadonlyArray<Check> = [
     }),
   },
   ...ofMembers,
-  ...ofRewind,
+  ...ofPositions,
   ...ofRetention,
 ]

@@ -49,8 +49,8 @@ export interface Ended<Call, Answer> {
 
 export type CallResult<Answer> =
   | { readonly _tag: "Answered"; readonly answer: Answer }
-  /** It certainly did not take place. */
-  | { readonly _tag: "NotMade"; readonly reason: string }
+  /** It certainly did not take place; `after` is the least wait before it is of use to try again, where that is known. */
+  | { readonly _tag: "NotMade"; readonly reason: string; readonly after?: Duration.Duration }
   /** It may have taken place: no answer in time, an error, an interrupted process. */
   | { readonly _tag: "Unknown"; readonly reason: string }
 
@@ -61,8 +61,14 @@ export const done: Next = { _tag: "Done" }
 export const again: Next = { _tag: "Again" }
 export const againAfter = (after: Duration.Input): Next => ({ _tag: "Again", after })
 
-/** A call fails with this when it certainly did not take place, as behind an open circuit. Any other failure leaves that unknown. */
-export class NotMade extends Schema.TaggedError<NotMade>()("NotMade", { reason: Schema.String }) {}
+/**
+ * A call fails with this when it certainly did not take place, as behind an open circuit; `after` says when to try again
+ * at the earliest, where that is known. Any other failure leaves open whether the call took place.
+ */
+export class NotMade extends Schema.TaggedError<NotMade>()("NotMade", {
+  reason: Schema.String,
+  after: Schema.optionalKey(Schema.Duration),
+}) {}
 
 /** The longest deadline of a call: a loop that stands still for 60 s makes `/livez` red. */
 const mostMillis = 30_000

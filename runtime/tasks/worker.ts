@@ -200,7 +200,7 @@ const resultOf = (exit: Exit.Exit<unknown, unknown>): CallResult<unknown> => {
   if (Exit.isSuccess(exit)) return { _tag: "Answered", answer: exit.value }
   const error = Cause.squash(exit.cause)
   return error instanceof NotMade
-    ? { _tag: "NotMade", reason: error.reason }
+    ? { _tag: "NotMade", reason: error.reason, ...(error.after === undefined ? {} : { after: error.after }) }
     : { _tag: "Unknown", reason: clean(textOf(error)) }
 }
 

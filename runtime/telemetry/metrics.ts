@@ -2,7 +2,7 @@ import { Clock, Effect, Metric } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import type { SqlClient } from "effect/sql"
-import type { EventBus } from "../events/EventBus.ts"
+import type { Lag } from "../events/EventBus.ts"
 import { endpoints, serveAt } from "../http/operations.ts"
 
 type Labels = Readonly<Record<string, string>>
@@ -27,6 +27,7 @@ export const published = counter("galleria_outbox_published_total", "Events that
 export const applied = counter("galleria_events_applied_total", "Events that took effect")
 export const duplicates = counter("galleria_inbox_duplicates_total", "Copies of events that had been taken charge of")
 export const skipped = counter("galleria_records_skipped_total", "Records without a value")
+export const recordsLost = counter("galleria_records_lost_total", "Records that the log does not have any more")
 export const reactionSeconds = seconds(
   "galleria_reaction_seconds",
   "How long a reaction took, for one event or a batch",
@@ -65,10 +66,10 @@ const held = gauge("galleria_dead_letters", "Events that stepped aside and are n
 export interface Watched {
   readonly module: string
   readonly sql: SqlClient.SqlClient
-  readonly group: string
+  readonly lag: Effect.Effect<ReadonlyArray<Lag>, unknown>
 }
 
-const look = ({ module, sql, group }: Watched, bus: EventBus["Service"]) =>
+const look = ({ module, sql, lag: lagOf }: Watched) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const [outbox] = yield* sql<{ pending: number; oldest: Date | null }>`
@@ -80,24 +81,24 @@ const look = ({ module, sql, group }: Watched, bus: EventBus["Service"]) =>
     for (const status of ["waiting", "retrying", "parked"]) {
       yield* held({ module, status }, counts.find((row) => row.status === status)?.events ?? 0)
     }
-    for (const { topic, partition, records } of yield* bus.lag(group)) {
+    for (const { topic, partition, records } of yield* lagOf) {
       yield* lag({ module, topic, partition: String(partition) }, records)
     }
   })
 
 /** Asks what is counted only when somebody looks. What cannot be asked just now keeps its last value. */
-export const lookAt = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]) =>
-  Effect.forEach(watched, (module) => Effect.ignoreCause(look(module, bus), { log: "Debug" }), {
+export const lookAt = (watched: ReadonlyArray<Watched>) =>
+  Effect.forEach(watched, (module) => Effect.ignoreCause(look(module), { log: "Debug" }), {
     discard: true,
     concurrency: "unbounded",
   })
 
 /** `GET /metrics`, as Prometheus reads it. */
-export const metricsRoute = (watched: ReadonlyArray<Watched>, bus: EventBus["Service"]) =>
+export const metricsRoute = (watched: ReadonlyArray<Watched>) =>
   serveAt(
     endpoints.metrics,
     Effect.gen(function* () {
-      yield* lookAt(watched, bus)
+      yield* lookAt(watched)
       const text = yield* PrometheusMetrics.format({ metricNameMapper })
       return HttpServerResponse.text(text, { contentType: "text/plain; version=0.0.4; charset=utf-8" })
     }),

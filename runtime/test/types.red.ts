@@ -8,6 +8,7 @@ import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/h
 import { define } from "../events/Event.ts"
 import { EventBus } from "../events/EventBus.ts"
 import { make, type Module } from "../module/Module.ts"
+import { created, headers, Idempotency, problems } from "../http/Idempotency.ts"
 import { all, each } from "../module/Reaction.ts"
 
 const Happened = define("happened", {
@@ -62,3 +63,23 @@ export const failsWithItsOwnError = each({
   // @ts-expect-error a reaction fails with Reject or Postpone; anything else is a defect
   handle: () => Effect.fail("no"),
 })
+
+const Thing = Schema.Struct({ id: Schema.Int })
+const thingsApi = HttpApi.make("galleria").add(
+  HttpApiGroup.make("things").add(
+    HttpApiEndpoint.post("add", "/things", { headers, success: created(Thing, "/things/:id"), error: [...problems] }),
+  ),
+)
+
+export const forgetsToKeepItsAnswer = HttpApiBuilder.group(
+  thingsApi,
+  "things",
+  Effect.fnUntraced(function* (handlers) {
+    const idempotency = yield* Idempotency
+    const add = Effect.succeed({ id: 1 })
+    return handlers.handle("add", (asked) =>
+      // @ts-expect-error the answer to what is done once is made by its claim
+      idempotency.once(asked, () => add),
+    )
+  }),
+)

@@ -1,6 +1,6 @@
 import { Effect, Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { answerHeaders, headers, problems } from "../../../runtime/http/Idempotency.ts"
+import { created, headers, problems } from "../../../runtime/http/Idempotency.ts"
 import { InvalidCursor, page, PageQuery } from "../../../runtime/http/Page.ts"
 import { declare, Edge } from "../../../runtime/http/Problem.ts"
 import { IdText } from "../../Id.ts"
@@ -150,7 +150,7 @@ const orders = HttpApiGroup.make("orders")
     HttpApiEndpoint.post("place", "/orders", {
       headers,
       payload: NewOrder,
-      success: HttpApiSchema.WithHeaders(Order.pipe(HttpApiSchema.status(201)), answerHeaders),
+      success: created(Order, "/orders/:id"),
       error: [UserUnknown, ...problems],
     }).annotateMerge(
       OpenApi.annotations({

@@ -53,13 +53,14 @@ export const createDelivery = Effect.gen(function* () {
   yield* sql`create index held_due on held (due, pos) where status = 'retrying'`
   // Answers to requests that carried an Idempotency-Key.
   yield* sql`create table idempotency (
-    route text not null,
-    key text not null,
+    scope text collate "C" not null,
+    key text collate "C" not null,
     hash text not null,
+    status int,
     location text,
     body text,
     created_at timestamptz not null,
-    primary key (route, key)
+    primary key (scope, key)
   )`
   yield* sql`create index idempotency_age on idempotency (created_at)`
   yield* sql`create table secrets (name text primary key, value text not null)`
