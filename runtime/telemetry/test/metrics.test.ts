@@ -69,6 +69,7 @@ const promised: Readonly<Record<string, readonly [type: string, ...labels: Reado
   galleria_dead_letters: ["gauge", "module", "status"],
   galleria_tasks: ["gauge", "module", "state", "task"],
   galleria_records_skipped_total: ["counter", "module", "topic"],
+  galleria_circuit_state: ["gauge", "circuit", "module"],
   http_server_request_duration_seconds: ["histogram", "http_request_method", "http_response_status_code", "http_route"],
 }
 
