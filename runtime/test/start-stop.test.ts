@@ -81,7 +81,7 @@ describe("Starting", () => {
     writeFileSync(token, "secret-in-a-file")
     const wrong = {
       PORT: "eighty",
-      MODULES: "user,order,inventory,shop",
+      MODULES: "user,order,inventory,notification,shop",
       HOLD_MINUTES: "0",
       REDIS_URL: "redis://galleria:secret-in-a-url@localhost/cache",
       PARTITIONS: "0",
@@ -127,6 +127,11 @@ describe("Starting", () => {
     const level = join(folder.path, "level")
     writeFileSync(level, "loud\n")
     expect(await refused({ dataDir: folder.path, env: { LOG_LEVEL_FILE: level } })).toMatch(/LOG_LEVEL: /u)
+    const mail = join(folder.path, "mail")
+    writeFileSync(mail, "smtp://localhost:1\n")
+    await using galleria = await start({ dataDir: folder.path, env: { SMTP_URL_FILE: mail, MAIL_FROM: "" } })
+    const { body } = await galleria.call<{ checks: object }>("GET", "/readyz")
+    expect(body.checks).toMatchObject({ mail: "ok" })
   })
 
   it("stops when PARTITIONS is not what a topic has, and otherwise goes on with what is there", async () => {

@@ -242,6 +242,26 @@ onBoth("the module notification, alone", (it) => {
       }),
     )
 
+    it.effect("miss no user who becomes known while they are kept", () =>
+      Effect.gen(function* () {
+        const { tell, database } = yield* Scenario
+        const user_id = next()
+        const sql = database("notification")
+        const { email, name } = userCreated(user_id)
+        // user_created in a transaction that has looked for notifications, found none, and not committed yet.
+        const knowing = sql.withTransaction(
+          Effect.andThen(
+            sql`insert into users (user_id, email, name, known_at) values (${user_id}, ${email}, ${name}, now())`,
+            Effect.sleep("500 millis"),
+          ),
+        )
+        yield* Effect.all([knowing, Effect.delay(tell(OrderCreated, of(user_id, next())), "100 millis")], {
+          concurrency: "unbounded",
+        }).pipe(Effect.orDie)
+        yield* sent(user_id, 1)
+      }),
+    )
+
     it.effect("are one for each event, however often it comes", () =>
       Effect.gen(function* () {
         const { tell, settled, database } = yield* Scenario

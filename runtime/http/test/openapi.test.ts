@@ -4,6 +4,7 @@ import { Effect, Layer } from "effect"
 import { createHash } from "node:crypto"
 import { it, vi } from "vitest"
 import manifest from "../../../package.json" with { type: "json" }
+import { notification } from "../../../modules/notification/module.ts"
 import { order } from "../../../modules/order/module.ts"
 import { user } from "../../../modules/user/module.ts"
 import { api as adminApi } from "../../delivery/api.ts"
@@ -68,6 +69,7 @@ const sets: ReadonlyArray<readonly [names: string, modules: ReadonlyArray<Module
   ["user", [user]],
   ["order", [order]],
   ["user and order", [user, order]],
+  ["notification", [notification]],
 ]
 
 /** The examples that a part of the document gives, of a body or of a schema, with what each is to be. */
