@@ -137,12 +137,6 @@ describe("The smoke test of one process", () => {
     }
   })
 
-  it("is wrong at an address that does not serve what is said of it, or that is none", async () => {
-    const wrong = await smoke("payment=http://127.0.0.1:1")
-    expect(wrong).toMatchObject({ code: 1, output: expect.stringMatching(/✗ payment .*\n1 of 1 steps are wrong\n$/u) })
-    expect(await smoke("x")).toMatchObject({ code: 1, output: expect.stringMatching(/^"x" is no address/u) })
-  })
-
   /** What is told wrongly, the path that tells it, and the step that sees it. */
   const lies: ReadonlyArray<readonly [step: string, path: RegExp, lie: (body: any) => object]> = [
     ["order", /^\/orders\/\d+$/u, (order) => ({ ...order, status: "created" })],
@@ -176,11 +170,17 @@ describe("The smoke test of some modules", () => {
   it("walks what there is, and names what it does not walk", async () => {
     using folder = temporaryFolder()
     await using galleria = await start({ dataDir: folder.path, modules: ["user", "order"] })
-    const { code, output } = await smoke(await galleria.url)
+    const url = await galleria.url
+    const { code, output } = await smoke(url)
     expect(output).toMatch(/all \d+ steps are right\n$/u)
     expect(output).toMatch(/^- payment: not walked, no address serves it$/mu)
     expect(output).toMatch(/^- one line is short: not walked, orders here do not need inventory$/mu)
     expect(output).toMatch(/^✓ paid and in stock /mu)
     expect(code).toBe(0)
+
+    const wrong = await smoke(`payment=${url}`)
+    expect(wrong.output).toMatch(/✗ +openapi .* no \/payments among its paths .*\n/u)
+    expect(wrong.code).toBe(1)
+    expect(await smoke("here")).toMatchObject({ code: 1, output: expect.stringMatching(/^"here" is no address: /u) })
   })
 })
