@@ -80,7 +80,7 @@ const drivers: Readonly<Record<string, RegExp>> = {
 
 /** Drivers of a module's own ports, and the packages that only they may import. */
 const driversOfModules: Readonly<Record<string, RegExp>> = {
-  "modules/notification/mailer/": /^nodemailer$/u,
+  "modules/notification/mailer/": /^nodemailer(?:\/|$)/u,
 }
 
 /** Who may import what. A file is held to the first rule that applies to it. */

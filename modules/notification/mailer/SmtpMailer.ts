@@ -26,7 +26,7 @@ export const faultInUrl = (text: string): string | undefined => {
 const mostConnections = 8
 
 /** How nodemailer reaches the server of a URL without fault: every wait is bounded below the task's deadline. */
-const optionsOf = (text: string): SMTPPoolOptions & { pool: true } => {
+const optionsOf = (text: string): SMTPPoolOptions & { pool: true; host: string } => {
   const { protocol, hostname, port, username, password } = new URL(text)
   return {
     pool: true,
@@ -83,8 +83,10 @@ export const layer = (options: {
     Effect.gen(function* () {
       // Loaded here, so that a start without a mail server does not wait for it.
       const { createTransport } = yield* Effect.promise(() => import("nodemailer"))
+      const { dnsCache } = yield* Effect.promise(() => import("nodemailer/lib/shared"))
+      const reach = optionsOf(Redacted.value(options.url))
       const transport = yield* Effect.acquireRelease(
-        Effect.sync(() => createTransport(optionsOf(Redacted.value(options.url)))),
+        Effect.sync(() => createTransport(reach)),
         (transport) => Effect.sync(() => transport.close()),
       )
       let fault: string | undefined
@@ -92,6 +94,8 @@ export const layer = (options: {
       const failed = (failure: Failure) => {
         const reason = reasonOf(failure)
         if (!isAboutTheMessage(failure)) {
+          // nodemailer keeps addresses for five minutes; a server that was replaced has another one.
+          dnsCache.delete(reach.host)
           fault = `the mail server takes no mail: ${reason}`
           return new MailDelayed({ reason })
         }

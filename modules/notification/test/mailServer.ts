@@ -62,6 +62,7 @@ export const mailServer = async () => {
 
   return {
     url: `smtp://127.0.0.1:${port}`,
+    port,
     /** What becomes of the next mails to an address. */
     plan: (to: string, ...outcomes: ReadonlyArray<Outcome>) => void planned.set(to, [...outcomes]),
     /** What arrived for an address so far. */

@@ -1,5 +1,6 @@
 import { describe, expect, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { dnsCache } from "nodemailer/lib/shared"
 import { afterAll } from "vitest"
 import { eventually, onEveryDatabase, Scenario, scenario } from "../../../runtime/testing/scenario.ts"
 import { OrderCancelled, OrderCreated, OrderProcessed } from "../../order/contract/events.ts"
@@ -184,6 +185,21 @@ onBoth("mails by SMTP", (it) => {
         expect(server.to(addressOf(user_id))).toHaveLength(1)
       }
       expect((yield* get("/readyz")).body).toMatchObject({ state: "ready", checks: { mail: "ok" } })
+    }),
+  )
+})
+
+layer(scenario([notification], { ...settings, SMTP_URL: `smtp://localhost:${server.port}` }), {
+  excludeTestServices: true,
+})("a mail server that was replaced", (it) => {
+  it.effect("is found at its new address, although the old one was known", () =>
+    Effect.gen(function* () {
+      // An address of this machine where nothing listens.
+      dnsCache.set("localhost", { value: { addresses: ["127.0.0.2"] }, expires: Date.now() + 300_000 })
+      const user_id = next()
+      yield* signUp(user_id)
+      yield* only(user_id, "sent")
+      expect(server.to(addressOf(user_id))).toHaveLength(1)
     }),
   )
 })
