@@ -13,7 +13,10 @@ import { asideOf, deliveriesOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
 import { waiting } from "./outcome.ts"
 
-/** Failures that look like the infrastructure's, while it answers, until an event by itself is found guilty (DELIVERY.md §3). */
+/**
+ * Failures that look like the infrastructure's, while it answers, until an event by itself is at fault (DELIVERY.md,
+ * *Whose fault it is*).
+ */
 const suspectAfter = 5
 
 /** What became of deliveries: those that took effect, and how many had been taken charge of before. */
@@ -26,7 +29,7 @@ interface Taken {
 const slice = 200
 
 /**
- * Takes charge of records for one module (DELIVERY.md §2): each event takes effect once for each of its reactions, in
+ * Takes charge of records for one module (DELIVERY.md, *Taking charge*): each event takes effect once for each of its reactions, in
  * order within a key; one that fails steps aside with those of its key behind it, and holds up nothing else.
  *
  * A slice of a batch is one transaction. When it fails by an event's fault, it is taken again in halves, down to the
