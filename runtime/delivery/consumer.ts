@@ -17,7 +17,10 @@ import type { ModulePositions } from "./positions.ts"
 import { makeProgress, type Progress } from "./progress.ts"
 import { brokenReaction } from "./systemic.ts"
 
-/** Failures that look like the infrastructure's, while it answers, until an event by itself steps aside (DELIVERY.md §3). */
+/**
+ * Failures that look like the infrastructure's, while it answers, until an event by itself is at fault (DELIVERY.md,
+ * *Whose fault it is*).
+ */
 const suspectAfter = 5
 
 /** More of them are not remembered; without one an event is suspected a few calls later. */
@@ -39,8 +42,8 @@ interface Options {
 }
 
 /**
- * Takes charge of records for one module (DELIVERY.md §2): each event takes effect once for each of its reactions, in
- * order within a key; one that fails steps aside with those of its key behind it, and holds up nothing else.
+ * Takes charge of records for one module (DELIVERY.md, *Taking charge*): each event takes effect
+ * once for each of its reactions, in order within a key; one that fails steps aside with those of its key behind it, and holds up nothing else.
  *
  * A slice of a batch is one transaction, of more events while that is quick and of fewer while it is slow. When it fails
  * by an event's fault, it is taken again in halves, down to the one event that is guilty. It fails only by the fault of

@@ -61,7 +61,7 @@ interface Entry {
 type Failure = Exclude<Outcome, { readonly status: "waiting" }>
 
 /**
- * The worker that tries again what stepped aside (DELIVERY.md §2), by any number of instances: it locks the first open
+ * The worker that tries again what stepped aside (DELIVERY.md, *Taking charge*), by any number of instances: it locks the first open
  * entry of a key that is due, runs its reaction in a savepoint, and goes on with the next of the key while that goes
  * well. What the reactions did and what became of their entries commit together.
  *
