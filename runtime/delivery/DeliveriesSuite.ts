@@ -335,7 +335,7 @@ const caughtUp: ReadonlyArray<Check<Subject>> = [
 ]
 
 /**
- * What DELIVERY.md §6 promises: a position is behind nothing but what the module has taken charge of, and a module that
+ * What DELIVERY.md promises of positions and of catching up: a position is behind nothing but what the module has taken charge of, and a module that
  * has caught up with a key knows all of it that was published before the moment of the question.
  */
 export const deliveriesSuite: ReadonlyArray<Check<Subject>> = [...positions, ...caughtUp]
