@@ -1,12 +1,11 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import type { Span } from "../events/EventBus.ts"
 import { inbox } from "../inbox/Inbox.ts"
 import { suiteOnEveryDatabase } from "../testing/suite.ts"
 import type { Deliveries } from "./Deliveries.ts"
 import { deliveriesSuite, type Subject } from "./DeliveriesSuite.ts"
 import { make } from "./deliveriesTable.ts"
-import { makePositions, type ModulePositions } from "./positions.ts"
+import { makePositions, type ModulePositions, type Move } from "./positions.ts"
 
 const right: Subject = { positions: makePositions, deliveries: make }
 
@@ -24,23 +23,29 @@ const telling = (
 
 /** Moves positions otherwise. */
 const moving = (
-  change: (positions: ModulePositions, sql: SqlClient.SqlClient) => Partial<ModulePositions>,
+  change: (positions: ModulePositions, sql: SqlClient.SqlClient) => ModulePositions["advance"],
 ): Subject => ({
   ...right,
   positions: (options) =>
     Effect.gen(function* () {
       const positions = yield* makePositions(options)
-      return { ...positions, ...change(positions, yield* SqlClient.SqlClient) }
+      const advance = change(positions, yield* SqlClient.SqlClient)
+      const moveAll: ModulePositions["moveAll"] = (spans) =>
+        advance(spans.flatMap((span) => positions.seated(span).map(({ reaction }) => ({ ...span, reaction }))))
+      return { ...positions, advance, moveAll }
     }),
 })
 
 /** Sets positions, whatever they were. */
-const setting = (sql: SqlClient.SqlClient, spans: ReadonlyArray<Span>) =>
-  Effect.forEach(
-    spans,
-    ({ topic, partition, next }) =>
-      sql`update position set next = ${next} where topic = ${topic} and partition = ${partition}`,
-    { discard: true },
+const setting = (sql: SqlClient.SqlClient, moves: ReadonlyArray<Move>) =>
+  Effect.as(
+    Effect.forEach(
+      moves,
+      ({ reaction, topic, partition, next }) => sql`
+        update position set next = ${next}
+        where reaction = ${reaction} and topic = ${topic} and partition = ${partition}`,
+    ),
+    new Map<string, number>(),
   )
 
 /** A position that stays where a transaction set something aside. */
@@ -55,9 +60,11 @@ const movesOnlyByEffects = (): Subject => {
     }
   }
   return {
-    ...moving(({ advance }) => ({
-      advance: (spans) => Effect.suspend(() => (isAside ? Effect.void : advance(spans))),
-    })),
+    ...moving(
+      ({ advance }) =>
+        (moves) =>
+          Effect.suspend(() => (isAside ? Effect.succeed(new Map<string, number>()) : advance(moves))),
+    ),
     inbox: own,
   }
 }
@@ -74,20 +81,20 @@ await suiteOnEveryDatabase("Deliveries", {
       subject: {
         ...right,
         answer:
-          (handle, { advance }) =>
+          (handle, { moveAll }) =>
           (records, spans = []) =>
-            Effect.andThen(advance(spans), handle(records, spans)),
+            Effect.andThen(moveAll(spans), handle(records, spans)),
       },
       caughtBy: "moves the position with the inbox rows and the effects, or not at all",
     },
     {
       name: "a position that a late member moves back",
-      subject: moving((_positions, sql) => ({ advance: (spans) => setting(sql, spans) })),
+      subject: moving((_positions, sql) => (moves) => setting(sql, moves)),
       caughtBy: "never moves back, whatever comes again",
     },
     {
       name: "a position that moves over what was not handled",
-      subject: moving((_positions, sql) => ({ advance: (spans) => setting(sql, spans) })),
+      subject: moving((_positions, sql) => (moves) => setting(sql, moves)),
       caughtBy: "leaves no gap: what comes before its turn changes nothing",
     },
     {

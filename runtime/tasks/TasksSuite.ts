@@ -735,7 +735,7 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
 ]
 
 /**
- * What DELIVERY.md §5 promises of tasks: no call without its decision; a call whose result was recorded is never
+ * What DELIVERY.md promises of tasks: no call without its decision; a call whose result was recorded is never
  * repeated, one whose result was not comes back as unknown; and a row that fails holds up no other.
  */
 export const tasksSuite: ReadonlyArray<Check<Subject>> = [
