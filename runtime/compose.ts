@@ -158,7 +158,8 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
     const group = `${module.name}_service_group`
 
     const moved = Latch.makeUnsafe(false)
-    yield* Effect.forkScoped(openedBy(moved, database.bell(positionsBell)))
+    const watchWake = Latch.makeUnsafe(true)
+    yield* Effect.forkScoped(openedBy(watchWake, database.bell(positionsBell)))
     const positions = yield* makePositions({ module: module.name, reactions, moved }).pipe(Effect.provideContext(ports))
     const topics = [...new Set(reactions.map((reaction) => reaction.event.type))]
     const consume = bus.consume({
@@ -167,6 +168,9 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       handle: yield* makeConsumer({ module: module.name, reactions, positions }).pipe(Effect.provideContext(ports)),
       positions,
     })
+    yield* Effect.forkScoped(
+      loop({ name: `${module.name}.positions`, turn: positions.watch, wake: watchWake, poll: "1 second" }),
+    )
     const replay = yield* Effect.provideContext(makeReplay({ module: module.name, reactions, positions }), ports)
     yield* Effect.forkScoped(
       loop({ name: `${module.name}.replay`, turn: replay.turn, wake: replay.wake, poll: "10 seconds" }),
@@ -215,7 +219,7 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       },
       { name: `consumer.${module.name}`, needed: false, fault: loops.faultOf(`${group}.consumer`) },
       { name: `records.${module.name}`, needed: false, fault: positions.lost },
-      ...["relay", "retry", "housekeeping", "replay"].map((name) => ({
+      ...["relay", "retry", "housekeeping", "positions", "replay"].map((name) => ({
         name: `${name}.${module.name}`,
         needed: false,
         fault: loops.faultOf(`${module.name}.${name}`),
@@ -233,7 +237,7 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       tasks: tasks.map((task) => task.name),
       deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters),
       replay,
-      lag: Effect.flatMap(bus.ends(topics), positions.lag),
+      lag: positions.lag(),
     }
   }).pipe(Effect.annotateLogs("module", module.name))
 

@@ -17,7 +17,8 @@ const doesNotAsk: Subject = {
   },
 }
 
-// Deliberate mistakes, each one small change of the protocol: C7, C8 and C10 of its table of variants, and more.
+// Deliberate mistakes, each one small change of the protocol: variants that DELIVERY.md lists under *Taking charge*, and
+// more.
 await suiteOnEveryDatabase("DeadLetters", {
   checks: deadLettersSuite,
   right: {},

@@ -1290,7 +1290,7 @@ const heldByMember: ReadonlyArray<Check<Subject>> = [
 const expectedAfter = ["a1", "b1", "b2", "a2"]
 
 /**
- * What is promised of events that stepped aside (DELIVERY.md §2): they are tried again by schedule, in the order of their
+ * What is promised of events that stepped aside (DELIVERY.md, *Taking charge*): they are tried again by schedule, in the order of their
  * key, each takes effect once; and people may look, redrive and discard at any moment.
  */
 export const deadLettersSuite: ReadonlyArray<Check<Subject>> = [

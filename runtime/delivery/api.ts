@@ -27,6 +27,13 @@ export class ReactionNotResettable extends declare<ReactionNotResettable>()("Rea
   detail: "This reaction cannot undo what it did; replay it without a reset.",
 }) {}
 
+export class ResetRunning extends declare<ResetRunning>()("ResetRunning", {
+  slug: "reset-running",
+  status: 409,
+  title: "Reset running",
+  detail: "This reaction is being reset already; look where that stands.",
+}) {}
+
 export class LogNotWhole extends declare<LogNotWhole>()(
   "LogNotWhole",
   {
@@ -125,7 +132,7 @@ const deadLetters = HttpApiGroup.make("deadLetters")
       success: HttpApiSchema.WithHeaders(Replay.pipe(HttpApiSchema.status(202)), {
         location: Schema.String.annotate({ description: "Where to see how far it is." }),
       }),
-      error: [ReactionNotFound, ReactionNotResettable, LogNotWhole],
+      error: [ReactionNotFound, ReactionNotResettable, ResetRunning, LogNotWhole],
     }).annotateMerge(
       OpenApi.annotations({
         summary: "Let a reaction see its topic again",

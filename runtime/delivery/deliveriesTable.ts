@@ -36,8 +36,10 @@ export const make = (reactions: Parameters<typeof layer>[0]) =>
         const behind = yield* sql`
           select 1 from json_to_recordset(${JSON.stringify(ends)}::json)
             as e (topic text, partition int, first bigint, next bigint)
-          left join position p on p.topic = e.topic and p.partition = e.partition
-          where greatest(p.next, e.first) < e.next
+          join json_to_recordset(${JSON.stringify(names.map(({ name, event }) => ({ reaction: name, topic: event.type })))}::json)
+            as r (reaction text, topic text) on r.topic = e.topic
+          left join position p on p.reaction = r.reaction and p.topic = e.topic and p.partition = e.partition
+          where e.first < e.next and coalesce(p.next, 0) < e.next
           union all
           select 1 from held where status in ('waiting', 'retrying', 'parked') and key = ${held}
             and reaction in (select json_array_elements_text(${JSON.stringify(names.map(({ name }) => name))}::json))

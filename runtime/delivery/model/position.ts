@@ -405,14 +405,14 @@ export const variants: ReadonlyArray<Variant> = [
     restores: 1,
   }),
   of("breaks", "the position moves before the transaction of the inbox rows", { moves: "before the inbox rows" }),
-  of("breaks", "a seat takes charge of whatever its client brings", { accepts: "anything", restores: 1 }),
+  of("breaks", "a seat takes charge of whatever its client brings", { accepts: "anything", restores: 1 }, slow),
   of("breaks", "a seat takes only a batch that begins with the record at its position", {
     accepts: "a batch that begins with the record at its position",
   }),
   of("breaks", "a transaction does not compare its seat with the row", { fence: "none", resets: 1 }),
   of("breaks", "a transaction reads its row without locking it", { fence: "reads the row", resets: 1 }),
-  of("breaks", "a transaction compares only the epoch", { compares: "epoch", restores: 1 }),
-  of("breaks", "a reset deletes inbox rows before it locks the position", { reset: "deletes first", resets: 1 }),
+  of("breaks", "a transaction compares only the epoch", { compares: "epoch", restores: 1 }, slow),
+  of("breaks", "a reset deletes inbox rows before it locks the position", { reset: "deletes first", resets: 1 }, slow),
   of("breaks", "a reset leaves the epoch as it is, and only the epoch is compared", {
     counts: false,
     compares: "epoch",

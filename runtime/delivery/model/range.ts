@@ -194,17 +194,18 @@ const range = (options: Options): Model<State> => ({
 })
 
 const of = variantsOf("A position outside the log", right, range)
+const slow = { isSlow: true }
 
 export const variants: ReadonlyArray<Variant> = [
-  of("holds", "a position below the log's beginning is reported and corrected to the beginning", { prunes: 2 }),
+  of("holds", "a position below the log's beginning is reported and corrected to the beginning", { prunes: 2 }, slow),
   of(
     "holds",
     "a position of another log, or beyond the log's end, is reported and corrected to the beginning",
     { recreations: 1 },
-    { isSlow: true },
+    slow,
   ),
   of("breaks", "a seat asks for the log's range before it reads its row", { asksFirst: "the log" }),
   of("breaks", "a correction does not compare the row with what was read", { compares: false, prunes: 2 }),
-  of("breaks", "a correction leaves the epoch as it is", { counts: false, recreations: 1 }),
+  of("breaks", "a correction leaves the epoch as it is", { counts: false, recreations: 1 }, slow),
   of("breaks", "the row does not know which log it belongs to", { knowsLog: false, recreations: 1 }),
 ]

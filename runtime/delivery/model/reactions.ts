@@ -204,11 +204,12 @@ const reactions = (options: Options): Model<State> => ({
 })
 
 const of = variantsOf("Reactions that are added", right, reactions)
+const slow = { isSlow: true }
 
 export const variants: ReadonlyArray<Variant> = [
   of("holds", "each reaction has a position of its own; one that is added begins where the others are", {}),
   of("holds", "one that is added with history begins with the history", { history: true }),
-  of("holds", "a replay moves the position of its reaction alone", { replays: ["old", "new"] }),
+  of("holds", "a replay moves the position of its reaction alone", { replays: ["old", "new"] }, slow),
   of("breaks", "the reactions to a topic share one position, and each knows since when", {
     positions: "one for all, and since when for each",
   }),

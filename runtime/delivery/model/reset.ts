@@ -302,6 +302,7 @@ const reset = (options: Options): Model<State> => ({
 })
 
 const of = variantsOf("Resets", right, reset)
+const slow = { isSlow: true }
 
 export const variants: ReadonlyArray<Variant> = [
   of(
@@ -320,17 +321,22 @@ export const variants: ReadonlyArray<Variant> = [
     "holds",
     "a process that was frozen goes on after its reset has ended and another runs",
     { processes: 2, resets: 2 },
-    { isSlow: true },
+    slow,
   ),
   of("breaks", "a transaction of a reset does not look whether its intent is still there", {
     processes: 2,
     checks: "nothing",
   }),
-  of("breaks", "a transaction of a reset takes the intent of a later reset for its own", {
-    processes: 2,
-    resets: 2,
-    checks: "an intent",
-  }),
+  of(
+    "breaks",
+    "a transaction of a reset takes the intent of a later reset for its own",
+    {
+      processes: 2,
+      resets: 2,
+      checks: "an intent",
+    },
+    slow,
+  ),
   of("breaks", "a reset does not wait for a worker that has an unreadable record in hand", { waits: false }),
   of("breaks", "a worker does not ask whether a reset runs", { asks: "never" }),
   of("breaks", "a worker asks whether a reset runs before it locks its entry", { asks: "before it locks" }),

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
-/** Calls to the outside that are to be made, and how far the module's consumer has got. */
+/** Calls to the outside that are to be made. */
 export const createTasks = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   // `holder` is null while no call is marked; then it names the claim, and `due` is when its mark is too old. `reason`
@@ -20,11 +20,4 @@ export const createTasks = Effect.gen(function* () {
   )`
   yield* sql`create index task_due on task (name, due, id)`
   yield* sql`create index task_failed on task (name, id) where reason = 'failed'`
-  // The offset after the last record that the module has taken charge of, all before it included.
-  yield* sql`create table position (
-    topic text not null,
-    partition int not null,
-    next bigint not null,
-    primary key (topic, partition)
-  )`
 })
