@@ -11,6 +11,9 @@ export type Status = typeof Status.Type
 
 export const Instant = Schema.DateFromString.pipe(Schema.annotateEncoded({ format: "date-time" }))
 
+/** What waits behind an entry is not counted further. */
+const mostCounted = 10_000
+
 /** An event that stepped aside. */
 export const DeadLetter = Schema.Struct({
   id: Schema.String.annotate({ format: "uuid" }),
@@ -35,7 +38,9 @@ export const DeadLetter = Schema.Struct({
   topic: Schema.String,
   partition: Schema.Natural,
   offset: Schema.Natural,
-  waiting: Schema.Natural.annotate({ description: "How many later events of its key wait behind it." }),
+  waiting: Schema.Natural.annotate({
+    description: `How many later events wait behind it, of its key or of its order; counted up to ${mostCounted}.`,
+  }),
   first_failed_at: Schema.NullOr(Instant),
   last_failed_at: Schema.NullOr(Instant),
   next_attempt_at: Schema.NullOr(Instant).annotate({ description: "Null when it is not tried again by itself." }),
@@ -160,9 +165,10 @@ export const layer = (module: string, changed: Effect.Effect<void>) =>
         Effect.map(
           Effect.orDie(sql<Row>`
             select h.id, h.reaction, h.status, h.attempts, h.reason, h.error, h.event, h.topic, h.partition, h."offset",
-              (select count(*) from held w where w.reaction = h.reaction and w.key = h.key and w.pos > h.pos
-                and w.status in ('waiting', 'retrying', 'parked')
-                and h.status in ('retrying', 'parked')) as waiting,
+              (select count(*) from (
+                select from held w where w.reaction = h.reaction and w.key = h.key and w.pos > h.pos
+                  and w.status in ('waiting', 'retrying', 'parked')
+                  and h.status in ('retrying', 'parked') limit ${mostCounted}) behind) as waiting,
               h.first_failed_at, h.last_failed_at, h.due as next_attempt_at, h.redriven_at
             from held h where ${where} order by h.id desc limit ${limit}`),
           (rows) => rows.map((row) => viewOf(module, row)),
@@ -189,8 +195,15 @@ export const layer = (module: string, changed: Effect.Effect<void>) =>
         discard: (id) =>
           Effect.gen(function* () {
             const rows = yield* Effect.orDie(sql`
-              update held set status = 'discarded', due = null
-              where id = ${id} and status in ('retrying', 'parked') returning pos`)
+              with ended as (
+                update held set status = 'discarded', due = null
+                where id = ${id} and status in ('retrying', 'parked') returning pos, reaction, key),
+              marked as (
+                update held set ready = true from ended
+                where held.pos = (select h.pos from held h where h.reaction = ended.reaction and h.key = ended.key
+                    and h.pos > ended.pos and h.status in ('waiting', 'retrying', 'parked') order by h.pos limit 1)
+                  and held.status = 'waiting')
+              select pos from ended`)
             yield* changed
             return rows.length > 0
           }),

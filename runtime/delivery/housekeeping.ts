@@ -1,13 +1,26 @@
 import { Clock, Duration, Effect } from "effect"
 import { SqlClient } from "effect/sql"
+import { clockTolerance } from "../module/wallClock.ts"
 import { keptMillis } from "../http/idempotencyTable.ts"
 import type { EventType } from "../events/Event.ts"
 
-/** Inbox rows outlive the log by this much (DELIVERY.md §4): whoever resends late is still recognised. */
+/** Inbox rows outlive the log by this much (DELIVERY.md, *Forgetting*): whoever resends late is still recognised. */
 const longerThanLog = Duration.days(30)
 
 /** Rows in one statement, so that requests get their turn. */
 const perStatement = 1_000
+
+/** Whether the clocks of this process and of its database agree: nothing is deleted by an age that only one of them sees. */
+export const clocksAgree = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [row] = yield* sql<{ now: Date }>`select clock_timestamp() as now`
+  const apart = Math.abs((yield* Clock.currentTimeMillis) - row!.now.getTime())
+  if (apart <= clockTolerance) return true
+  yield* Effect.logWarning(
+    `The clock of the database differs by ${Math.round(apart / 1_000)} s; nothing is deleted by age`,
+  )
+  return false
+})
 
 /**
  * One turn of forgetting what nobody can ask for any more: inbox rows of events that the log has long forgotten, dead

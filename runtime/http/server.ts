@@ -154,9 +154,9 @@ const endConnections = (server: Server, sockets: ReadonlySet<Socket>) => {
   const closeIdle = server.closeIdleConnections.bind(server)
   // Node calls it when the server closes, and would reset whoever is sending at that moment.
   server.closeIdleConnections = () => {}
-  const began = Date.now()
+  const began = performance.now()
   const timer = setInterval(() => {
-    if (Date.now() - began < lullMillis) return
+    if (performance.now() - began < lullMillis) return
     closeIdle()
     // Node takes those that never sent anything, as browsers keep in reserve, for busy.
     for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()

@@ -1,5 +1,6 @@
-import { Cause, Clock, Context, Duration, Effect, type Latch, Option, Schedule } from "effect"
+import { Cause, Context, Duration, Effect, type Latch, Option, Schedule } from "effect"
 import { textOf } from "./defect.ts"
+import { monotonicMillis } from "./monotonic.ts"
 
 /**
  * The loops of this process and when each last turned. A loop that stands still makes `/livez` red; one that ends a
@@ -23,15 +24,13 @@ export const makeLoops = (): Loops["Service"] => {
   const turns = new Map<string, number>()
   const faults = new Map<string, string>()
   return {
-    turned: (name) => Effect.map(Clock.currentTimeMillis, (now) => void turns.set(name, now)),
+    turned: (name) => Effect.map(monotonicMillis, (now) => void turns.set(name, now)),
     ended: (name) => Effect.sync(() => void turns.delete(name)),
     faltered: (name, reason) =>
       Effect.sync(() => void (reason === undefined ? faults.delete(name) : faults.set(name, reason))),
     faultOf: (name) => Effect.sync(() => faults.get(name)),
     still: (forMillis) =>
-      Effect.map(Clock.currentTimeMillis, (now) =>
-        [...turns].flatMap(([name, at]) => (now - at > forMillis ? [name] : [])),
-      ),
+      Effect.map(monotonicMillis, (now) => [...turns].flatMap(([name, at]) => (now - at > forMillis ? [name] : []))),
   }
 }
 

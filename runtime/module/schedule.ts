@@ -10,8 +10,12 @@ export const defaultRetry: Schedule.Schedule<unknown> = Schedule.min([
 export const delayAfter = (schedule: Schedule.Schedule<unknown>, attempts: number) =>
   Effect.gen(function* () {
     const step = yield* Schedule.toStep(schedule)
-    const now = yield* Clock.currentTimeMillis
-    let delay = Duration.zero
-    for (let n = 0; n < attempts; n++) delay = (yield* step(now, undefined))[1]
-    return Duration.toMillis(delay)
+    let now = yield* Clock.currentTimeMillis
+    let delay = 0
+    // Each step is asked at the time when it would have come, for a schedule may end by the time that has passed.
+    for (let n = 0; n < attempts; n++) {
+      now += delay
+      delay = Duration.toMillis((yield* step(now, undefined))[1])
+    }
+    return delay
   }).pipe(Effect.catchCause(() => Effect.succeed(undefined)))

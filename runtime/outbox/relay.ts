@@ -1,4 +1,4 @@
-import { Effect, Exit, type Latch, Option, Scope } from "effect"
+import { Effect, Exit, type Latch, Option, Schema, Scope } from "effect"
 import type { SqlClient } from "effect/sql"
 import { encode } from "../events/cloudEvents.ts"
 import { EventBus } from "../events/EventBus.ts"
@@ -24,9 +24,16 @@ const limit = 500
 
 const seqs = (rows: ReadonlyArray<Row>) => [0n, ...rows.map((row) => row.seq)]
 
+/** The event log did not acknowledge a send in time; what became of it is unknown, so it is sent again. */
+class SentTooLate extends Schema.TaggedError<SentTooLate>()("SentTooLate", {}) {
+  override get message(): string {
+    return `the event log did not acknowledge a send within ${sendWithin}`
+  }
+}
+
 /**
  * Deletes what was acknowledged and reads the head without what is in flight. Both go by list, never by range: a row
- * with a lower `seq` may be committed after a read (DELIVERY.md §1, P2 and P3).
+ * with a lower `seq` may be committed after a read (DELIVERY.md, *Writing and relaying*).
  */
 const step = (sql: SqlClient.SqlClient, sent: ReadonlyArray<Row>, flying: ReadonlyArray<Row>) => sql<Row>`
   with gone as (delete from outbox where seq = any(${seqs(sent)}::bigint[]))
@@ -35,20 +42,28 @@ const step = (sql: SqlClient.SqlClient, sent: ReadonlyArray<Row>, flying: Readon
   from outbox where seq <> all(${[...seqs(sent), ...seqs(flying)]}::bigint[])
   order by seq limit ${limit}`
 
-/** Sends in one turn: a backlog is many turns, so that the loop is seen to turn. */
-const sendsPerTurn = 20
+/** A turn ends after this, in milliseconds: a backlog is many turns, so that the loop is seen to turn. */
+const turnMillis = 5_000
+
+/** A send that takes longer has failed: with the turn before it, it ends well before a loop counts as standing still. */
+const sendWithin = "40 seconds"
 
 /**
- * Carries the events of one outbox to the bus (DELIVERY.md §1): read from the head, send, delete by id after the
+ * Carries the events of one outbox to the bus (DELIVERY.md, *Writing and relaying*): read from the head, send, delete by id after the
  * acknowledgement; one send in flight. A failed send drops what was read ahead, and the next turn starts at the head.
  * Says whether there may be more.
  */
 export const relayTurn = (sql: SqlClient.SqlClient, bus: Pick<EventBus["Service"], "send">, source: string) =>
   Effect.gen(function* () {
-    const send = (rows: ReadonlyArray<Row>) => bus.send(rows.map((row) => encode({ ...row, id: row.event_id, source })))
+    const began = performance.now()
+    const send = (rows: ReadonlyArray<Row>) =>
+      Effect.timeoutOrElse(bus.send(rows.map((row) => encode({ ...row, id: row.event_id, source }))), {
+        duration: sendWithin,
+        orElse: () => new SentTooLate({}),
+      })
     let sent: ReadonlyArray<Row> = []
     let rows = yield* step(sql, [], [])
-    for (let n = 0; n < sendsPerTurn && rows.length > 0; n++) {
+    while (rows.length > 0 && performance.now() - began < turnMillis) {
       if (rows.length < limit) {
         yield* send(rows)
         rows = yield* step(sql, [...sent, ...rows], [])

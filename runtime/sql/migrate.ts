@@ -3,6 +3,8 @@ import { Migrator, type SqlClient } from "effect/sql"
 import { Database } from "./Database.ts"
 import { createDelivery } from "./migrations/0001_create_delivery.ts"
 import { createTasks } from "./migrations/0002_create_tasks.ts"
+import { createPositions } from "./migrations/0004_create_positions.ts"
+import { markReady } from "./migrations/0003_mark_ready.ts"
 
 /** Names sort in the order in which they run: `0001_create_orders`, counted from 1. Never edited after a release. */
 export type Migrations = Readonly<Record<string, Effect.Effect<void, unknown, SqlClient.SqlClient>>>
@@ -10,6 +12,8 @@ export type Migrations = Readonly<Record<string, Effect.Effect<void, unknown, Sq
 const runtime: Migrations = {
   "0001_create_delivery": Effect.asVoid(createDelivery),
   "0002_create_tasks": Effect.asVoid(createTasks),
+  "0003_mark_ready": Effect.asVoid(markReady),
+  "0004_create_positions": Effect.asVoid(createPositions),
 }
 
 /**

@@ -1,5 +1,5 @@
 import { layer } from "@effect/vitest"
-import { ConfigProvider, Context, Effect, Layer, References, Schedule, Schema } from "effect"
+import { ConfigProvider, Context, Effect, Layer, Redacted, References, Schedule, Schema } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { SqlClient } from "effect/sql"
 import assert from "node:assert/strict"
@@ -111,7 +111,7 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
 /** The group that hears what is told. */
 const hand = "hand"
 
-const make = (modules: ReadonlyArray<Module>) =>
+const make = (modules: ReadonlyArray<Module>, redisUrl: string | undefined) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const { url } = yield* galleria({
@@ -126,6 +126,7 @@ const make = (modules: ReadonlyArray<Module>) =>
       retryAttempts: 10,
       adminToken: undefined,
       otlp: undefined,
+      redis: redisUrl === undefined ? undefined : Redacted.make(redisUrl),
     })
 
     const events: Array<Told> = []
@@ -221,7 +222,7 @@ export const scenario = (
   settings: Readonly<Record<string, string>> = {},
   on: ReturnType<typeof drivers> = drivers(),
 ) =>
-  Layer.effect(Scenario, make(modules)).pipe(
+  Layer.effect(Scenario, make(modules, settings["REDIS_URL"])).pipe(
     Layer.provide([
       on,
       ConfigProvider.layer(ConfigProvider.fromUnknown(settings)),

@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Exit, Layer, Schedule } from "effect"
+import { Duration, Effect, Exit, Layer, Schedule } from "effect"
 import kafkajs, { type Admin, type Kafka, type Message, type Producer } from "kafkajs"
 import { MessagingSystem } from "../../telemetry/messages.ts"
 import { Loops } from "../../module/loop.ts"
@@ -8,12 +8,13 @@ import {
   EventBusError,
   type Lag,
   type Outgoing,
+  type Partition,
   PartitionsDiffer,
   type Topic,
 } from "../EventBus.ts"
-import { call, type KafkaSettings, makeKafka, renewable, typeOf } from "./client.ts"
+import { type KafkaSettings, makeKafka, renewable, typeOf } from "./client.ts"
 import { installCodecs } from "./codecs.ts"
-import { readAsMember, takeSeat } from "./member.ts"
+import { readAsMember } from "./member.ts"
 
 /** Bytes of keys, values and headers in one request: below what a broker takes in one batch (1 MB). */
 const mostBytes = 900_000
@@ -44,8 +45,8 @@ export const make = (kafka: () => Kafka) =>
     )
     const ensured = new Map<string, Topic>()
     const read = new Map<string, Set<string>>()
-    /** Why the last send failed, and when; undefined when it did not. */
-    let unsent: { readonly error: EventBusError; readonly at: number } | undefined
+    /** By topic, why the last send to it failed, and when. */
+    const unsent = new Map<string, { readonly error: EventBusError; readonly at: number }>()
     let sending = 0
 
     const partitionsOf = (names: ReadonlyArray<string>) =>
@@ -154,14 +155,17 @@ export const make = (kafka: () => Kafka) =>
         () => Effect.forEach(parts(records), sendPart, { discard: true }),
         () => Effect.sync(() => sending--),
       ).pipe(
-        Effect.tap(() => Effect.sync(() => (unsent = undefined))),
-        Effect.tapError((error) => Effect.map(Clock.currentTimeMillis, (at) => (unsent = { error, at }))),
+        Effect.tap(() => Effect.sync(() => topicsOf(records).forEach((topic) => unsent.delete(topic)))),
+        Effect.tapError((error) =>
+          Effect.sync(() => topicsOf(records).forEach((topic) => unsent.set(topic, { error, at: performance.now() }))),
+        ),
       )
 
-    const consume: EventBus["Service"]["consume"] = ({ group, topics, handle }) =>
+    const consume: EventBus["Service"]["consume"] = (options) =>
       Effect.suspend(() => {
+        const { group, topics } = options
         read.set(group, new Set([...(read.get(group) ?? []), ...topics]))
-        return readAsMember({ kafka, group, topics, handle, prepare: heal })
+        return readAsMember({ kafka, ...options, prepare: heal, ends })
       }).pipe(Effect.provideService(Loops, loops))
 
     /** Where a group goes on in each partition, and what there is. */
@@ -189,62 +193,37 @@ export const make = (kafka: () => Kafka) =>
           topics
             .filter((topic) => existing.has(topic))
             .map(async (topic) =>
-              (await client.fetchTopicOffsets(topic)).map(({ partition, high }) => ({
+              (await client.fetchTopicOffsets(topic)).map(({ partition, low, high }) => ({
                 topic,
                 partition,
+                first: Number(low),
                 next: Number(high),
               })),
             ),
         )
-        return found.flat()
+        return found.flat().toSorted(byPartition)
       })
 
-    /**
-     * One more member joins, claims the topic's partitions, and moves their positions: whoever had them has let go of
-     * them, and takes them up at the new ones once the claimant has left.
-     */
-    const rewind: EventBus["Service"]["rewind"] = ({ group, topic, from, meanwhile }) => {
-      let done = false
-      const attempt = Effect.gen(function* () {
-        const parts = (yield* partitionsOf([topic])).get(topic) ?? 0
-        const eachBatch = ({ pause }: { readonly pause: () => unknown }) => Promise.resolve(void pause())
-        const seat = yield* takeSeat({ kafka, group, topics: [topic], claims: true, eachBatch })
-        const isClaimed = Effect.sync(() => (seat.assigned()[topic] ?? []).length === parts)
-        yield* Effect.repeat(isClaimed, { until: (claimed) => claimed, schedule: Schedule.spaced("20 millis") }).pipe(
-          Effect.timeoutOrElse({
-            duration: "30 seconds",
-            orElse: () => new EventBusError({ operation: "rewind", cause: new Error("others keep the topic") }),
-          }),
-        )
-        if (!done) yield* meanwhile
-        done = true
-        const offsets = yield* admin.use("rewind", "10 seconds", async (client) =>
-          from === undefined
-            ? (await client.fetchTopicOffsets(topic)).map(({ partition, low }) => ({ partition, offset: low }))
-            : client.fetchTopicOffsetsByTimestamp(topic, from),
-        )
-        yield* call("rewind", "10 seconds", () =>
-          seat.consumer.commitOffsets(offsets.map(({ partition, offset }) => ({ topic, partition, offset }))),
-        )
-      }).pipe(Effect.scoped)
-      return Effect.gen(function* () {
-        const began = yield* Clock.currentTimeMillis
-        yield* Effect.retry(attempt, {
-          // Once `meanwhile` has run there is no way back.
-          while: () => done && Date.now() - began < 60_000,
-          schedule: Schedule.spaced("500 millis"),
-        })
-      })
-    }
+    const since: EventBus["Service"]["since"] = (topic, time) =>
+      admin.use("look for a time", askedWithin, async (client) =>
+        (await client.fetchTopicOffsetsByTimestamp(topic, time))
+          .map(({ partition, offset }) => ({
+            topic,
+            partition,
+            next: Number(offset),
+          }))
+          .toSorted(byPartition),
+      )
 
     const probe = Effect.gen(function* () {
       yield* admin.use("answer", "2 seconds", (client) => client.describeCluster())
-      // Whoever has left the sending to another process does not learn how it went on.
-      const now = yield* Clock.currentTimeMillis
-      if (unsent !== undefined && (sending > 0 || now - unsent.at < triedAgainWithin)) return yield* unsent.error
+      // A process that has left the sending to another one does not learn how it went on.
+      for (const { error, at } of unsent.values()) {
+        if (sending > 0 || performance.now() - at < triedAgainWithin) return yield* error
+      }
     })
 
-    return EventBus.of({ ensure, send, consume, rewind, lag, ends, probe })
+    return EventBus.of({ ensure, send, consume, lag, ends, since, probe })
   })
 
 export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loops> =>
@@ -252,6 +231,11 @@ export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loo
     Layer.effect(EventBus, Effect.flatMap(makeKafka(settings), make)),
     Layer.succeed(MessagingSystem, "kafka"),
   )
+
+const byPartition = (a: Partition, b: Partition) =>
+  a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition
+
+const topicsOf = (records: ReadonlyArray<Outgoing>) => new Set(records.map(({ topic }) => topic))
 
 const messageOf = ({ key, value, headers }: Outgoing): Message => ({
   key,
