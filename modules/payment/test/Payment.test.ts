@@ -63,7 +63,7 @@ describe("Payment, of which order_created is not known", () => {
     expect(created(early.payment)).toMatchObject({ payment: { status: "pending", chargeable_at: 5 }, task: "charge" })
   })
 
-  it("remembers a stop, and then fails without a word", () => {
+  it("remembers a stop, and then fails without an event", () => {
     const early = stop(go(none(7), 1).payment, "out_of_stock", 1)
     expect(early).toEqual({ payment: { ...none(7), go: true, stop: "out_of_stock" }, facts: [] })
     const decision = created(early.payment)
@@ -91,7 +91,7 @@ describe("Payment, pending", () => {
     })
   })
 
-  it("fails without a word when it is stopped before any call", () => {
+  it("fails without an event when it is stopped before any call", () => {
     const decision = stop(payment(), "order_cancelled", 9)
     expect(decision.payment).toMatchObject({ status: "failed", reason: "order_cancelled", failed_at: 9 })
     expect(decision.facts).toEqual([])
@@ -153,13 +153,13 @@ describe("Payment, pending", () => {
     expect(waitOf(decision.payment, giveUp, minute)).toBeUndefined()
   })
 
-  it("fails without a word when it was stopped, and the provider knows no charge", () => {
+  it("fails without an event when it was stopped, and the provider knows no charge", () => {
     const decision = after("LookUp", stopped, { _tag: "NoCharge" })
     expect(decision.payment).toMatchObject({ status: "failed", reason: "order_cancelled", call: "unknown" })
     expect(decision.facts).toEqual([])
   })
 
-  it("fails without a word when it was stopped, and the call was not made", () => {
+  it("fails without an event when it was stopped, and the call was not made", () => {
     const decision = after("Charge", stopped, { _tag: "NotMade" })
     expect(decision.payment).toMatchObject({ status: "failed", reason: "order_cancelled", call: "no" })
     expect(decision.facts).toEqual([])
@@ -203,7 +203,7 @@ describe("Payment, pending", () => {
     expect(waitOf(decision.payment, giveUp, giveUp)).toBeUndefined()
   })
 
-  it("is given up without a word after a stop", () => {
+  it("is given up without an event after a stop", () => {
     const decision = after("LookUp", stopped, { _tag: "Unknown" }, giveUp)
     expect(decision.payment).toMatchObject({ status: "failed", reason: "provider_unavailable", call: "unknown" })
     expect(decision.facts).toEqual([])
