@@ -30,6 +30,7 @@ export const http = HttpApiBuilder.group(
           query,
           read: (after, limit) => orders.history(id, after, limit),
           position: (entry) => String(entry.pos),
+          rowsAtOnce: 16,
         }),
     })
   }),

@@ -72,6 +72,7 @@ export const http = (modules: ReadonlyArray<Administered>) =>
                 (lists) => newestFirst(lists.flat()).slice(0, limit),
               ),
             position: (entry) => entry.id,
+            rowsAtOnce: 16,
           })
         },
         get: ({ params }) => Effect.map(find(params.id), ({ entry }) => entry),

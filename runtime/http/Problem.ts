@@ -107,7 +107,7 @@ export const Kinds = {
     slug: "unsupported-media-type",
     status: 415,
     title: "Unsupported media type",
-    detail: "A body must be `application/json`.",
+    detail: "A body must be `application/json`, without a Content-Encoding.",
   }),
   headersTooLarge: register({
     slug: "headers-too-large",

@@ -348,6 +348,23 @@ const bodies: ReadonlyArray<Case> = [
     body: "no",
     ...unknownType,
   },
+  ...["/users", "/orders", "/orders/1/cancel", "/admin/dead-letters/redrive"].flatMap((path) => [
+    { name: `POST ${path} without a media type`, path, headers: {}, body: user1, ...unknownType },
+    { name: `POST ${path} without one, in chunks`, path, headers: {}, body: [user1], ...unknownType },
+    ...words("gzip br identity unknown").map((encoding) => ({
+      name: `POST ${path} with Content-Encoding ${encoding}`,
+      path,
+      headers: { ...json, "content-encoding": encoding },
+      body: user1,
+      ...unknownType,
+    })),
+  ]),
+  {
+    name: "a body of 1 GB of which only the length is told",
+    path: "/users",
+    headers: { ...json, "content-length": "1000000000", connection: "close" },
+    ...tooLarge,
+  },
   {
     name: "a body of 1 MiB and a byte, of which the length is told",
     path: "/users",
