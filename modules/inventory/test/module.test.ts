@@ -561,8 +561,15 @@ const isHeld = (order: Order) =>
 const expired = (order: Order) =>
   eventually(Effect.map(storyOf(order), (story) => expect(story).toEqual(["held", "hold_expired"])))
 
-/** Longer than a hold lasts, and than the task takes to look at it. */
-const longAfter = Effect.sleep("2 seconds")
+/** Waits until the hold was looked at and stayed, or is over. */
+const lookedAt = (order: Order) =>
+  Effect.gen(function* () {
+    const { database } = yield* Scenario
+    const rows = yield* database("inventory")`
+      select 1 from holds where order_id = ${order.order_id} and status = 'held' and not exists (
+        select 1 from task where id = order_id::text and attempts >= 2)`
+    expect(rows).toEqual([])
+  }).pipe(eventually, Effect.orDie)
 
 ;(await onEveryDatabase([inventory], soon))("inventory, when a hold is too old", (it) => {
   it.effect("rejects the order, without shortages, and its stock is free", () =>
@@ -589,11 +596,11 @@ const longAfter = Effect.sleep("2 seconds")
       for (const order of [paid, cancelled]) yield* tell(OrderCreated, created(order, { [product_id]: 1 }))
       yield* tell(PaymentSuccessful, { ...fields(paid), payment_id: 1 })
       yield* tell(OrderCancelled, fields(cancelled))
-      yield* longAfter
       yield* settled
       expect((yield* storyOf(paid)).at(-1)).toBe("taken")
       expect(yield* storyOf(cancelled)).not.toContain("hold_expired")
       expect(yield* fresh(product_id)).toEqual({ stock: 4, reserved: 0 })
+      expect(yield* tasksOf([paid, cancelled])).toBe(0)
     }),
   )
 
@@ -608,7 +615,7 @@ const longAfter = Effect.sleep("2 seconds")
       yield* scenario.settled
       for (const one of [order, other]) yield* place(one, { [product_id]: 1 })
       yield* expired(other)
-      yield* Effect.sleep("500 millis")
+      yield* lookedAt(order)
       expect(yield* isHeld(order)).toBe(true)
       const { body } = yield* scenario.get("/admin/dead-letters?reaction=inventory.take")
       expect(body.items).toHaveLength(1)
@@ -629,7 +636,7 @@ const longAfter = Effect.sleep("2 seconds")
         )
       yield* move(-1)
       yield* place(order, { [product_id]: 1 })
-      yield* longAfter
+      yield* lookedAt(order)
       expect(yield* isHeld(order)).toBe(true)
       yield* move(1)
       yield* expired(order)
@@ -654,7 +661,7 @@ const withoutLog = {
     Effect.gen(function* () {
       const [product_id, order] = [yield* aProduct(5), anOrder()]
       yield* place(order, { [product_id]: 1 })
-      yield* longAfter
+      yield* lookedAt(order)
       expect(yield* isHeld(order)).toBe(true)
       yield* hear(order, "payment_successful")
       expect(yield* storyOf(order)).toEqual(["held", "taken"])
