@@ -87,7 +87,7 @@ const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]
     Outbox,
     Effect.gen(function* () {
       const { bell } = yield* Database
-      return outboxTable(yield* SqlClient.SqlClient, bell(outboxBell).ring)
+      return outboxTable(yield* SqlClient.SqlClient, bell(outboxBell).ring, module)
     }),
   )
   const tasks = Layer.effect(
@@ -106,7 +106,7 @@ const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]
 }
 
 /** Opens the latch whenever the bell rings. */
-const openedBy = (latch: Latch.Latch, bell: Bell) =>
+export const openedBy = (latch: Latch.Latch, bell: Bell) =>
   Effect.gen(function* () {
     for (let next = yield* bell.next; ;) {
       yield* Deferred.await(next)
@@ -158,7 +158,8 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
     const group = `${module.name}_service_group`
 
     const moved = Latch.makeUnsafe(false)
-    yield* Effect.forkScoped(openedBy(moved, database.bell(positionsBell)))
+    const watchWake = Latch.makeUnsafe(true)
+    yield* Effect.forkScoped(openedBy(watchWake, database.bell(positionsBell)))
     const positions = yield* makePositions({ module: module.name, reactions, moved }).pipe(Effect.provideContext(ports))
     const topics = [...new Set(reactions.map((reaction) => reaction.event.type))]
     const consume = bus.consume({
@@ -167,6 +168,9 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       handle: yield* makeConsumer({ module: module.name, reactions, positions }).pipe(Effect.provideContext(ports)),
       positions,
     })
+    yield* Effect.forkScoped(
+      loop({ name: `${module.name}.positions`, turn: positions.watch, wake: watchWake, poll: "1 second" }),
+    )
     const replay = yield* Effect.provideContext(makeReplay({ module: module.name, reactions, positions }), ports)
     yield* Effect.forkScoped(
       loop({ name: `${module.name}.replay`, turn: replay.turn, wake: replay.wake, poll: "10 seconds" }),
@@ -215,7 +219,7 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       },
       { name: `consumer.${module.name}`, needed: false, fault: loops.faultOf(`${group}.consumer`) },
       { name: `records.${module.name}`, needed: false, fault: positions.lost },
-      ...["relay", "retry", "housekeeping", "replay"].map((name) => ({
+      ...["relay", "retry", "housekeeping", "positions", "replay"].map((name) => ({
         name: `${name}.${module.name}`,
         needed: false,
         fault: loops.faultOf(`${module.name}.${name}`),
@@ -230,9 +234,10 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       ports,
       checks,
       reactions,
+      tasks: tasks.map((task) => task.name),
       deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters),
       replay,
-      lag: Effect.flatMap(bus.ends(topics), positions.lag),
+      lag: positions.lag(),
     }
   }).pipe(Effect.annotateLogs("module", module.name))
 
@@ -354,10 +359,11 @@ export const galleria = (settings: Settings) =>
     }
     yield* Layer.build(admin(running, settings))
     yield* healthRoutes(health, [events, ...running.flatMap((module) => module.checks)])
-    const watched = running.map(({ name, lag, ports }) => ({
+    const watched = running.map(({ name, lag, ports, tasks }) => ({
       module: name,
       lag,
       sql: Context.get(ports, SqlClient.SqlClient),
+      tasks: new Set(tasks),
     }))
     yield* metricsRoute(watched)
     if (settings.otlp !== undefined) {

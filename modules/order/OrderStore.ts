@@ -1,11 +1,11 @@
-import { BigDecimal, Clock, Context, Effect, Layer, Result, Schema } from "effect"
+import { BigDecimal, Clock, Context, Effect, Layer, Result } from "effect"
 import { SqlClient } from "effect/sql"
 import type { Fact } from "../../runtime/events/Event.ts"
-import { type Claim, Idempotency } from "../../runtime/http/Idempotency.ts"
-import { type Draft, draft, Outbox } from "../../runtime/outbox/Outbox.ts"
+import { type Answered, type Claim, Idempotency } from "../../runtime/http/Idempotency.ts"
+import { type Draft, Outbox } from "../../runtime/outbox/Outbox.ts"
 import { Database } from "../../runtime/sql/Database.ts"
 import { format, type Money } from "../Money.ts"
-import { type HistoryEntry, Order as OrderView, OrderNotFound, type OrderStatus } from "./contract/api.ts"
+import { type HistoryEntry, type Order as OrderView, OrderNotFound, type OrderStatus } from "./contract/api.ts"
 import { OrderCreated, type Step } from "./contract/events.ts"
 import type { Decision, Order } from "./Order.ts"
 
@@ -25,11 +25,11 @@ export interface Placement {
 
 /** What became of a placement. */
 export type Placed =
-  | { readonly _tag: "Placed"; readonly order: OrderView }
+  | { readonly _tag: "Placed"; readonly answered: Answered<OrderView> }
   | { readonly _tag: "UserUnknown" }
   | { readonly _tag: "KeyTaken" }
 
-/** An event that an order learned from, for its history: as it was written down. */
+/** An event that an order learned from, for its history. `data` is JSON text, as it was received or written down. */
 export type Learned = Pick<Draft, "event_id" | "type" | "time" | "data">
 
 /** One decision about one order, and what it was made upon. */
@@ -84,28 +84,6 @@ const entryOf = ({ id: order_id, status }: Order, { event_id, type, time, data }
 })
 type Entry = ReturnType<typeof entryOf>
 
-/** A placement as the statement takes it: all that is known before the order has its id. */
-const inputOf = (placement: Placement, claim: Claim | undefined) =>
-  Effect.gen(function* () {
-    const created_at = new Date(yield* Clock.currentTimeMillis)
-    const event = yield* draft(OrderCreated, { ...placement, created_at }, { order_id: 1 })
-    const { items, user_id, payment_method, steps } = placement
-    const view = {
-      id: 1,
-      user_id,
-      amount: format(placement.amount),
-      status: "created" as const,
-      processed: false,
-      items: items.map((item) => ({ ...item, price: format(item.price) })),
-      created_at,
-    }
-    const { id: _, ...body } = Schema.encodeSync(OrderView)(view)
-    const row = { user_id, amount: view.amount, items: view.items, payment_method, steps, created_at, event }
-    return { view, row: { ...row, body: JSON.stringify(body), key: claim?.key, hash: claim?.hash } }
-  })
-
-type Input = Effect.Success<ReturnType<typeof inputOf>>
-
 /** Orders as they are kept. */
 export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore", {
   make: Effect.gen(function* () {
@@ -114,26 +92,49 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
     const outbox = yield* Outbox
     const idempotency = yield* Idempotency
 
+    /** A placement as the statement takes it: all that is known before the order has its id. */
+    const inputOf = (placement: Placement, claim: Claim<OrderView>) =>
+      Effect.gen(function* () {
+        const created_at = new Date(yield* Clock.currentTimeMillis)
+        const event = yield* outbox.draft(OrderCreated, { ...placement, created_at }, { order_id: 1 })
+        const { user_id, payment_method, steps } = placement
+        const amount = format(placement.amount)
+        const lines = placement.items.map((item) => ({ ...item, price: format(item.price) }))
+        const answer = claim.draft({
+          user_id,
+          amount,
+          status: "created",
+          processed: false,
+          items: lines,
+          created_at,
+        })
+        const row = { user_id, amount, items: lines, payment_method, steps, created_at, event, claim: answer.row }
+        return { row, answer }
+      })
+    type Input = Effect.Success<ReturnType<typeof inputOf>>
+
     /**
      * Keeps orders, their history, their events and the answers to their requests in one statement. A user who is not
      * known and a key that is taken are outcomes; two requests of one key in one statement are one order.
      */
     const placeMany = Effect.fnUntraced(function* (inputs: ReadonlyArray<Input>) {
       const claims = yield* idempotency.insert(sql`
-        select 'POST /orders', key, hash, '/orders/' || id, completed('{"id":' || id || '}', body)
-        from input where known and first and key is not null`)
+        select claim, id from input where known and first and claim is not null`)
       const rows = yield* sql<{ known: boolean; id: bigint | null }>`
         with input as materialized (
           select x.*, u.user_id is not null as known,
             case when u.user_id is not null then nextval('orders_id_seq') end as id,
-            row_number() over (partition by x.key, u.user_id is not null order by x.n) = 1 as first
+            row_number() over (partition by x.claim->>'scope', x.claim->>'key', u.user_id is not null order by x.n) = 1 as first
           from json_to_recordset(${JSON.stringify(inputs.map(({ row }, n) => ({ n, ...row })))}::json)
             as x (n int, user_id bigint, amount numeric, items json, payment_method text, steps json, created_at timestamptz,
-              event json, body text, key text, hash text)
+              event json, claim json)
           left join users_cache u on u.user_id = x.user_id),
-        claim as (${claims}),
+        claimed as (${claims}),
         placed as materialized (
-          select * from input where known and (key is null or (first and key in (select key from claim))) order by n),
+          select * from input
+          where known and (claim is null
+            or (first and (claim->>'scope', claim->>'key') in (select scope, key from claimed)))
+          order by n),
         orders_in as (
           insert into orders (id, user_id, amount, status, items, payment_method, steps, created_at)
           select id, user_id, amount, 'created', items, payment_method, steps, created_at from placed),
@@ -149,13 +150,13 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
       return rows.map(({ known, id }, n): Placed => {
         if (!known) return { _tag: "UserUnknown" }
         if (id === null) return { _tag: "KeyTaken" }
-        return { _tag: "Placed", order: { ...inputs[n]!.view, id: Number(id) } }
+        return { _tag: "Placed", answered: inputs[n]!.answer.complete(Number(id)) }
       })
     })
 
     const send = yield* database.coalesce(placeMany)
 
-    const place = (placement: Placement, claim: Claim | undefined) => Effect.flatMap(inputOf(placement, claim), send)
+    const place = (placement: Placement, claim: Claim<OrderView>) => Effect.flatMap(inputOf(placement, claim), send)
 
     const save = (orders: ReadonlyArray<Order>) => {
       const rows = orders.map(({ id, status, reason, done }) => ({ id, status, reason, done }))

@@ -3,10 +3,13 @@ import { type Claim, KeyTaken } from "../../runtime/http/Idempotency.ts"
 import { Reject } from "../../runtime/module/Reaction.ts"
 import { Database } from "../../runtime/sql/Database.ts"
 import { sumOfLines } from "../Money.ts"
-import { type NewOrder, OrderNotFound, UserUnknown } from "./contract/api.ts"
+import { type NewOrder, type Order as OrderView, OrderNotFound, UserUnknown } from "./contract/api.ts"
+import type { OrderCreated } from "./contract/events.ts"
 import { type AmountDiffers, cancel as decideToCancel, learn as decideUpon, type News } from "./Order.ts"
 import { type Change, type Learned, OrderStore, type Placement } from "./OrderStore.ts"
 import { settings, steps } from "./settings.ts"
+
+type Created = Pick<typeof OrderCreated.data.Type, "order_id" | "steps">
 
 /** What can be done with orders. */
 export class Orders extends Context.Service<Orders>()("order/Orders", {
@@ -25,12 +28,12 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
      * Places an order for a user that this module knows, or learns of within `USER_WAIT_MS`: an order right after its
      * user succeeds. Waiting holds no connection.
      */
-    const place = Effect.fn("Orders.place")(function* (order: NewOrder, claim: Claim | undefined) {
+    const place = Effect.fn("Orders.place")(function* (order: NewOrder, claim: Claim<OrderView>) {
       const until = (yield* Clock.monotonicTimeNanos) + BigInt(userWaitMillis) * 1_000_000n
       for (;;) {
         const arrival = yield* userArrived.next
         const placed = yield* store.place(placementOf(order), claim)
-        if (placed._tag === "Placed") return placed.order
+        if (placed._tag === "Placed") return placed.answered
         if (placed._tag === "KeyTaken") return yield* new KeyTaken()
         const left = Number((until - (yield* Clock.monotonicTimeNanos)) / 1_000_000n)
         if (left <= 0) return yield* new UserUnknown({ user_id: order.user_id })
@@ -62,16 +65,21 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
         AmountDiffers: () => new Reject({ reason: "the amount is not the order's" }),
       })
 
-    /** Starts orders upon their own creation, which their history holds already. What others create is theirs to start. */
-    const start = Effect.fn("Orders.start")((ids: ReadonlyArray<number>) =>
-      apply(
-        ids.map((order_id) => ({
+    /**
+     * Processes orders that need no step, upon their own creation, which their history has already. An order that
+     * needs one costs no statement and no lock. An order of another producer is none of ours.
+     */
+    const start = Effect.fn("Orders.start")(function* (created: ReadonlyArray<Created>) {
+      const ready = created.filter(({ steps }) => steps.length === 0)
+      if (ready.length === 0) return
+      yield* apply(
+        ready.map(({ order_id }) => ({
           order_id,
           decide: (order) => decideUpon(order, { _tag: "Created" }),
           passesOver: true,
         })),
-      ),
-    )
+      )
+    })
 
     /** Learns what others tell of orders; what is told of no order of ours is rejected. */
     const learn = Effect.fn("Orders.learn")((learned: ReadonlyArray<Learned & { order_id: number; news: News }>) =>

@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
+import { HttpApiBuilder } from "effect/http-api"
 import { Idempotency } from "../../runtime/http/Idempotency.ts"
 import { Page } from "../../runtime/http/Page.ts"
 import { api } from "./contract/api.ts"
@@ -14,12 +14,7 @@ export const http = HttpApiBuilder.group(
     const page = yield* Page
 
     return handlers.handleAll({
-      place: ({ payload, request }) =>
-        idempotency.once(request, "POST /orders", (claim) =>
-          Effect.map(orders.place(payload, claim), (order) =>
-            HttpApiSchema.withHeaders({ body: order, headers: { location: `/orders/${order.id}` } }),
-          ),
-        ),
+      place: (asked) => idempotency.once(asked, (claim) => orders.place(asked.payload, claim)),
       list: ({ query }) =>
         page.of({
           list: ["orders", query.user_id, query.status],
@@ -35,6 +30,7 @@ export const http = HttpApiBuilder.group(
           query,
           read: (after, limit) => orders.history(id, after, limit),
           position: (entry) => String(entry.pos),
+          rowsAtOnce: 16,
         }),
     })
   }),

@@ -100,16 +100,19 @@ const failed = (payment: Payment, reason: string, now: number): Payment => ({
   failed_at: now,
 })
 
-/** Failed without a word: the order has ended already, and its customer was not declined. */
-const failedSilently = (payment: Payment, reason: string, now: number): Decision => same(failed(payment, reason, now))
+/** Failed without an event: the order has ended already, and its customer was not declined. */
+const failedWithoutEvent = (payment: Payment, reason: string, now: number): Decision =>
+  same(failed(payment, reason, now))
 
-const failedTold = (payment: Payment, reason: string, now: number): Decision => ({
+const failedWithEvent = (payment: Payment, reason: string, now: number): Decision => ({
   payment: failed(payment, reason, now),
   facts: [fact(PaymentFailed, { ...dataOf(payment), reason })],
 })
 
 const gaveUp = (payment: Payment, now: number): Decision =>
-  payment.stop === undefined ? failedTold(payment, unavailable, now) : failedSilently(payment, unavailable, now)
+  payment.stop === undefined
+    ? failedWithEvent(payment, unavailable, now)
+    : failedWithoutEvent(payment, unavailable, now)
 
 const chargeable = (payment: Payment, now: number): Decision =>
   payment.go ? { payment: { ...payment, chargeable_at: now }, facts: [], task: "charge" } : same(payment)
@@ -124,7 +127,7 @@ export const open = (
   const opened = { ...payment, terms, go: payment.go || !steps.includes("inventory") }
   return payment.stop === undefined
     ? chargeable({ ...opened, status: "pending" }, now)
-    : failedSilently(opened, payment.stop, now)
+    : failedWithoutEvent(opened, payment.stop, now)
 }
 
 /** The stock of the order is held: it may be charged. */
@@ -140,7 +143,9 @@ export const stop = (payment: Payment, reason: string, now: number): Decision =>
   const stopped = { ...payment, stop: reason }
   if (payment.status === "successful") return { payment: stopped, facts: [], task: "refund" }
   // While a call is out or unknown its answer decides.
-  return payment.status === "pending" && payment.call === "no" ? failedSilently(stopped, reason, now) : same(stopped)
+  return payment.status === "pending" && payment.call === "no"
+    ? failedWithoutEvent(stopped, reason, now)
+    : same(stopped)
 }
 
 const isUnanswered = ({ call }: Payment) => call === "out" || call === "unknown"
@@ -186,7 +191,7 @@ export const end = (
     case "Charged":
       return charged(payment)
     case "Declined":
-      return failedTold({ ...payment, call: before }, result.reason, now)
+      return failedWithEvent({ ...payment, call: before }, result.reason, now)
     case "NoCharge":
     case "NotMade":
     case "Unknown":
@@ -203,7 +208,7 @@ const charged = (payment: Payment): Decision => ({
 /** Still pending after a call, unless it was stopped and is not charged, or it takes too long. */
 const unpaid = (payment: Payment, result: ChargeResult, giveUpMillis: number, now: number): Decision => {
   const isUncharged = result._tag === "NoCharge" || payment.call === "no"
-  if (payment.stop !== undefined && isUncharged) return failedSilently(payment, payment.stop, now)
+  if (payment.stop !== undefined && isUncharged) return failedWithoutEvent(payment, payment.stop, now)
   return isOverdue(payment, giveUpMillis, now) ? gaveUp(payment, now) : same(payment)
 }
 
@@ -227,13 +232,13 @@ export const refunded = (payment: Payment): Decision => {
 const second = 1_000
 
 /**
- * How long (ms) until the task `payment.charge` calls again; undefined: it is done. A payment waits as long as it has
- * taken so far, within bounds, and `atLeast`; it is looked at when it is to be given up.
+ * How long (ms) until the task `payment.charge` calls again; undefined: it is done. A payment waits `after`, else as long
+ * as it has taken so far, within bounds; but not beyond the moment when it is given up, or not looked up any more.
  */
-export const waitOf = (payment: Payment, giveUpMillis: number, now: number, atLeast?: number): number | undefined => {
+export const waitOf = (payment: Payment, giveUpMillis: number, now: number, after?: number): number | undefined => {
   const since = now - (payment.chargeable_at ?? now)
   const within = (least: number, most: number, until: number) =>
-    Math.max(0, Math.min(atLeast ?? Math.min(Math.max(since, least), most), until - now))
+    Math.max(0, Math.min(after ?? Math.min(Math.max(since, least), most), until - now))
   if (payment.status === "pending") return within(second / 2, 60 * second, now - since + giveUpMillis)
   if (payment.status !== "failed" || !isUnanswered(payment)) return undefined
   const until = (payment.failed_at ?? now) + lookUpMillis

@@ -137,13 +137,15 @@ export class PaymentStore extends Context.Service<PaymentStore>()("payment/Payme
 
     /** Takes in facts about orders, whether their payments are known or not. One transaction. */
     const learn = (changes: ReadonlyArray<Change>) =>
-      database.transaction(Effect.andThen(ensure(changes), decide(changes))).pipe(
-        Effect.catchReason("SqlError", "UniqueViolation", () =>
-          Effect.fail(new Reject({ reason: "another order has an order_created event of this id" })),
-        ),
-        Effect.catchTag("SqlError", Effect.die),
-        Effect.asVoid,
-      )
+      changes.length === 0
+        ? Effect.void
+        : database.transaction(Effect.andThen(ensure(changes), decide(changes))).pipe(
+            Effect.catchReason("SqlError", "UniqueViolation", () =>
+              Effect.fail(new Reject({ reason: "another order has an order_created event of this id" })),
+            ),
+            Effect.catchTag("SqlError", Effect.die),
+            Effect.asVoid,
+          )
 
     /** Changes payments, and says what was decided about each. One transaction. */
     const update = <D extends Decision>(changes: ReadonlyArray<Change<D>>) =>

@@ -97,11 +97,11 @@ export class Payments extends Context.Service<Payments>()("payment/Payments", {
       const decisions = yield* store.update(
         items.map(({ id }) => ({ order_id: Number(id), decide: (payment) => ({ payment, facts: [] }) })),
       )
-      return decisions.map(({ payment: { terms, ...payment } }): Refund | undefined =>
-        terms === undefined || Payment.refundOf({ terms, ...payment }) === undefined
-          ? undefined
-          : { key: `${terms.key}-refund`, charge_key: terms.key, amount: terms.amount },
-      )
+      return decisions.map(({ payment }): Refund | undefined => {
+        const { terms } = payment
+        if (terms === undefined || Payment.refundOf(payment) === undefined) return undefined
+        return { key: `${terms.key}-refund`, charge_key: terms.key, amount: terms.amount }
+      })
     })
 
     /** Records how refunds ended. One without an answer is made again. */

@@ -1,10 +1,9 @@
-import { Clock, Context, Effect, Layer, Schema } from "effect"
+import { Clock, Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { fact } from "../../runtime/events/Event.ts"
 import { type Claim, Idempotency } from "../../runtime/http/Idempotency.ts"
 import { Outbox } from "../../runtime/outbox/Outbox.ts"
-import { Database } from "../../runtime/sql/Database.ts"
-import { EmailTaken, type NewUser, User } from "./contract/api.ts"
+import { EmailTaken, type NewUser, type User } from "./contract/api.ts"
 import { UserCreated } from "./contract/events.ts"
 import { emailKey } from "./User.ts"
 
@@ -21,15 +20,14 @@ const userOf = (row: Row): User => ({ ...row, id: Number(row.id) })
 export class UserStore extends Context.Service<UserStore>()("user/UserStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const database = yield* Database
     const outbox = yield* Outbox
     const idempotency = yield* Idempotency
 
-    /** Keeps a new user, tells of it, and keeps the answer to the request, all or nothing. */
-    const create = (user: typeof NewUser.Type, claim: Claim | undefined) =>
-      database.transaction(
+    /** Keeps a new user, its event and the answer to the request, all or nothing. */
+    const create = (user: typeof NewUser.Type, claim: Claim<User>) =>
+      idempotency.keep(
+        claim,
         Effect.gen(function* () {
-          yield* idempotency.claim(claim)
           const now = new Date(yield* Clock.currentTimeMillis)
           const [row] = yield* Effect.orDie(sql<Row>`
             insert into users (email, email_key, name, created_at)
@@ -39,8 +37,6 @@ export class UserStore extends Context.Service<UserStore>()("user/UserStore", {
           const created = userOf(row)
           const { id: user_id, email, name, created_at } = created
           yield* outbox.append([fact(UserCreated, { user_id, email, name, created_at })])
-          const body = JSON.stringify(Schema.encodeSync(User)(created))
-          yield* idempotency.answer(claim, { location: `/users/${user_id}`, body })
           return created
         }),
       )

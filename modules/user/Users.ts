@@ -4,7 +4,7 @@ import type { Event } from "../../runtime/events/Event.ts"
 import type { Claim } from "../../runtime/http/Idempotency.ts"
 import { format } from "../Money.ts"
 import type { OrderCancelled, OrderCreated } from "../order/contract/events.ts"
-import { type NewUser, UserNotFound, type UserOrderStatus } from "./contract/api.ts"
+import { type NewUser, type User, UserNotFound, type UserOrderStatus } from "./contract/api.ts"
 import { UserOrderStore } from "./UserOrderStore.ts"
 import { UserStore } from "./UserStore.ts"
 
@@ -18,7 +18,7 @@ export class Users extends Context.Service<Users>()("user/Users", {
     const orders = yield* UserOrderStore
 
     /** Signs a user up; fails with `EmailTaken`, or `KeyTaken` when the request was done before. */
-    const create = Effect.fn("Users.create")((user: typeof NewUser.Type, claim: Claim | undefined) =>
+    const create = Effect.fn("Users.create")((user: typeof NewUser.Type, claim: Claim<User>) =>
       store.create(user, claim),
     )
 

@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
+import { HttpApiBuilder } from "effect/http-api"
 import { Idempotency } from "../../runtime/http/Idempotency.ts"
 import { Page } from "../../runtime/http/Page.ts"
 import { api } from "./contract/api.ts"
@@ -14,12 +14,7 @@ export const http = HttpApiBuilder.group(
     const page = yield* Page
 
     return handlers.handleAll({
-      create: ({ payload, request }) =>
-        idempotency.once(request, "POST /users", (claim) =>
-          Effect.map(users.create(payload, claim), (user) =>
-            HttpApiSchema.withHeaders({ body: user, headers: { location: `/users/${user.id}` } }),
-          ),
-        ),
+      create: (asked) => idempotency.once(asked, (claim) => users.create(asked.payload, claim)),
       list: ({ query }) => page.of({ list: ["users"], query, read: users.list, position: (user) => user.id }),
       get: ({ params }) => users.get(params.id),
       orders: ({ params: { id }, query }) =>

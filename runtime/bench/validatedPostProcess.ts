@@ -2,6 +2,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Logger } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
+import { SqlClient } from "effect/sql"
 import { once } from "node:events"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -10,7 +11,7 @@ import { http } from "../../modules/order/http.ts"
 import { Orders } from "../../modules/order/Orders.ts"
 import { routesOf } from "../http/document.ts"
 import * as edge from "../http/edge.ts"
-import { Idempotency } from "../http/Idempotency.ts"
+import * as idempotencyTable from "../http/idempotencyTable.ts"
 import { Page } from "../http/Page.ts"
 import { problemsEverywhere } from "../http/problems.ts"
 import { serve } from "../http/server.ts"
@@ -31,13 +32,17 @@ const answer = {
 /** The order module's endpoints with all that stands before them, over a store that keeps nothing. */
 const galleria = Effect.gen(function* () {
   const without = Layer.mergeAll(
-    Layer.mock(Orders, { place: () => Effect.succeed(answer) }),
-    Layer.mock(Idempotency, { once: (_request, _route, run) => run(undefined) as never }),
+    Layer.mock(Orders, { place: (_order, claim) => Effect.succeed(claim.answer(answer)) }),
+    idempotencyTable.layer,
     Layer.mock(Page, {}),
     edge.layer,
   ).pipe(
     Layer.provide(
-      Layer.mock(Database, { writable: Effect.void, bell: () => ({ ring: Effect.void, next: Effect.never }) }),
+      Layer.merge(
+        Layer.mock(Database, { writable: Effect.void, bell: () => ({ ring: Effect.void, next: Effect.never }) }),
+        // Asked only for requests with a key, of which there are none.
+        Layer.succeed(SqlClient.SqlClient, undefined as never),
+      ),
     ),
   )
   yield* Layer.build(HttpApiBuilder.layer(api).pipe(Layer.provide(http), Layer.provide(without)))

@@ -27,6 +27,13 @@ export class ReactionNotResettable extends declare<ReactionNotResettable>()("Rea
   detail: "This reaction cannot undo what it did; replay it without a reset.",
 }) {}
 
+export class ResetRunning extends declare<ResetRunning>()("ResetRunning", {
+  slug: "reset-running",
+  status: 409,
+  title: "Reset running",
+  detail: "This reaction is being reset already; look where that stands.",
+}) {}
+
 export class LogNotWhole extends declare<LogNotWhole>()(
   "LogNotWhole",
   {
@@ -39,10 +46,10 @@ export class LogNotWhole extends declare<LogNotWhole>()(
 ) {}
 
 /** The name of a module, a reaction or a type: whatever is not one matches nothing. */
-const isName = /^[^\0\ud800-\udfff]{1,200}$/u
+const isName = /^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]{1,200}$/u
 const Name = Schema.String.check(
   Schema.makeFilter((text: string) => isName.test(text) || "expected a name", {
-    toJsonSchema: () => ({ minLength: 1, maxLength: 200, pattern: "^[^\\u0000]*$" }),
+    toJsonSchema: () => ({ minLength: 1, maxLength: 200, pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }),
   }),
 )
 const reaction = Name.annotate({ description: "The name of a reaction.", examples: ["user.record-order"] })
@@ -125,7 +132,7 @@ const deadLetters = HttpApiGroup.make("deadLetters")
       success: HttpApiSchema.WithHeaders(Replay.pipe(HttpApiSchema.status(202)), {
         location: Schema.String.annotate({ description: "Where to see how far it is." }),
       }),
-      error: [ReactionNotFound, ReactionNotResettable, LogNotWhole],
+      error: [ReactionNotFound, ReactionNotResettable, ResetRunning, LogNotWhole],
     }).annotateMerge(
       OpenApi.annotations({
         summary: "Let a reaction see its topic again",

@@ -1,7 +1,7 @@
 import { Cause, Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql"
-import { type Handle, PositionMoved } from "../events/EventBus.ts"
+import { type Handle, type Partition, PositionMoved } from "../events/EventBus.ts"
 import { inbox } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
@@ -9,7 +9,7 @@ import { placeOfRecord } from "../telemetry/messages.ts"
 import * as metrics from "../telemetry/metrics.ts"
 import { loggedAt } from "../telemetry/trace.ts"
 import { ReactionStuck, type Run, runReaction, takeAlone } from "./attempt.ts"
-import { asideOf, deliveriesOf, type Delivery } from "./Delivery.ts"
+import { asideOf, deliveriesOf, type Delivery, ofNoReaction } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
 import { waiting } from "./outcome.ts"
 import { makePace } from "./pace.ts"
@@ -17,7 +17,10 @@ import type { ModulePositions } from "./positions.ts"
 import { makeProgress, type Progress } from "./progress.ts"
 import { brokenReaction } from "./systemic.ts"
 
-/** Failures that look like the infrastructure's, while it answers, until an event by itself steps aside (DELIVERY.md §3). */
+/**
+ * Failures that look like the infrastructure's, while it answers, until an event by itself is at fault (DELIVERY.md,
+ * *Whose fault it is*).
+ */
 const suspectAfter = 5
 
 /** More of them are not remembered; without one an event is suspected a few calls later. */
@@ -33,14 +36,14 @@ interface Options {
   readonly module: string
   readonly reactions: ReadonlyArray<Reaction<never>>
   /** Moved with what is taken charge of; left out, the caller keeps the position. */
-  readonly positions?: Pick<ModulePositions, "advance" | "isDue"> | undefined
+  readonly positions?: Pick<ModulePositions, "advance" | "moveAll" | "seated"> | undefined
   /** The statements it works by; others only to show that the tests notice. */
   readonly inbox?: typeof inbox
 }
 
 /**
- * Takes charge of records for one module (DELIVERY.md §2): each event takes effect once for each of its reactions, in
- * order within a key; one that fails steps aside with those of its key behind it, and holds up nothing else.
+ * Takes charge of records for one module (DELIVERY.md, *Taking charge*): each event takes effect
+ * once for each of its reactions, in order within a key; one that fails steps aside with those of its key behind it, and holds up nothing else.
  *
  * A slice of a batch is one transaction, of more events while that is quick and of fewer while it is slow. When it fails
  * by an event's fault, it is taken again in halves, down to the one event that is guilty. It fails only by the fault of
@@ -53,14 +56,20 @@ export const makeConsumer = (options: Options) =>
     const take = yield* makeTake(options)
     const pace = makePace()
 
+    /** A reaction without a position in the partition, as while it is reset, does not see its records. */
+    const seatedOf = (record: Partition) => {
+      if (positions === undefined) return reactions
+      const names = new Set(positions.seated(record).map(({ reaction }) => reaction))
+      return reactions.filter(({ name }) => names.has(name))
+    }
+
     const handle: Handle = (records, spans = []) =>
       Effect.gen(function* () {
         yield* database.writable
         const progress = makeProgress(positions === undefined ? [] : spans)
         const deliveries: Array<Delivery> = []
         for (const record of records) {
-          const due = reactions.filter((reaction) => positions === undefined || positions.isDue(reaction, record))
-          deliveries.push(...(yield* deliveriesOf(record, due)))
+          deliveries.push(...(yield* deliveriesOf(record, seatedOf(record))))
         }
         const tombstones = records.filter(({ value }) => value === null)
         yield* metrics.skipped({ module, topic: records[0].topic }, tombstones.length)
@@ -69,7 +78,8 @@ export const makeConsumer = (options: Options) =>
           yield* report(module, yield* pace.timed(take(slice, progress)))
           at += slice.length
         }
-        yield* database.transaction(positions?.advance(progress.rest()) ?? Effect.void)
+        const rest = progress.rest()
+        if (positions !== undefined && rest.length > 0) yield* database.transaction(positions.moveAll(rest))
       }).pipe(Effect.annotateLogs({ module }), Effect.withTracerEnabled(false))
 
     return handle
@@ -82,7 +92,7 @@ const makeTake = (options: Options) =>
     const sql = yield* SqlClient.SqlClient
     const statements = (options.inbox ?? inbox)(sql)
     const { takeCharge, heldOf, setAside } = statements
-    const advance = options.positions?.advance ?? (() => Effect.void)
+    const { positions } = options
     /** How often in a row the slices that begin with an event failed, while the database answered. */
     const suspicions = new Map<string, number>()
     const isAway = Effect.match(database.probe, { onSuccess: () => false, onFailure: () => true })
@@ -93,41 +103,50 @@ const makeTake = (options: Options) =>
     }
     const isSuspect = (delivery: Delivery) => (suspicions.get(nameOf(delivery)) ?? 0) >= suspectAfter
 
-    /** Runs the transaction of deliveries, which moves the positions behind them. */
-    const moving = <A, E, R>(
-      deliveries: ReadonlyArray<Delivery>,
-      progress: Progress,
-      work: Effect.Effect<A, E, R>,
-    ): Effect.Effect<A, unknown, R> => {
-      const spans = progress.after(deliveries)
-      return Effect.tap(database.transaction(Effect.tap(work, () => advance(spans))), () =>
-        Effect.sync(() => progress.done(spans)),
-      )
+    /** Of deliveries those that their reaction has not seen, by the positions that `advance` has locked. */
+    const unseen = (deliveries: ReadonlyArray<Delivery>, nexts: ReadonlyMap<string, number>) =>
+      deliveries.filter(({ reaction, record }) => {
+        const next = nexts.get(`${reaction} ${record.topic}/${record.partition}`)
+        return next === undefined || record.offset >= next
+      })
+
+    const together = (deliveries: ReadonlyArray<Delivery>, progress: Progress): Effect.Effect<Taken, unknown> => {
+      const spans = progress.covers(deliveries)
+      return database
+        .transaction(
+          Effect.gen(function* () {
+            const nexts = positions === undefined ? new Map<string, number>() : yield* positions.moveAll(spans)
+            const fresh = yield* takeCharge(unseen(deliveries, nexts))
+            const known = deliveries.length - fresh.length
+            if (fresh.length === 0) return { applied: [], known }
+            const isHeld = yield* heldOf(fresh)
+            yield* setAside(fresh.filter(isHeld).map((delivery) => asideOf(delivery, waiting)))
+            const applied = fresh.filter((delivery) => !isHeld(delivery))
+            for (const [reaction, runs] of byReaction(applied)) yield* runReaction(sql, reaction, runs)
+            return { applied, known }
+          }),
+        )
+        .pipe(Effect.tap(() => Effect.sync(() => progress.done(spans))))
     }
 
-    const together = (deliveries: ReadonlyArray<Delivery>, progress: Progress): Effect.Effect<Taken, unknown> =>
-      moving(
-        deliveries,
-        progress,
+    /** Takes one delivery, and moves the position of its reaction alone. */
+    const takeOne = (delivery: Delivery, progress: Progress, isDoubted: boolean) =>
+      database.transaction(
         Effect.gen(function* () {
-          const fresh = yield* takeCharge(deliveries)
-          const known = deliveries.length - fresh.length
-          if (fresh.length === 0) return { applied: [], known }
-          const isHeld = yield* heldOf(fresh)
-          yield* setAside(fresh.filter(isHeld).map((delivery) => asideOf(delivery, waiting)))
-          const applied = fresh.filter((delivery) => !isHeld(delivery))
-          for (const [reaction, runs] of byReaction(applied)) yield* runReaction(sql, reaction, runs)
-          return { applied, known }
+          const { reaction, record } = delivery
+          const from = progress.from(delivery)
+          if (positions !== undefined && from !== undefined && reaction !== ofNoReaction) {
+            const { topic, partition, offset } = record
+            const nexts = yield* positions.advance([{ reaction, topic, partition, from, next: offset + 1 }])
+            if (unseen([delivery], nexts).length === 0) return "known" as const
+          }
+          return yield* takeAlone(sql, statements, delivery, isDoubted ? isAway : undefined)
         }),
       )
 
     const alone = (delivery: Delivery, progress: Progress, isDoubted: boolean) =>
       Effect.gen(function* () {
-        const outcome = yield* moving(
-          [delivery],
-          progress,
-          takeAlone(sql, statements, delivery, isDoubted ? isAway : undefined),
-        )
+        const outcome = yield* takeOne(delivery, progress, isDoubted)
         if (outcome !== "applied" && outcome !== "known" && outcome.status !== "waiting") {
           yield* Effect.logWarning(
             `${serviceOf(options.module)} ${delivery.reaction} failed (${outcome.reason}), its key waits`,
@@ -140,13 +159,16 @@ const makeTake = (options: Options) =>
       })
 
     const oneByOne = (deliveries: ReadonlyArray<Delivery>, progress: Progress, isDoubted: boolean) =>
-      Effect.map(
-        Effect.forEach(deliveries, (delivery) => alone(delivery, progress, isDoubted)),
-        (outcomes): Taken => ({
+      Effect.gen(function* () {
+        const outcomes = yield* Effect.forEach(deliveries, (delivery) => alone(delivery, progress, isDoubted))
+        const spans = progress.covers(deliveries)
+        if (positions !== undefined) yield* database.transaction(positions.moveAll(spans))
+        progress.done(spans)
+        return {
           applied: deliveries.filter((_, n) => outcomes[n] === "applied"),
           known: outcomes.filter((outcome) => outcome === "known").length,
-        }),
-      )
+        } satisfies Taken
+      })
 
     /** One bad event among many costs some transactions more, not one for each. */
     const inHalves = (deliveries: ReadonlyArray<Delivery>, progress: Progress): Effect.Effect<Taken, unknown> =>

@@ -30,7 +30,7 @@ layer(drivers())("housekeeping", (it) => {
           insert into inbox (reaction, source, event_id, taken_at)
           select 'shop.note', '/shop', status, '1970-01-01' from unnest(array['waiting', 'parked', 'discarded']) status),
         answered as (
-          insert into idempotency (route, key, hash, created_at) select 'POST', n::text, '', '1970-01-01' from generate_series(1, ${n}) n)
+          insert into idempotency (scope, key, hash, created_at) select 'POST', n::text, '', '1970-01-01' from generate_series(1, ${n}) n)
         insert into held (id, reaction, key, source, event_id, event, topic, partition, "offset", status, attempts, created_at, last_failed_at)
         select status, 'shop.note', status, '/shop', status, '{}', 'noted', 0, 0, status, 1, '1970-01-01', '1970-01-01'
         from unnest(array['waiting', 'retrying', 'parked', 'resolved', 'redriven', 'discarded']) status`

@@ -2,7 +2,7 @@ import { Effect } from "effect"
 import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
 import { Page } from "../http/Page.ts"
 import type { Reaction } from "../module/Reaction.ts"
-import { api, DeadLetterNotFound, LogNotWhole, ReactionNotFound, ReactionNotResettable } from "./api.ts"
+import { api, DeadLetterNotFound, LogNotWhole, ReactionNotFound, ReactionNotResettable, ResetRunning } from "./api.ts"
 import type { DeadLetter, DeadLetters, Filter } from "./DeadLetters.ts"
 import type { makeReplay } from "./replay.ts"
 
@@ -72,6 +72,7 @@ export const http = (modules: ReadonlyArray<Administered>) =>
                 (lists) => newestFirst(lists.flat()).slice(0, limit),
               ),
             position: (entry) => entry.id,
+            rowsAtOnce: 16,
           })
         },
         get: ({ params }) => Effect.map(find(params.id), ({ entry }) => entry),
@@ -96,6 +97,7 @@ export const http = (modules: ReadonlyArray<Administered>) =>
             const { reaction, replay } = yield* findReaction(name)
             const state = yield* Effect.catchTags(replay.start(reaction, from?.getTime(), reset), {
               NoReset: () => new ReactionNotResettable({}),
+              ResetRunning: () => new ResetRunning({}),
               LogNotWhole: ({ since }) => new LogNotWhole({ since: since.toISOString() }),
             })
             return HttpApiSchema.withHeaders({

@@ -2,50 +2,57 @@ import { Effect, type Latch, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
 import {
   type End,
+  EventBus,
   type EventBusError,
   type Lag,
   type Partition,
-  type Position,
   PositionMoved,
   type Positions,
-  type Received,
-  type Span,
 } from "../events/EventBus.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { recordsLost } from "../telemetry/metrics.ts"
 
-/** The start of a reaction that sees nothing for now: beyond every offset. */
-export const never = Number.MAX_SAFE_INTEGER
+/** The beginning of the log, wherever that is when a member begins to read. */
+export const beginning = -1
 
 const placeOf = ({ topic, partition }: Partition) => `${topic}/${partition}`
+const nameOf = (row: Partition & { readonly reaction: string }) => `${row.reaction} ${placeOf(row)}`
 
-/** A position as it is kept; `epoch` counts how often it was moved otherwise than by handling. */
-interface Kept extends Position {
+/** The position of one reaction in one partition, as it is kept. */
+interface Kept extends Partition {
+  readonly reaction: string
+  readonly next: number
   readonly epoch: number
 }
 
-/** How long an end that is before the position is looked at again: after a fail-over Kafka may report it late. */
-const soon = Schedule.max([Schedule.spaced("1 second"), Schedule.recurs(5)])
-
-/** What a log that does not reach back, or forward, to a position means for it. */
-type Loss =
-  | { readonly _tag: "None" }
-  | { readonly _tag: "Pruned"; readonly records: number }
-  | { readonly _tag: "Beyond" }
-
-export const lossOf = (position: Position | undefined, end: End): Loss => {
-  if (position === undefined) return { _tag: "None" }
-  if (position.next > end.next) return { _tag: "Beyond" }
-  return position.next < end.first ? { _tag: "Pruned", records: end.first - position.next } : { _tag: "None" }
+interface Row extends Partition {
+  readonly reaction: string
+  readonly next: bigint | null
+  readonly epoch: bigint
 }
 
+const keptOf = (row: Row): ReadonlyArray<Kept> =>
+  row.next === null ? [] : [{ ...row, next: Number(row.next), epoch: Number(row.epoch) }]
+
+/** What a transaction does to a position: it must be at `from` or beyond, and is `next` afterwards, or beyond. */
+export interface Move extends Partition {
+  readonly reaction: string
+  readonly from: number
+  readonly next: number
+}
+
+/** How the log does not fit a position: it lacks what comes next, or ends before it. */
+export const lossOf = (next: number, end: End): "none" | "pruned" | "beyond" =>
+  next > end.next ? "beyond" : next < end.first && next !== beginning ? "pruned" : "none"
+
+/** An end that is before a position is looked at again: after a fail-over Kafka may report an old one for a moment. */
+const recheck = Schedule.max([Schedule.spaced("1 second"), Schedule.recurs(5)])
+
 /**
- * Where a module reads on, kept in its own database (DELIVERY.md §3): a position moves in the transaction of the inbox
- * rows, so that a database that is restored to an earlier state takes the events since then again.
- *
- * `begin` is asked when a member is given partitions. A position that the log does not have any more, or not yet, is an
- * error: records are lost, and reading goes on with the oldest one there is.
+ * Where the reactions of a module read on, kept in its own database (DELIVERY.md, *Positions*): a position moves in the
+ * transaction of the inbox rows and decides where a member begins. So a database that is restored to an earlier state
+ * takes the events since then again.
  */
 export const makePositions = (options: {
   readonly module: string
@@ -55,161 +62,175 @@ export const makePositions = (options: {
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const database = yield* Database
+    const bus = yield* EventBus
     const { module, reactions } = options
-    const epochs = new Map<string, number>()
-    const starts = new Map<string, number>()
+    const topics = [...new Set(reactions.map(({ event }) => event.type))]
+    const own = JSON.stringify(reactions.map(({ name }) => name))
+    /** What this process knows of the partitions that it reads, by reaction and partition. */
+    const seats = new Map<string, Kept>()
+    /** The module had no position at all when this process began; undefined until that was looked at. */
+    let isNew: boolean | undefined
     let lost: string | undefined
 
-    const keptOf = (partitions: ReadonlyArray<Partition>, lock = sql``) =>
+    const read = (partitions: ReadonlyArray<Partition>) =>
       Effect.map(
-        sql<{ topic: string; partition: number; next: bigint; epoch: bigint }>`
-          select p.topic, p.partition, p.next, p.epoch from position p
+        sql<Row>`
+          select p.reaction, p.topic, p.partition, p.next, p.epoch from position p
           join json_to_recordset(${JSON.stringify(partitions)}::json) as x (topic text, partition int)
             on p.topic = x.topic and p.partition = x.partition
-          order by p.topic, p.partition ${lock}`,
-        (rows) => rows.map((row): Kept => ({ ...row, next: Number(row.next), epoch: Number(row.epoch) })),
+          where p.reaction in (select json_array_elements_text(${own}::json))`,
+        (rows) => rows.flatMap(keptOf),
       )
 
-    /** Reads the positions first: what a member has just finished is then before the ends. */
-    const look = (partitions: ReadonlyArray<Partition>, ends: Effect.Effect<ReadonlyArray<End>, EventBusError>) =>
-      Effect.gen(function* () {
-        const before = new Map((yield* keptOf(partitions)).map((kept) => [placeOf(kept), kept]))
-        const found = new Map((yield* ends).map((end) => [placeOf(end), end]))
-        return partitions.flatMap((partition) => {
-          const end = found.get(placeOf(partition))
-          if (end === undefined) return []
-          const kept = before.get(placeOf(partition))
-          return [{ ...partition, kept, end, loss: lossOf(kept, end) }]
-        })
-      })
-
-    type Looked = Effect.Success<ReturnType<typeof look>>[number]
-
-    const report = ({ topic, partition, kept, end, loss }: Looked) =>
-      Effect.gen(function* () {
-        if (loss._tag === "None") return
-        const place = `${topic}/${partition}`
-        lost =
-          loss._tag === "Pruned"
-            ? `${loss.records} records of ${place} were pruned before this module had read them`
-            : `the log of ${place} ends at ${end.next}, before position ${kept!.next}: records are lost`
-        yield* recordsLost({ module, topic }, loss._tag === "Pruned" ? loss.records : kept!.next - end.next)
-        yield* Effect.logError(`${lost}; reading goes on at ${end.first}`)
-      })
-
-    /** Gives each reaction its start in partitions, and each partition its position. */
-    const settle = (looked: ReadonlyArray<Looked>) =>
-      database.transaction(
+    /** Gives reactions that have none their positions, in every partition (DELIVERY.md, *Reactions that are added*). */
+    const prepare = Effect.gen(function* () {
+      const ends = yield* bus.ends(topics)
+      yield* database.transaction(
         Effect.gen(function* () {
-          const rows = looked.map(({ topic, partition, end, kept, loss }) => ({
-            topic,
-            partition,
-            first: end.first,
-            next: kept?.next ?? end.first,
-            loss: loss._tag,
-          }))
+          yield* sql`lock table position in share row exclusive mode`
+          isNew ??= (yield* sql`select 1 from position limit 1`).length === 0
+          const rows = reactions.flatMap(({ name, event, hasHistory }) =>
+            ends
+              .filter(({ topic }) => topic === event.type)
+              .map((end) => ({ ...end, reaction: name, history: hasHistory || isNew })),
+          )
           yield* sql`
-            insert into position (topic, partition, next)
-            select topic, partition, first from json_to_recordset(${JSON.stringify(rows)}::json)
-              as x (topic text, partition int, first bigint) order by topic, partition
-            on conflict do nothing`
-          const kept = yield* keptOf(looked, sql`for update of p`)
-          // Where the log is another one than before, no start of before means anything.
-          yield* sql`
-            with lost as (
-              update position p set next = x.first, epoch = p.epoch + 1
-              from json_to_recordset(${JSON.stringify(rows.filter(({ loss }) => loss !== "None"))}::json)
-                as x (topic text, partition int, first bigint, next bigint, loss text)
-              where p.topic = x.topic and p.partition = x.partition and p.next = x.next
-              returning p.topic, p.partition, x.loss)
-            update reaction_start s set start_at = 0 from lost
-            where s.topic = lost.topic and s.partition = lost.partition and lost.loss = 'Beyond' and s.start_at < ${never}`
-          yield* startReactions(looked, kept)
-          return yield* keptOf(looked)
+            insert into position (reaction, topic, partition, next)
+            select x.reaction, x.topic, x.partition, case when x.history then ${beginning}::bigint else coalesce(
+              (select max(p.next) from position p where p.topic = x.topic and p.partition = x.partition), x.next) end
+            from json_to_recordset(${JSON.stringify(rows)}::json)
+              as x (reaction text, topic text, partition int, next bigint, history boolean)
+            order by x.reaction, x.topic, x.partition on conflict do nothing`
         }),
       )
+    })
 
-    /**
-     * A reaction that is new where the module has read before starts with what comes next, or, when it has to know the
-     * history, with the oldest record: the position goes back, and all other reactions skip what they have seen.
-     */
-    const startReactions = (looked: ReadonlyArray<Looked>, kept: ReadonlyArray<Kept>) =>
+    /** Corrects a position that the log does not fit, and reports what is lost; says whether it changed one. */
+    const correct = (kept: Kept, end: End) =>
       Effect.gen(function* () {
-        const isNewPartition = new Map(looked.map((one) => [placeOf(one), one.kept === undefined]))
-        const wanted = kept.flatMap(({ topic, partition, next }) =>
-          reactions
-            .filter(({ event }) => event.type === topic)
-            .map(({ name, hasHistory }) => {
-              const isNew = isNewPartition.get(placeOf({ topic, partition })) === true
-              return { reaction: name, topic, partition, start_at: isNew || hasHistory ? 0 : next }
-            }),
-        )
-        const added = yield* sql<{ reaction: string; topic: string; partition: number; start_at: bigint }>`
-          insert into reaction_start (reaction, topic, partition, start_at)
-          select reaction, topic, partition, start_at from json_to_recordset(${JSON.stringify(wanted)}::json)
-            as x (reaction text, topic text, partition int, start_at bigint)
-          order by reaction, topic, partition on conflict do nothing
-          returning reaction, topic, partition, start_at`
-        const back = added.filter((row) => row.start_at === 0n && isNewPartition.get(placeOf(row)) === false)
-        for (const { topic, partition, reaction } of back) {
-          const first = looked.find((one) => one.topic === topic && one.partition === partition)!.end.first
-          yield* moveBack(sql, { reaction, positions: [{ topic, partition, next: first }] })
-        }
+        const loss = lossOf(kept.next, end)
+        const { reaction, topic, partition, next, epoch } = kept
+        const changed = yield* sql`
+          update position set next = ${end.first}, epoch = epoch + 1
+          where reaction = ${reaction} and topic = ${topic} and partition = ${partition}
+            and next = ${next} and epoch = ${epoch} returning 1`
+        if (changed.length === 0 || loss === "none") return
+        lost =
+          loss === "pruned"
+            ? `${end.first - next} records of ${placeOf(kept)} were pruned before ${reaction} had seen them`
+            : `the log of ${placeOf(kept)} ends at ${end.next}, before the position ${next} of ${reaction}`
+        yield* recordsLost({ module, topic }, loss === "pruned" ? end.first - next : 1)
+        yield* Effect.logError(`Records are lost: ${lost}; reading goes on at ${end.first}`)
       })
 
-    const remember = (kept: ReadonlyArray<Kept>) =>
+    /** Reads positions before the ends, so that what a member has just finished is not taken for lost. */
+    const look = (partitions: ReadonlyArray<Partition>, ends: Effect.Effect<ReadonlyArray<End>, EventBusError>) =>
       Effect.gen(function* () {
-        for (const one of kept) epochs.set(placeOf(one), one.epoch)
-        const rows = yield* sql<{ reaction: string; topic: string; partition: number; start_at: bigint }>`
-          select reaction, topic, partition, start_at from reaction_start`
-        starts.clear()
-        for (const row of rows) starts.set(`${row.reaction} ${placeOf(row)}`, Number(row.start_at))
-        return kept
+        const kept = yield* read(partitions)
+        const found = new Map((yield* ends).map((end) => [placeOf(end), end]))
+        return kept.flatMap((one) => {
+          const end = found.get(placeOf(one))
+          return end === undefined ? [] : [{ kept: one, end }]
+        })
       })
 
     const begin: Positions["begin"] = (partitions, ends) =>
       Effect.gen(function* () {
-        const looked = yield* Effect.repeat(look(partitions, ends), {
-          until: (all) => all.every(({ loss }) => loss._tag !== "Beyond"),
-          schedule: soon,
-          times: 5,
-        }).pipe(Effect.andThen(look(partitions, ends)))
-        for (const one of looked) yield* report(one)
-        return yield* Effect.flatMap(settle(looked), remember)
+        yield* prepare
+        for (let corrected = 0; ; corrected++) {
+          const looked = yield* Effect.repeat(look(partitions, ends), {
+            until: (all) => all.every(({ kept, end }) => lossOf(kept.next, end) !== "beyond"),
+            schedule: recheck,
+          }).pipe(Effect.andThen(look(partitions, ends)))
+          const wrong = looked.filter(({ kept, end }) => kept.next > end.next || kept.next < end.first)
+          if (wrong.length > 0 && corrected < 10) {
+            for (const { kept, end } of wrong) yield* correct(kept, end)
+            continue
+          }
+          const begun = new Set(partitions.map(placeOf))
+          for (const [name, kept] of seats) if (begun.has(placeOf(kept))) seats.delete(name)
+          for (const { kept } of looked) seats.set(nameOf(kept), kept)
+          return partitions.flatMap((partition) => {
+            const nexts = looked.filter(({ kept }) => placeOf(kept) === placeOf(partition)).map(({ kept }) => kept.next)
+            return nexts.length === 0 ? [] : [{ ...partition, next: Math.min(...nexts) }]
+          })
+        }
       })
 
-    /** Moves positions in the running transaction; fails when one was moved back, or belongs to another member by now. */
-    const advance = (spans: ReadonlyArray<Span>) =>
+    /** The reactions that this process gives the records of a partition. */
+    const seated = (partition: Partition): ReadonlyArray<Kept> =>
+      [...seats.values()].filter((kept) => placeOf(kept) === placeOf(partition))
+
+    /**
+     * Locks the positions and moves them, in the running transaction, and says where each reaction was. Fails when one was
+     * moved by other than a consumer, or is before what is to be done.
+     */
+    const advance = (moves: ReadonlyArray<Move>) =>
       Effect.gen(function* () {
-        if (spans.length === 0) return
-        const rows = spans.map((span) => ({ ...span, epoch: epochs.get(placeOf(span)) ?? -1 }))
-        const moved = yield* sql<Partition>`
-          update position p set next = greatest(p.next, x.next)
-          from json_to_recordset(${JSON.stringify(rows)}::json)
-            as x (topic text, partition int, "from" bigint, next bigint, epoch bigint)
-          where p.topic = x.topic and p.partition = x.partition and p.next >= x."from" and p.epoch = x.epoch
-          returning p.topic, p.partition`
-        const done = new Set(moved.map(placeOf))
-        const refused = spans.find((span) => !done.has(placeOf(span)))
-        if (refused !== undefined) return yield* new PositionMoved(refused)
+        if (moves.length === 0) return new Map<string, number>()
+        const rows = yield* sql<Row>`
+          with target as materialized (
+            select * from json_to_recordset(${JSON.stringify(moves)}::json)
+              as x (reaction text, topic text, partition int, next bigint)),
+          locked as materialized (
+            select p.reaction, p.topic, p.partition, p.next, p.epoch from position p
+            where (p.reaction, p.topic, p.partition) in (select reaction, topic, partition from target)
+            order by p.reaction, p.topic, p.partition for no key update of p),
+          moved as (
+            update position p set next = t.next from locked l, target t
+            where (p.reaction, p.topic, p.partition) = (l.reaction, l.topic, l.partition)
+              and (t.reaction, t.topic, t.partition) = (l.reaction, l.topic, l.partition) and l.next < t.next
+            returning 1)
+          select reaction, topic, partition, next, epoch from locked`
+        const found = new Map(rows.flatMap(keptOf).map((kept) => [nameOf(kept), kept]))
+        for (const move of moves) {
+          const kept = found.get(nameOf(move))
+          const isOurs = kept !== undefined && kept.next >= move.from && kept.epoch === seats.get(nameOf(move))?.epoch
+          if (!isOurs) return yield* new PositionMoved(move)
+        }
+        return new Map(Array.from(found, ([name, { next }]) => [name, next]))
+      })
+
+    const moveAll = (spans: ReadonlyArray<Omit<Move, "reaction">>) =>
+      advance(spans.flatMap((span) => seated(span).map(({ reaction }) => ({ ...span, reaction }))))
+
+    /** Opens `moved` when the positions are not as this process knows them; it looks also while nothing arrives. */
+    const watch = Effect.gen(function* () {
+      const known = [...seats.values()]
+      const partitions = [...new Map(known.map((kept) => [placeOf(kept), kept])).values()]
+      const found = new Map((yield* read(partitions)).map((kept) => [nameOf(kept), kept]))
+      const isSame = known.every((kept) => {
+        const now = found.get(nameOf(kept))
+        return now !== undefined && now.epoch === kept.epoch && now.next >= kept.next
+      })
+      if (!isSame || found.size !== known.length) yield* options.moved.open
+      return false
+    })
+
+    const lagOf = (ends: ReadonlyArray<End>, of: ReadonlyArray<Kept>): ReadonlyArray<Lag> =>
+      ends.map(({ topic, partition, first, next: end }) => {
+        const nexts = of.filter((kept) => kept.topic === topic && kept.partition === partition).map(({ next }) => next)
+        return {
+          topic,
+          partition,
+          records: nexts.length === 0 ? 0 : Math.max(0, end - Math.max(Math.min(...nexts), first)),
+        }
       })
 
     return {
       begin,
-      pass: advance,
       moved: options.moved,
+      pass: (spans: Parameters<Positions["pass"]>[0]) => database.transaction(Effect.asVoid(moveAll(spans))),
       advance,
-      /** Whether a reaction is to see a record. */
-      isDue: ({ name }: Reaction<never>, record: Received) =>
-        record.offset >= (starts.get(`${name} ${placeOf(record)}`) ?? 0),
-      /** Records that the module has still to read, by the kept positions. */
-      lag: (ends: ReadonlyArray<End>) =>
-        Effect.map(keptOf(ends), (kept) => {
-          const next = new Map(kept.map((one) => [placeOf(one), one.next]))
-          return ends.map(({ topic, partition, first, next: end }): Lag => {
-            const at = Math.max(next.get(placeOf({ topic, partition })) ?? first, first)
-            return { topic, partition, records: Math.max(0, end - at) }
-          })
+      moveAll,
+      seated,
+      watch,
+      /** Records that the module has still to read; those of one reaction where it is named. */
+      lag: (reaction?: string) =>
+        Effect.gen(function* () {
+          const ends = yield* bus.ends(topics)
+          const kept = yield* read(ends)
+          return lagOf(ends, reaction === undefined ? kept : kept.filter((one) => one.reaction === reaction))
         }),
       /** What was lost since this process started; undefined when nothing was. */
       lost: Effect.sync(() => lost),
@@ -217,27 +238,3 @@ export const makePositions = (options: {
   })
 
 export type ModulePositions = Effect.Success<ReturnType<typeof makePositions>>
-
-/**
- * Lets one reaction see records again from these positions on, in the running transaction: the module's position goes
- * back, and all other reactions to the topic skip what they have seen. Members of before are refused by the epoch.
- */
-export const moveBack = (
-  sql: SqlClient.SqlClient,
-  { reaction, positions }: { readonly reaction: string; readonly positions: ReadonlyArray<Position> },
-) => {
-  const rows = JSON.stringify(positions)
-  return sql`
-    with target as (
-      select * from json_to_recordset(${rows}::json) as x (topic text, partition int, next bigint)),
-    others as (
-      update reaction_start s set start_at = greatest(s.start_at, p.next) from position p, target t
-      where p.topic = t.topic and p.partition = t.partition and s.topic = t.topic and s.partition = t.partition
-        and s.reaction <> ${reaction}),
-    own as (
-      insert into reaction_start (reaction, topic, partition, start_at)
-      select ${reaction}, topic, partition, next from target
-      on conflict (reaction, topic, partition) do update set start_at = excluded.start_at)
-    update position p set next = least(p.next, t.next), epoch = p.epoch + 1 from target t
-    where p.topic = t.topic and p.partition = t.partition`
-}

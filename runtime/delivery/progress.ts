@@ -7,14 +7,18 @@ const placeOf = ({ topic, partition }: Partition) => `${topic}/${partition}`
 export const makeProgress = (spans: ReadonlyArray<Span>) => {
   const left = new Map(spans.map((span) => [placeOf(span), span]))
   return {
-    /** What is done with these deliveries: up to the last record that has no other delivery after them. */
-    after: (deliveries: ReadonlyArray<Delivery>): ReadonlyArray<Span> => {
-      const ends = new Map(
-        deliveries.filter(({ isLast }) => isLast).map(({ record }) => [placeOf(record), record.offset + 1]),
-      )
-      return [...ends].flatMap(([place, next]) => {
+    /**
+     * What these deliveries cover: up to the last record that has no other delivery after them, which may be nothing of a
+     * partition.
+     */
+    covers: (deliveries: ReadonlyArray<Delivery>): ReadonlyArray<Span> => {
+      const ends = new Map<string, number | undefined>()
+      for (const { record, isLast } of deliveries) {
+        ends.set(placeOf(record), isLast ? record.offset + 1 : ends.get(placeOf(record)))
+      }
+      return [...ends].flatMap(([place, end]) => {
         const span = left.get(place)
-        return span === undefined || next <= span.from ? [] : [{ ...span, next }]
+        return span === undefined ? [] : [{ ...span, next: Math.max(span.from, end ?? span.from) }]
       })
     },
     /** These are done: the next begins behind them. */
@@ -23,6 +27,8 @@ export const makeProgress = (spans: ReadonlyArray<Span>) => {
     },
     /** What is left once every delivery is done: records without any. */
     rest: (): ReadonlyArray<Span> => [...left.values()].filter(({ from, next }) => from < next),
+    /** From where on the partition of a delivery is not done. */
+    from: ({ record }: Delivery): number | undefined => left.get(placeOf(record))?.from,
   }
 }
 

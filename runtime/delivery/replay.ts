@@ -1,9 +1,11 @@
 import { Clock, Effect, Latch, Schema } from "effect"
 import { SqlClient } from "effect/sql"
+import { randomUUID } from "node:crypto"
 import { EventBus } from "../events/EventBus.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
-import { moveBack, type ModulePositions, never } from "./positions.ts"
+import { ofNoReaction } from "./Delivery.ts"
+import { beginning, type ModulePositions } from "./positions.ts"
 
 /** Where a replay stands. */
 export const Replay = Schema.Struct({
@@ -23,8 +25,18 @@ export type Replay = typeof Replay.Type
 /** The reaction has nothing to undo itself by. */
 export class NoReset extends Schema.TaggedError<NoReset>()("NoReset", {}) {}
 
+/** The reaction is being reset already. */
+export class ResetRunning extends Schema.TaggedError<ResetRunning>()("ResetRunning", {}) {}
+
 /** The log does not have all records of the topic any more: what the reaction did before `since` could not come again. */
 export class LogNotWhole extends Schema.TaggedError<LogNotWhole>()("LogNotWhole", { since: Schema.Date }) {}
+
+/** A reset that was requested. */
+interface Intent {
+  readonly reaction: string
+  readonly id: string
+  readonly topic: string
+}
 
 /** Rows in one statement, so that requests get their turn. */
 const perStatement = 1_000
@@ -56,8 +68,8 @@ export const makeReplay = (options: {
       Effect.gen(function* () {
         const topic = reaction.event.type
         const resets = yield* sql`select 1 from reset where reaction = ${reaction.name}`
-        const lags = yield* options.positions.lag(yield* bus.ends([topic]))
-        const remaining = lags.reduce((sum, { records }) => sum + records, 0)
+        const lags = yield* options.positions.lag(reaction.name)
+        const remaining = lags.filter((lag) => lag.topic === topic).reduce((sum, { records }) => sum + records, 0)
         const state = resets.length > 0 ? "resetting" : remaining > 0 ? "reading" : "done"
         return { reaction: reaction.name, module: options.module, topic, state, remaining } satisfies Replay
       }).pipe(Effect.orDie)
@@ -65,23 +77,27 @@ export const makeReplay = (options: {
     /** From now on the reaction sees nothing, in any instance, until it is reset. */
     const requestReset = (reaction: Reaction<never>) =>
       Effect.gen(function* () {
+        const { name } = reaction
         const topic = reaction.event.type
         const ends = yield* bus.ends([topic])
         if (ends.some(({ first }) => first > 0)) return yield* new LogNotWhole({ since: yield* oldestOf(topic) })
         const now = new Date(yield* Clock.currentTimeMillis)
         yield* database.transaction(
           Effect.gen(function* () {
-            yield* sql`insert into reset (reaction, requested_at) values (${reaction.name}, ${now}) on conflict do nothing`
-            yield* sql`
-              insert into reaction_start (reaction, topic, partition, start_at)
-              select ${reaction.name}, topic, partition, ${never}::bigint from position where topic = ${topic}
-              on conflict (reaction, topic, partition) do update set start_at = excluded.start_at`
-            yield* sql`update position set epoch = epoch + 1 where topic = ${topic}`
+            const added = yield* sql`
+              insert into reset (reaction, id, topic, asked_at) values (${name}, ${randomUUID()}, ${topic}, ${now})
+              on conflict do nothing returning 1`
+            if (added.length === 0) return yield* new ResetRunning()
+            yield* lockPositions(name)
+            yield* sql`update position set next = null, epoch = epoch + 1 where reaction = ${name}`
             yield* ring
           }),
         )
         yield* wake.open
       })
+
+    const lockPositions = (reaction: string) => sql`
+      select 1 from position where reaction = ${reaction} order by topic, partition for no key update`
 
     /** When the log took the oldest record that it has, to the second. */
     const oldestOf = (topic: string) =>
@@ -101,54 +117,77 @@ export const makeReplay = (options: {
 
     const seeAgain = (reaction: Reaction<never>, from: number | undefined) =>
       Effect.gen(function* () {
+        const { name } = reaction
         const topic = reaction.event.type
-        const ends = yield* bus.ends([topic])
         const positions =
           from === undefined
-            ? ends.map(({ first, ...partition }) => ({ ...partition, next: first }))
+            ? (yield* bus.ends([topic])).map((end) => ({ ...end, next: beginning }))
             : yield* bus.since(topic, from)
-        yield* database.transaction(Effect.andThen(moveBack(sql, { reaction: reaction.name, positions }), ring))
-      })
-
-    /** One step of a reset; says whether there is more to do. */
-    const step = (reaction: Reaction<never>) =>
-      Effect.gen(function* () {
-        const { name, reset = Effect.succeed(false) } = reaction
-        for (const table of ["held", "inbox"]) {
-          const gone = yield* sql`
-            delete from ${sql(table)} where ctid in (
-              select ctid from ${sql(table)} where reaction = ${name} limit ${perStatement}) returning 1`
-          if (gone.length > 0) return true
-        }
-        if (yield* database.transaction(reset)) return true
-        const ends = yield* bus.ends([reaction.event.type])
-        yield* database.transaction(
+        const moved = yield* database.transaction(
           Effect.gen(function* () {
-            const positions = ends.map(({ first, ...partition }) => ({ ...partition, next: first }))
-            yield* moveBack(sql, { reaction: name, positions })
-            yield* sql`delete from reset where reaction = ${name}`
+            yield* lockPositions(name)
+            const rows = yield* sql`
+              update position p set next = least(p.next, x.next), epoch = p.epoch + 1
+              from json_to_recordset(${JSON.stringify(positions)}::json) as x (topic text, partition int, next bigint)
+              where p.reaction = ${name} and p.topic = x.topic and p.partition = x.partition and p.next is not null
+              returning 1`
             yield* ring
+            return rows.length
           }),
         )
-        yield* Effect.logInfo(`${name} is reset; it sees ${reaction.event.type} again from the start`)
-        return false
+        if (moved === 0 && positions.length > 0) return yield* new ResetRunning()
       })
+
+    /**
+     * One step of a reset, in a transaction of its own that finds the intent still there; says whether there is more to do.
+     * Dead letters go first: what a worker still does with one is then undone with the rest (DELIVERY.md, *Resets*).
+     */
+    const step = ({ reaction: name, id, topic }: Intent, reset: Effect.Effect<boolean>) =>
+      database.transaction(
+        Effect.gen(function* () {
+          const there = yield* sql`select 1 from reset where reaction = ${name} and id = ${id} for update`
+          if (there.length === 0) return false
+          yield* sql`
+            select 1 from held where reaction = ${ofNoReaction} and topic = ${topic}
+              and status in ('waiting', 'retrying', 'parked') order by pos for update`
+          for (const table of ["held", "inbox"]) {
+            if (table === "inbox" && (yield* reset)) return true
+            const gone = yield* sql`
+              delete from ${sql(table)} where ctid in (
+                select ctid from ${sql(table)} where reaction = ${name} limit ${perStatement}) returning 1`
+            if (gone.length > 0) return true
+          }
+          yield* lockPositions(name)
+          yield* sql`update position set next = ${beginning}, epoch = epoch + 1 where reaction = ${name}`
+          yield* sql`delete from reset where reaction = ${name} and id = ${id}`
+          yield* ring
+          yield* Effect.logInfo(`${name} is reset; it sees ${topic} again from the start`)
+          return false
+        }),
+      )
 
     /** Works on the resets that were requested, in this process or in another one that has ended. */
     const turn = Effect.gen(function* () {
       yield* database.writable
-      const [next] = yield* sql<{ reaction: string }>`select reaction from reset order by requested_at limit 1`
-      const reaction = options.reactions.find(({ name }) => name === next?.reaction)
-      if (reaction === undefined) return false
-      yield* step(reaction)
-      return true
+      const intents = yield* sql<Intent>`select reaction, id, topic from reset order by asked_at`
+      for (const intent of intents) {
+        const reaction = options.reactions.find(({ name }) => name === intent.reaction)
+        if (reaction === undefined) continue
+        yield* step(intent, reaction.reset ?? Effect.succeed(false))
+        return true
+      }
+      return false
     })
 
     const start = (reaction: Reaction<never>, from: number | undefined, reset: boolean) =>
       Effect.gen(function* () {
         if (reset && reaction.reset === undefined) return yield* new NoReset()
         const work = reset ? requestReset(reaction) : seeAgain(reaction, from)
-        yield* Effect.catchIf(work, (error) => !(error instanceof LogNotWhole), Effect.die)
+        yield* Effect.catchIf(
+          work,
+          (error) => !(error instanceof LogNotWhole || error instanceof ResetRunning),
+          (error) => Effect.die(error),
+        )
         yield* Effect.logInfo(`Replay of ${reaction.event.type} for ${reaction.name} requested`).pipe(
           Effect.annotateLogs({
             module: options.module,

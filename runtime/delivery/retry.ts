@@ -17,6 +17,9 @@ const perTurn = 50
 /** A turn that took this long ends, so that others get theirs: an embedded database has but one session. */
 const longTurnMillis = 50
 
+/** A record that can be no event is tried again after this while a reaction to its topic is being reset. */
+const resetMillis = 1_000
+
 /** How often entries are looked for that became the first of their key and were not marked, in milliseconds. */
 const markEveryMillis = 60_000
 
@@ -61,7 +64,7 @@ interface Entry {
 type Failure = Exclude<Outcome, { readonly status: "waiting" }>
 
 /**
- * The worker that tries again what stepped aside (DELIVERY.md §2), by any number of instances: it locks the first open
+ * The worker that tries again what stepped aside (DELIVERY.md, *Taking charge*), by any number of instances: it locks the first open
  * entry of a key that is due, runs its reaction in a savepoint, and goes on with the next of the key while that goes
  * well. What the reactions did and what became of their entries commit together.
  *
@@ -187,7 +190,13 @@ export const makeRetryTurn = (options: {
     const tryAgain = (entry: Entry) =>
       Effect.gen(function* () {
         const deliveries = yield* deliveriesOf(recordOf(entry), options.reactions)
-        if (entry.reaction === ofNoReaction) return yield* takeForAll(deliveries)
+        if (entry.reaction === ofNoReaction) {
+          // Asked once the entry is locked: a reset of a reaction to its topic waits for that lock, or is seen here.
+          const resets = yield* sql`select 1 from reset where topic = ${entry.topic} limit 1`
+          if (resets.length === 0) return yield* takeForAll(deliveries)
+          const due = new Date((yield* Clock.currentTimeMillis) + resetMillis)
+          return { status: "retrying", attempts: 0, reason: "malformed", error: "", due } satisfies Failure
+        }
         const delivery = deliveries.find(({ reaction }) => reaction === entry.reaction)
         if (delivery !== undefined) return yield* attempt(sql, delivery)
         const due = new Date((yield* Clock.currentTimeMillis) + unknownReactionMillis)

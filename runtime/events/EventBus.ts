@@ -143,8 +143,8 @@ export class EventBus extends Context.Service<
     readonly lag: (group: string) => Effect.Effect<ReadonlyArray<Lag>, EventBusError>
 
     /**
-     * Where the topics end, partition by partition: every record whose `send` had succeeded when this was called is
-     * before it. Topics that do not exist are left out.
+     * Where the topics begin and end, partition by partition: every record whose `send` had succeeded when this was
+     * called is before the end. Topics that do not exist are left out.
      */
     readonly ends: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<End>, EventBusError>
 

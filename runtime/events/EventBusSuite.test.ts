@@ -65,6 +65,8 @@ const positionsOf = (members: number) =>
 const positionsMoved = "begins again where the positions say when they were moved, also while a member is busy"
 const positionsRefuse = "asks again where to begin when a call finds its position moved back, and goes on there"
 const positionsEnds = "says where a topic ends, and since which offset it has what it took at a time or later"
+const endsBehind = "tells where topics end: behind every record whose send had succeeded"
+const oldest = "tells the oldest record that is kept of each partition, or that there is none"
 
 const again = (how: string) => `brings the same records again, and skips none, after a handle that ${how}`
 
@@ -492,6 +494,52 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
       "counts as lag what is not finished, and nothing in the end": "the lag while nothing is finished",
       "keeps the position of a group without members, and counts what comes meanwhile": "the lag",
     },
+  },
+  {
+    driver: "remembers where topics end",
+    breaking: (bus) => {
+      const known = new Map<string, Effect.Success<ReturnType<Bus["ends"]>>>()
+      return {
+        ...bus,
+        ends: (topics) => {
+          const ends = known.get(topics.join())
+          if (ends !== undefined) return Effect.succeed(ends)
+          return Effect.tap(bus.ends(topics), (found) => Effect.sync(() => known.set(topics.join(), found)))
+        },
+      }
+    },
+    red: { [endsBehind]: "the ends", [oldest]: "what is kept" },
+  },
+  {
+    driver: "tells of each partition its last record, not its end",
+    breaking: (bus) => ({
+      ...bus,
+      ends: (topics) =>
+        Effect.map(bus.ends(topics), (ends) => ends.map((end) => ({ ...end, next: Math.max(0, end.next - 1) }))),
+    }),
+    red: { [endsBehind]: "the ends" },
+  },
+  {
+    driver: "tells ends of topics that it does not have",
+    breaking: (bus) => ({
+      ...bus,
+      ends: (topics) =>
+        Effect.map(bus.ends(topics), (ends) => [
+          ...ends,
+          ...topics
+            .filter((topic) => !ends.some((end) => end.topic === topic))
+            .map((topic) => ({ topic, partition: 0, first: 0, next: 0 })),
+        ]),
+    }),
+    red: { [endsBehind]: "the ends of topics that exist" },
+  },
+  {
+    driver: "takes the first record that there ever was for the oldest that is kept",
+    breaking: (bus) => ({
+      ...bus,
+      ends: (topics) => Effect.map(bus.ends(topics), (ends) => ends.map((end) => ({ ...end, first: 0 }))),
+    }),
+    red: { [oldest]: "what is kept" },
   },
   {
     driver: "does not answer",

@@ -1,5 +1,6 @@
 import { Context, type Effect, Schema } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { type HttpApiEndpoint, HttpApiSchema } from "effect/http-api"
 import type { Statement } from "effect/sql"
 import { declare } from "./Problem.ts"
 
@@ -42,57 +43,133 @@ export const headers = {
 /** The problems of an endpoint that takes the header. */
 export const problems = [InvalidIdempotencyKey, IdempotencyKeyReused, RequestInProgress] as const
 
-/** The headers of an answer to a creation; `idempotency-replayed` says that it was given before. */
-export const answerHeaders = {
-  location: Schema.String.annotate({ description: "The path of what was created." }),
-  "idempotency-replayed": Schema.optionalKey(
-    Schema.Literal("true").annotate({ description: "This answer was given before." }),
-  ),
+/** An answer as it is sent, and sent again. */
+export interface Answer {
+  readonly status: number
+  readonly location: string | null
+  /** JSON text. */
+  readonly body: string
 }
 
-/** That a request is to be done once: its key, scoped to the route, and a hash of its body as JSON. */
-export interface Claim {
-  readonly route: string
+/** An answer to something whose `id` only the statement that creates it knows. */
+export interface Draft<in out A> {
+  /** For `Idempotency.insert`; null where the request carries no key. */
+  readonly row: (Key & Answer) | null
+  /** The answer, once the id is known. */
+  readonly complete: (id: number) => Answered<A>
+}
+
+declare const made: unique symbol
+
+/** What a use case did, with its answer. Only a claim makes one. */
+export interface Answered<out A> {
+  readonly value: A
+  readonly answer: Answer
+  readonly [made]: true
+}
+
+/** What identifies a request that is to be done once: its method and path, its key, and a hash of its body as JSON. */
+export interface Key {
+  readonly scope: string
   readonly key: string
   readonly hash: string
+}
+
+/** How the success of one request is answered, and under which key that is kept. */
+export interface Claim<in out A> {
+  /** Undefined: the request carries no key, so nothing is kept. */
+  readonly key: Key | undefined
+  readonly answer: (value: A) => Answered<A>
+  /** For a set statement that assigns the `id`. */
+  readonly draft: (value: Omit<A, "id">) => Draft<A>
 }
 
 /** The key was claimed before: nothing was done now. */
 export class KeyTaken extends Schema.TaggedError<KeyTaken>()("KeyTaken", {}) {}
 
+const annotation = "galleria/answers"
+
+/** How values become answers. */
+export interface Answers {
+  readonly answer: (value: any) => Answer
+  /** Without the `id`: it is missing in the body, and `:id` stands in the location. */
+  readonly draft: (value: any) => Answer
+}
+
+type Members = Readonly<Record<string, Schema.Codec<any, any>>>
+
+const answersBy = (body: Schema.Struct<Members>, status: 200 | 201, location?: string): Answers => {
+  const { id: _, ...rest } = body.fields
+  const answerOf = (encoded: Readonly<Record<string, unknown>>): Answer => {
+    const memberOf = (hole: string, name: string) => {
+      const member = encoded[name]
+      return typeof member === "number" || typeof member === "string" ? encodeURIComponent(member) : hole
+    }
+    return { status, location: location?.replaceAll(/:(\w+)/gu, memberOf) ?? null, body: JSON.stringify(encoded) }
+  }
+  const encode = Schema.encodeSync(body)
+  const encodeRest = Schema.encodeSync(Schema.Struct(rest))
+  return { answer: (value) => answerOf(encode(value)), draft: (value) => answerOf(encodeRest(value)) }
+}
+
+const replayed = {
+  "idempotency-replayed": Schema.optionalKey(
+    Schema.Literal("true").annotate({ description: "This answer was given before." }),
+  ),
+}
+
+/**
+ * The success of an endpoint that takes an `Idempotency-Key` and creates: 201, with the path of what was created in
+ * `Location`, where members of the body are put in: `/users/:id`.
+ */
+export const created = <Fields extends Members>(body: Schema.Struct<Fields>, location: `/${string}`) =>
+  HttpApiSchema.WithHeaders(body.pipe(HttpApiSchema.status(201)), {
+    location: Schema.String.annotate({ description: "The path of what was created." }),
+    ...replayed,
+  }).annotate({ [annotation]: answersBy(body as never, 201, location) })
+
+/** The success of an endpoint that takes an `Idempotency-Key` and creates nothing: 200. */
+export const updated = <Fields extends Members>(body: Schema.Struct<Fields>) =>
+  HttpApiSchema.WithHeaders(body, replayed).annotate({ [annotation]: answersBy(body as never, 200) })
+
+/** How an endpoint answers, as `created` or `updated` noted it at its success; undefined where that is another. */
+export const answersOf = ({ success }: Pick<HttpApiEndpoint.Top, "success">): Answers | undefined =>
+  [...success].flatMap(({ ast }) => (ast.annotations?.[annotation] as Answers | undefined) ?? [])[0]
+
+/** What an endpoint answers with. */
+type AnswerOf<Endpoint extends HttpApiEndpoint.Constraint> =
+  Endpoint["~Success"]["Type"] extends HttpApiSchema.withHeaders<infer A, any> ? A : never
+
 /**
  * `Idempotency-Key` (IETF draft-ietf-httpapi-idempotency-key-header): the same key and body replays the first answer.
- * A key is claimed in the transaction of the work, so only answers of the 2xx kind are kept, for 24 hours.
+ * A key is claimed in the transaction of the work, so only answers of the 2xx kind are kept, for 24 hours. It is
+ * scoped to the method and the path of the request.
  */
 export class Idempotency extends Context.Service<
   Idempotency,
   {
     /**
-     * Runs a use case with the claim that the request makes, undefined when it carries no key. When the use case says
-     * that the key is taken, answers with what was answered then.
+     * Answers a request by a use case, which is given the claim that the request makes and returns what `keep`, or
+     * `Draft.complete`, makes of it. When the use case fails with `KeyTaken`, answers as the first time.
      */
-    readonly once: <A, E, R>(
-      request: HttpServerRequest.HttpServerRequest,
-      route: string,
-      run: (claim: Claim | undefined) => Effect.Effect<A, E | KeyTaken, R>,
+    readonly once: <Endpoint extends HttpApiEndpoint.Constraint, E, R>(
+      asked: { readonly request: HttpServerRequest.HttpServerRequest; readonly endpoint: Endpoint },
+      run: (claim: Claim<AnswerOf<Endpoint>>) => Effect.Effect<Answered<AnswerOf<Endpoint>>, E | KeyTaken, R>,
     ) => Effect.Effect<
-      A | HttpServerResponse.HttpServerResponse,
+      HttpServerResponse.HttpServerResponse,
       Exclude<E, KeyTaken> | InvalidIdempotencyKey | IdempotencyKeyReused | RequestInProgress,
       R
     >
 
-    /** Claims the key in the running transaction, to be called before the work. */
-    readonly claim: (claim: Claim | undefined) => Effect.Effect<void, KeyTaken>
-
-    /** Keeps the answer, in the same transaction: the body as JSON text and where the new thing is. */
-    readonly answer: (
-      claim: Claim | undefined,
-      answer: { readonly location: string; readonly body: string },
-    ) => Effect.Effect<void>
+    /** Claims the key, does the work and keeps its answer, in one transaction, or in the one that runs already. */
+    readonly keep: <A, E, R>(
+      claim: Claim<A>,
+      work: Effect.Effect<A, E, R>,
+    ) => Effect.Effect<Answered<A>, E | KeyTaken, R>
 
     /**
-     * Both as part of a statement: an INSERT of the rows `(route, key, hash, location, body)`, each key once, that returns
-     * the `key` of those that were free.
+     * The same as part of a set statement that creates: an INSERT of the rows `(claim json, id bigint)`, each key once,
+     * where `claim` is the `row` of a draft. Returns `scope` and `key` of those that were free.
      */
     readonly insert: (rows: Statement.Fragment) => Effect.Effect<Statement.Fragment>
   }

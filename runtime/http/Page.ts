@@ -32,12 +32,13 @@ export const PageQuery = {
   ),
 }
 
-/** A page: `next_cursor` is null on the last one. */
+/** A page: `next_cursor` is null on the last one, and on no other, however few items there are. */
 export const page = <Item extends Schema.Top>(item: Item) =>
   Schema.Struct({
     items: Schema.Array(item),
     next_cursor: Schema.NullOr(Schema.String).annotate({
-      description: "The `cursor` of the next page; null on the last.",
+      description:
+        "The `cursor` of the next page; null on the last. A page of large items may have fewer than `limit`.",
       examples: [null],
     }),
   }).annotate({ description: "A page of the list." })
@@ -51,13 +52,15 @@ export class Page extends Context.Service<
   {
     /**
      * One page of `list`, its name with the filters that it was asked for. `read` brings up to `limit` rows after a
-     * position, from the start when there is none; `position` is a row's place, which no other row has.
+     * position, from the start when there is none; `position` is a row's place, which no other row has. A page of large
+     * rows ends early, at about 2 MiB; `rowsAtOnce` says how many are read at once, 64 unless rows may be very large.
      */
     readonly of: <Row, E, R>(options: {
       readonly list: ReadonlyArray<string | number | undefined>
       readonly query: { readonly limit: number; readonly cursor?: string }
       readonly read: (after: string | undefined, limit: number) => Effect.Effect<ReadonlyArray<Row>, E, R>
       readonly position: (row: Row) => string | number
+      readonly rowsAtOnce?: number
     }) => Effect.Effect<
       { readonly items: ReadonlyArray<Row>; readonly next_cursor: string | null },
       E | InvalidCursor,

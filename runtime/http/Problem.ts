@@ -15,7 +15,16 @@ const kinds = new Map<string, Kind>()
 /** Every kind that this process may answer with, by slug. */
 export const catalogue = (): ReadonlyArray<Kind> => [...kinds.values()].sort((a, b) => (a.slug < b.slug ? -1 : 1))
 
+/** Several contracts may declare one kind, if they mean the same. */
 const register = <const K extends Kind>(kind: K): K => {
+  const known = kinds.get(kind.slug)
+  const differs = known && (["status", "title", "detail"] as const).filter((member) => known[member] !== kind[member])
+  if (differs !== undefined && differs.length > 0) {
+    const said = ({ slug: _, ...rest }: Kind) => JSON.stringify(rest)
+    throw new Error(
+      `the problem ${kind.slug} is declared twice, with another ${differs.join(" and ")}: ${said(known!)} and ${said(kind)}`,
+    )
+  }
   kinds.set(kind.slug, kind)
   return kind
 }
@@ -98,7 +107,7 @@ export const Kinds = {
     slug: "unsupported-media-type",
     status: 415,
     title: "Unsupported media type",
-    detail: "A body must be `application/json`.",
+    detail: "A body must be `application/json`, without a Content-Encoding.",
   }),
   headersTooLarge: register({
     slug: "headers-too-large",

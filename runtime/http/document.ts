@@ -152,7 +152,7 @@ const describeAnswers = (operation: Json, endpoint: HttpApiEndpoint.Top, compone
     }
     const problems = answer["content"]?.["application/problem+json"]
     if (problems !== undefined) {
-      const possible = refsIn(problems.schema).filter((ref) => isPossible(schemas[nameOf(ref)], operation, endpoint))
+      const possible = refsIn(problems.schema).filter((ref) => isPossible(schemas[nameOf(ref)], endpoint))
       if (possible.length === 0) delete operation["responses"][status]
       else operation["responses"][status] = { ...answer, ...problemsOf(possible, schemas) }
       if (possible.length === 1) share(operation["responses"], status, nameOf(possible[0]!), components)
@@ -173,14 +173,13 @@ const share = (answers: Json, status: string, name: string, components: Json) =>
 }
 
 /** Problems of what a request does not have are none of its own. */
-const isPossible = (problem: Json, { requestBody }: Json, { method, params, query }: HttpApiEndpoint.Top): boolean => {
+const isPossible = (problem: Json, { method, params, query }: HttpApiEndpoint.Top): boolean => {
   const mayHaveBody = method !== "GET"
   switch (kindOf(problem)!.slug) {
     case "malformed-json":
     case "content-too-large":
-      return mayHaveBody
     case "unsupported-media-type":
-      return requestBody !== undefined
+      return mayHaveBody
     case "validation-failed":
       return mayHaveBody || query !== undefined
     case "not-found":

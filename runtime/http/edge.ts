@@ -5,7 +5,7 @@ import { HttpApiError } from "effect/http-api"
 // What bodies and answers are read and written by is compiled when it is first used.
 import "effect/schema/SchemaJITCompiler/enable"
 import { Database } from "../sql/Database.ts"
-import { Received } from "./intake.ts"
+import { Received } from "./body.ts"
 import * as json from "./json.ts"
 import { Edge, Kinds, MalformedJson, NotFound, responseOf, ValidationFailed } from "./Problem.ts"
 
@@ -30,7 +30,6 @@ const explained = <E, R>(answer: Effect.Effect<HttpServerResponse.HttpServerResp
       : Effect.fail(error),
   )
 
-const isJsonType = /^\s*application\/json\s*(?:;|$)/iu
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
 /** Answers with the body as the schema is to see it. */
@@ -39,22 +38,21 @@ const receive = <E, R>(
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, E | Refusal, R> => {
   const body = bodyOf(request)
-  if (body === "too large") return Effect.succeed(responseOf(Kinds.contentTooLarge, { connection: "close" }))
+  if (body === "too large") return Effect.succeed(responseOf(Kinds.contentTooLarge))
+  if (body === "unsupported") return Effect.succeed(responseOf(Kinds.unsupportedMediaType))
   let text: string
   try {
     text = utf8.decode(body)
   } catch {
     return Effect.fail(new MalformedJson({}))
   }
-  if (isJsonType.test(request.headers["content-type"] ?? "application/json")) {
-    const prepared = json.prepare(text)
-    if ("tooLong" in prepared) {
-      const detail = `expected at most ${json.mostMembers} members`
-      const errors = prepared.tooLong.map((name) => ({ pointer: pointer([name]), detail }))
-      return Effect.fail(new ValidationFailed({ errors }))
-    }
-    text = prepared.text
+  const prepared = json.prepare(text)
+  if ("tooLong" in prepared) {
+    const detail = `expected at most ${json.mostMembers} members`
+    const errors = prepared.tooLong.map((name) => ({ pointer: pointer([name]), detail }))
+    return Effect.fail(new ValidationFailed({ errors }))
   }
+  text = prepared.text
   Object.defineProperty(request, "text", { value: Effect.succeed(text) })
   return answer
 }

@@ -1,4 +1,5 @@
-import { IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http"
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http"
+import { isWelcome, makeBodies, mayHaveBody, type Received } from "./body.ts"
 import { Kinds, problemOf } from "./Problem.ts"
 
 /**
@@ -6,9 +7,6 @@ import { Kinds, problemOf } from "./Problem.ts"
  * in a fraction of a second, a slow one in two.
  */
 export const mostAtOnce = 1_024
-
-/** The largest body, in bytes. */
-const mostBody = 1024 * 1024
 
 /** Seconds after which a client that was refused is to come back. */
 const retryAfter = 2
@@ -41,48 +39,26 @@ const rest = (request: IncomingMessage) =>
     setTimeout(() => request.socket.resume(), restMillis).unref()
   })
 
-/** A request whose body is there, unless it is of a method that has none. */
-export class Received extends IncomingMessage {
-  body: Buffer | "too large" | undefined
-}
-
-const mayHaveBody = ({ method }: IncomingMessage) => method !== "GET" && method !== "HEAD"
-
-const receive = (request: Received, then: () => void) => {
-  const parts: Array<Buffer> = []
-  let size = 0
-  const take = (part: Buffer) => {
-    parts.push(part)
-    size += part.length
-    if (size <= mostBody) return
-    request.off("data", take).off("end", end)
-    request.body = "too large"
-    then()
-  }
-  const end = () => {
-    request.body = parts.length === 1 ? parts[0]! : Buffer.concat(parts)
-    then()
-  }
-  request.on("data", take).on("end", end)
-}
-
 /**
  * Hands a server's listeners requests whose bodies are there, and bounds their work: a request that comes while
  * `mostAtOnce` are worked on is answered 503 at once, before anything is done for it, so that those that are worked on
  * are answered in time however many come. Idle connections, bodies that arrive slowly and answers that are read slowly
- * are no work. `onRefused` hears of refusals once a second.
+ * are no work; bodies are held to a sum. `onRefused` is called with the count of refusals once a second.
  */
 export const boundIntake = (server: Server<typeof Received>, onRefused: (count: number) => void) => {
   const listeners = server.listeners("request") as unknown as ReadonlyArray<RequestListener>
   const open = new Set<ServerResponse>()
+  const bodies = makeBodies()
   let working = 0
   let refused = 0
 
+  const turnAway = (request: Received, response: ServerResponse) => {
+    refused++
+    refuse(request, response)
+  }
+
   const work = (request: Received, response: ServerResponse) => {
-    if (working >= mostAtOnce && !vital.has(request.url!)) {
-      refused++
-      return refuse(request, response)
-    }
+    if (working >= mostAtOnce && !vital.has(request.url!)) return turnAway(request, response)
     working++
     open.add(response)
     response.once("close", () => {
@@ -92,11 +68,22 @@ export const boundIntake = (server: Server<typeof Received>, onRefused: (count: 
     for (const listener of listeners) listener.call(server, request, response as never)
   }
 
-  // Without listeners of their own, Node lets clients go on that wait for it, and asks for nothing to be upgraded.
+  const take = (request: Received, response: ServerResponse) => {
+    if (!mayHaveBody(request) || working >= mostAtOnce) return work(request, response)
+    bodies.receive(
+      request,
+      response,
+      () => work(request, response),
+      () => turnAway(request, response),
+    )
+  }
+
+  // Without a listener of its own, Node asks for nothing to be upgraded.
   for (const event of ["request", "checkContinue", "upgrade"]) server.removeAllListeners(event)
-  server.on("request", (request, response) => {
-    if (mayHaveBody(request) && working < mostAtOnce) receive(request, () => work(request, response))
-    else work(request, response)
+  server.on("request", take)
+  server.on("checkContinue", (request, response) => {
+    if (working < mostAtOnce && isWelcome(request)) response.writeContinue()
+    take(request, response)
   })
 
   const timer = setInterval(() => {

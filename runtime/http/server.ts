@@ -6,7 +6,8 @@ import { createServer, type Server } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { turnedAway } from "../telemetry/http.ts"
-import { boundIntake, Received } from "./intake.ts"
+import { Received } from "./body.ts"
+import { boundIntake } from "./intake.ts"
 import { type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
 /** The address cannot be listened on. */
@@ -76,12 +77,7 @@ export const serve = (options: {
     yield* server.serve(routes)
     const log = Effect.runForkWith(yield* Effect.context())
     boundIntake(node, (count) =>
-      log(
-        Effect.andThen(
-          turnedAway(count),
-          Effect.logWarning(`Too much to do: ${count} requests were told to come back`),
-        ),
-      ),
+      log(Effect.andThen(turnedAway(count), Effect.logWarning(`Overloaded: refused ${count} requests with 503`))),
     )
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {

@@ -3,6 +3,24 @@ import { SqlClient } from "effect/sql"
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 import { InvalidCursor, Page } from "./Page.ts"
 
+/** A page ends before its limit once its rows come to that many bytes. */
+const mostBytes = 2 * 1024 * 1024
+
+/** Rows in one reading, unless a list says otherwise. */
+const usualAtOnce = 64
+
+/** Deeper a value is not looked into. */
+const deepest = 20
+
+/** About how many bytes a value takes up as JSON. */
+const bytesOf = (value: unknown, depth = 0): number => {
+  if (typeof value === "string") return Buffer.byteLength(value) + 2
+  if (typeof value !== "object" || value === null || depth > deepest) return 8
+  let bytes = 2
+  for (const [name, member] of Object.entries(value)) bytes += name.length + 4 + bytesOf(member, depth + 1)
+  return bytes
+}
+
 /** `Page` with cursors signed by a key that is kept in the module's database. */
 export const layer = Layer.effect(
   Page,
@@ -36,15 +54,24 @@ export const layer = Layer.effect(
       })
 
     return {
-      of: ({ list, query, read, position }) =>
+      of: ({ list, query, read, position, rowsAtOnce = usualAtOnce }) =>
         Effect.gen(function* () {
           const name = JSON.stringify(list.map((part) => part ?? null))
-          const after = query.cursor === undefined ? undefined : yield* open(name, query.cursor)
-          const rows = yield* read(after, query.limit + 1)
-          const items = rows.slice(0, query.limit)
-          const last = items.at(-1)
-          const more = rows.length > items.length && last !== undefined
-          return { items, next_cursor: more ? seal(name, String(position(last))) : null }
+          let after = query.cursor === undefined ? undefined : yield* open(name, query.cursor)
+          const items: Array<Parameters<typeof position>[0]> = []
+          let bytes = 0
+          for (;;) {
+            // One more than the page takes says whether there are more.
+            const wanted = Math.min(query.limit + 1 - items.length, rowsAtOnce)
+            const rows = yield* read(after, wanted)
+            for (const row of rows) {
+              if (items.length === query.limit || bytes >= mostBytes) return { items, next_cursor: seal(name, after!) }
+              items.push(row)
+              bytes += bytesOf(row)
+              after = String(position(row))
+            }
+            if (rows.length < wanted) return { items, next_cursor: null }
+          }
         }),
     }
   }),

@@ -46,7 +46,7 @@ export const keepValue = (bytes: Uint8Array): KeptValue => {
 export const bytesOf = ({ value, encoding }: KeptValue): Buffer => Buffer.from(value, encoding ?? "utf8")
 
 /**
- * The statements of DELIVERY.md §2, each to be run by itself inside one transaction, in this order. Their order is the
+ * The statements of DELIVERY.md, *Taking charge*, each to be run by itself inside one transaction, in this order. Their order is the
  * point: `takeCharge` may wait for another transaction, and only a later snapshot sees what that one parked.
  */
 export const inbox = (sql: SqlClient.SqlClient) => {

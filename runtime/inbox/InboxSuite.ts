@@ -873,7 +873,7 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
 ]
 
 /**
- * What DELIVERY.md §2 promises of taking charge: each event takes effect once for each reaction, in order within a key;
+ * What DELIVERY.md promises of taking charge: each event takes effect once for each reaction, in order within a key;
  * what fails steps aside and holds back its own key alone; and nothing of a fault of the infrastructure is left behind.
  */
 export const inboxSuite: ReadonlyArray<Check<Subject>> = [

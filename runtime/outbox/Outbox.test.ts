@@ -1,4 +1,5 @@
 import { Context, Effect } from "effect"
+import type { EventType } from "../events/Event.ts"
 import { encode } from "../events/cloudEvents.ts"
 import { suiteOnEveryDatabase } from "../testing/suite.ts"
 import { outboxSuite, type Subject } from "./OutboxSuite.ts"
@@ -9,7 +10,7 @@ const right: Subject = { outbox: outboxTable, relay: () => relayTurn }
 
 type Row = Omit<Parameters<typeof encode>[0], "id" | "source"> & { readonly seq: bigint; readonly event_id: string }
 
-/** What a relay may do wrong (DELIVERY.md §1). */
+/** What a relay may do wrong (DELIVERY.md, *Writing and relaying*). */
 interface Mistakes {
   readonly deletesFirst?: true
   readonly keepsWhatItReadAhead?: true
@@ -55,18 +56,34 @@ const relaying = (mistakes: Mistakes): Subject => ({ ...right, relay: simpleRela
 
 const wakesAtOnce: Subject = {
   ...right,
-  outbox: (sql, wake) => {
-    const outbox = outboxTable(sql, wake)
+  outbox: (sql, wake, publisher) => {
+    const outbox = outboxTable(sql, wake, publisher)
     return { ...outbox, append: (facts) => Effect.tap(outbox.append(facts), () => outbox.wake) }
+  },
+}
+
+/** Writes whatever it is given, wherever. */
+const writesAnything: Subject = {
+  ...right,
+  outbox: (sql, wake, publisher) => {
+    const outbox = (event: EventType) => outboxTable(sql, wake, { ...publisher, publishes: [event] })
+    return {
+      ...outboxTable(sql, wake, publisher),
+      append: (facts) => Effect.orDie(sql.withTransaction(outbox(facts[0]!.event).append(facts))),
+      draft: (event, data, assigned) => outbox(event).draft(event, data, assigned),
+    }
   },
 }
 
 const appendsByItself: Subject = {
   ...right,
-  outbox: (sql, wake) => {
-    const outbox = outboxTable(sql, wake)
+  outbox: (sql, wake, publisher) => {
+    const outbox = outboxTable(sql, wake, publisher)
     const append: typeof outbox.append = (facts) =>
-      Effect.updateContext(outbox.append(facts), Context.omit(sql.transactionService))
+      Effect.updateContext(
+        Effect.orDie(sql.withTransaction(outbox.append(facts))),
+        Context.omit(sql.transactionService),
+      )
     return { ...outbox, append }
   },
 }
@@ -107,6 +124,16 @@ await suiteOnEveryDatabase("Outbox", {
       name: "an outbox that wakes the relay before the commit",
       subject: wakesAtOnce,
       caughtBy: "wakes the relay once the transaction has committed, and not when it is rolled back",
+    },
+    {
+      name: "an outbox that writes what its module does not publish",
+      subject: writesAnything,
+      caughtBy: "dies of an event that the module does not publish, and writes nothing",
+    },
+    {
+      name: "an outbox that writes outside of a transaction",
+      subject: writesAnything,
+      caughtBy: "dies of an event that is appended outside of a transaction, and writes nothing",
     },
     {
       name: "an outbox that appends in a transaction of its own",

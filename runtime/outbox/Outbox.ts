@@ -1,8 +1,6 @@
-import { Clock, Context, Effect, Schema } from "effect"
-import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
+import { Context, type Effect } from "effect"
 import type { Statement } from "effect/sql"
 import type { EventType, Fact } from "../events/Event.ts"
-import { placeIn, traceparentOf } from "../telemetry/trace.ts"
 
 /** An event as it is written down: identity, time and data never change after this. */
 export interface Draft {
@@ -27,8 +25,21 @@ export const maxBytes = 900_000
 export class Outbox extends Context.Service<
   Outbox,
   {
-    /** Appends in the running transaction, and says what was written. The relay wakes after the commit. */
+    /**
+     * Appends in the running transaction, and says what was written. The relay wakes after the commit. Dies outside of a
+     * transaction, and of an event that the module does not name under `publishes`.
+     */
     readonly append: (facts: ReadonlyArray<Fact>) => Effect.Effect<ReadonlyArray<Draft>>
+
+    /**
+     * Gives an event its identity, now, for `insert`. `assigned` names the members that the statement adds; they are
+     * left out. Dies as `append`.
+     */
+    readonly draft: <E extends EventType, const Assigned extends keyof E["data"]["Type"] & string = never>(
+      event: E,
+      data: Omit<E["data"]["Type"], Assigned>,
+      assigned?: { readonly [K in Assigned]: E["data"]["Type"][K] },
+    ) => Effect.Effect<Draft>
 
     /**
      * The same as part of a statement: an INSERT of the rows `(n int, draft json, key text, subject text, assigned text)`, in
@@ -42,27 +53,6 @@ export class Outbox extends Context.Service<
   }
 >()("galleria/Outbox") {}
 
-/** Gives a fact its identity, now. `assigned` names the members that the statement will add; they are left out. */
-export const draft = <E extends EventType, const Assigned extends keyof E["data"]["Type"] & string = never>(
-  event: E,
-  data: Omit<E["data"]["Type"], Assigned>,
-  assigned?: { readonly [K in Assigned]: E["data"]["Type"][K] },
-): Effect.Effect<Draft> =>
-  Effect.gen(function* () {
-    const now = yield* Clock.currentTimeMillis
-    const place = placeIn(yield* Effect.context())
-    const encoded = Schema.encodeSync(event.data)({ ...data, ...assigned })
-    for (const member of Object.keys(assigned ?? {})) delete encoded[member]
-    const text = JSON.stringify(encoded)
-    if (Buffer.byteLength(text) > maxBytes) {
-      return yield* Effect.die(new Error(`${event.type} is larger than ${maxBytes} bytes`))
-    }
-    return {
-      event_id: uuidV7Unsafe(),
-      type: event.type,
-      version: event.version,
-      time: new Date(now).toISOString(),
-      traceparent: place === undefined ? null : traceparentOf(place),
-      data: text,
-    }
-  })
+/** Why a module must not write an event. */
+export const notPublished = (module: string, type: string): string =>
+  `${module} does not publish ${type}: name it under "publishes" in module.ts`

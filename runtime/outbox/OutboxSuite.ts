@@ -1,4 +1,4 @@
-import { Deferred, Effect, Exit, Fiber, Latch, Schema } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Latch, Schema } from "effect"
 import { SqlClient, type Statement } from "effect/sql"
 import { expect } from "vitest"
 import { define, fact } from "../events/Event.ts"
@@ -7,7 +7,7 @@ import { Loops, makeLoops } from "../module/loop.ts"
 import { Database } from "../sql/Database.ts"
 import { until } from "../testing/bus.ts"
 import type { Check } from "../testing/suite.ts"
-import { draft, maxBytes } from "./Outbox.ts"
+import { maxBytes, notPublished } from "./Outbox.ts"
 import type { outboxTable } from "./outboxTable.ts"
 import { relay, type relayTurn } from "./relay.ts"
 
@@ -71,7 +71,7 @@ const scene = (subject: Subject) =>
     yield* sql`create table thing (name text primary key, version int not null)`
     const Changed = changed()
     const latch = Latch.makeUnsafe(false)
-    const outbox = subject.outbox(sql, Effect.asVoid(latch.open))
+    const outbox = subject.outbox(sql, Effect.asVoid(latch.open), { name: "suite", publishes: [Changed] })
     const { bus, kept, faults, atOnce } = recordingBus()
     const newRelay = () => subject.relay()(sql, bus, "/galleria/suite")
     const turn = newRelay()
@@ -94,7 +94,7 @@ const scene = (subject: Subject) =>
           thing: ["a1", "a2", "a3", "b1", "b2", "b3", "c1"][i % 7]!,
           n: Math.floor(i / 7) + 1,
         }))
-        yield* outbox.append(changes.map((data) => fact(Changed, data)))
+        yield* database.transaction(outbox.append(changes.map((data) => fact(Changed, data))))
         return changes.map(labelOf)
       })
 
@@ -188,8 +188,11 @@ const writing: ReadonlyArray<Check<Subject>> = [
   {
     name: "leaves out the trace where there is none",
     check: on(
-      Effect.fnUntraced(function* ({ outbox, Changed, drain, kept }) {
-        yield* outbox.append([fact(Changed, { thing: "a1", n: 1 })])
+      Effect.fnUntraced(function* ({ database, outbox, Changed, drain, kept }) {
+        yield* Effect.withTracerEnabled(
+          database.transaction(outbox.append([fact(Changed, { thing: "a1", n: 1 })])),
+          false,
+        )
         yield* drain()
         expect(kept).toHaveLength(1)
         expect(kept[0]!.headers).not.toHaveProperty("traceparent")
@@ -228,14 +231,14 @@ const writing: ReadonlyArray<Check<Subject>> = [
   {
     name: "writes by a part of a statement what append writes",
     check: on(
-      Effect.fnUntraced(function* ({ sql, outbox, Changed, drain, kept }) {
+      Effect.fnUntraced(function* ({ sql, database, outbox, Changed, drain, kept }) {
         const data = { thing: "a1", n: 7, text: `"\\ \0 \n é 🦜` }
-        yield* Effect.withSpan(
+        yield* database.transaction(
           Effect.gen(function* () {
             yield* outbox.append([fact(Changed, data)])
-            const whole = yield* draft(Changed, data)
-            const rest = yield* draft(Changed, { thing: "a1", text: data.text }, { n: 1 })
-            const nothing = yield* draft(Changed, {}, { thing: "", n: 1, text: "" })
+            const whole = yield* outbox.draft(Changed, data)
+            const rest = yield* outbox.draft(Changed, { thing: "a1", text: data.text }, { n: 1 })
+            const nothing = yield* outbox.draft(Changed, {}, { thing: "", n: 1, text: "" })
             const rows = [
               { n: 1, draft: whole, assigned: null },
               { n: 2, draft: rest, assigned: `{"n":7}` },
@@ -243,7 +246,6 @@ const writing: ReadonlyArray<Check<Subject>> = [
             ]
             yield* sql`${outbox.insert(inserted(sql, rows))}`
           }),
-          "suite",
         )
         yield* drain()
         expect(kept.map(dataOf)).toEqual([data, data, data, data])
@@ -262,7 +264,7 @@ const writing: ReadonlyArray<Check<Subject>> = [
     check: on(
       Effect.fnUntraced(function* ({ sql, outbox, Changed, drain, labels }) {
         const rows = yield* Effect.forEach([3, 1, 4, 2, 5], (n) =>
-          Effect.map(draft(Changed, { thing: "a1", n }), (draft) => ({ n, draft, assigned: null })),
+          Effect.map(outbox.draft(Changed, { thing: "a1", n }), (draft) => ({ n, draft, assigned: null })),
         )
         yield* sql`${outbox.insert(inserted(sql, rows))}`
         yield* drain()
@@ -286,6 +288,31 @@ const writing: ReadonlyArray<Check<Subject>> = [
         expect(Exit.isSuccess(yield* append(maxBytes))).toBe(true)
         yield* drain()
         expect(labels()).toEqual(["a1 1", "b1 1"])
+      }),
+    ),
+  },
+  {
+    name: "dies of an event that the module does not publish, and writes nothing",
+    check: on(
+      Effect.fnUntraced(function* ({ database, outbox, Changed, left }) {
+        const Other = changed()
+        const data = { thing: "a1", n: 1 }
+        const says = (exit: Exit.Exit<unknown>) => Exit.isFailure(exit) && Cause.pretty(exit.cause)
+        const both = outbox.append([fact(Changed, data), fact(Other, data)])
+        for (const work of [Effect.asVoid(database.transaction(both)), Effect.asVoid(outbox.draft(Other, data))]) {
+          expect(says(yield* Effect.exit(work))).toContain(notPublished("suite", Other.type))
+        }
+        expect(yield* left).toBe(0)
+      }),
+    ),
+  },
+  {
+    name: "dies of an event that is appended outside of a transaction, and writes nothing",
+    check: on(
+      Effect.fnUntraced(function* ({ outbox, Changed, left }) {
+        const exit = yield* Effect.exit(outbox.append([fact(Changed, { thing: "a1", n: 1 })]))
+        expect(Exit.hasDies(exit)).toBe(true)
+        expect(yield* left).toBe(0)
       }),
     ),
   },
@@ -500,7 +527,7 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
 ]
 
 /**
- * What DELIVERY.md §1 promises of writing and relaying: no event without its commit and no commit without its events;
+ * What DELIVERY.md promises of writing and relaying: no event without its commit and no commit without its events;
  * nothing is lost, whatever the bus or the relay does; the events of one aggregate leave in the order of the commits.
  */
 export const outboxSuite: ReadonlyArray<Check<Subject>> = [...writing, ...carrying, ...endToEnd, ...sideBySide]

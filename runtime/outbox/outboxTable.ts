@@ -1,9 +1,27 @@
-import { Effect } from "effect"
+import { Clock, Effect, Option, Schema } from "effect"
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import type { SqlClient, Statement } from "effect/sql"
-import { type Draft, draft, type Outbox } from "./Outbox.ts"
+import type { EventType } from "../events/Event.ts"
+import { placeIn, traceparentOf } from "../telemetry/trace.ts"
+import { type Draft, maxBytes, notPublished, type Outbox } from "./Outbox.ts"
+
+/** Who writes into an outbox, and which events. */
+export interface Publisher {
+  readonly name: string
+  readonly publishes: ReadonlyArray<EventType>
+}
 
 /** The outbox in the table `outbox` of a module's database. Runs `wake` when there is something to relay. */
-export const outboxTable = (sql: SqlClient.SqlClient, wake: Effect.Effect<void>): Outbox["Service"] => {
+export const outboxTable = (
+  sql: SqlClient.SqlClient,
+  wake: Effect.Effect<void>,
+  { name, publishes }: Publisher,
+): Outbox["Service"] => {
+  const draft: Outbox["Service"]["draft"] = (event, data, assigned) =>
+    publishes.includes(event)
+      ? draftOf(event, { ...data, ...assigned }, Object.keys(assigned ?? {}))
+      : Effect.die(new Error(notPublished(name, event.type)))
+
   const insert = (rows: Statement.Fragment) => sql`
     insert into outbox (event_id, type, version, key, subject, time, traceparent, data)
     select d.event_id, d.type, d.version, r.key, r.subject, d.time, d.traceparent,
@@ -14,6 +32,9 @@ export const outboxTable = (sql: SqlClient.SqlClient, wake: Effect.Effect<void>)
 
   const append: Outbox["Service"]["append"] = Effect.fnUntraced(function* (facts) {
     if (facts.length === 0) return []
+    if (Option.isNone(yield* Effect.serviceOption(sql.transactionService))) {
+      return yield* Effect.die(new Error(`${facts[0]!.event.type} is appended outside of a transaction`))
+    }
     const drafts: Array<Draft> = []
     for (const { event, data } of facts) drafts.push(yield* draft(event, data))
     const rows = facts.map(({ event, data }, n) => ({
@@ -31,5 +52,25 @@ export const outboxTable = (sql: SqlClient.SqlClient, wake: Effect.Effect<void>)
     return drafts
   })
 
-  return { append, insert, wake }
+  return { append, draft, insert, wake }
 }
+
+const draftOf = (event: EventType, data: unknown, leftOut: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    const place = placeIn(yield* Effect.context())
+    const encoded = Schema.encodeSync(event.data)(data)
+    for (const member of leftOut) delete encoded[member]
+    const text = JSON.stringify(encoded)
+    if (Buffer.byteLength(text) > maxBytes) {
+      return yield* Effect.die(new Error(`${event.type} is larger than ${maxBytes} bytes`))
+    }
+    return {
+      event_id: uuidV7Unsafe(),
+      type: event.type,
+      version: event.version,
+      time: new Date(now).toISOString(),
+      traceparent: place === undefined ? null : traceparentOf(place),
+      data: text,
+    }
+  })

@@ -1,6 +1,9 @@
+import { Schema } from "effect"
 import type { EventType } from "../events/Event.ts"
 import { endpointsOf } from "../http/document.ts"
+import { answersOf } from "../http/Idempotency.ts"
 import { Edge } from "../http/Problem.ts"
+import { notPublished } from "../outbox/Outbox.ts"
 import type { Module } from "../module/Module.ts"
 
 /** An event, and the module whose contract defines it. */
@@ -19,6 +22,9 @@ export const faults = (
     ...module.reactions
       .filter((reaction) => !reaction.name.startsWith(`${module.name}.`))
       .map((reaction) => `${reaction.name} does not say that it is of ${module.name}`),
+    ...unanswered(module).map(
+      (path) => `${path} of ${module.name} takes an Idempotency-Key, and its success is neither created nor updated`,
+    ),
     ...unguarded(module).map((path) => `${path} of ${module.name} does not go through Edge`),
   ]),
   ...twice(Object.values(modules).flatMap(({ reactions }) => reactions.map(({ name }) => name))).map(
@@ -40,7 +46,7 @@ const eventFaults = (modules: Readonly<Record<string, Module>>, defined: Readonl
       .map(({ name, event }) => `${name} publishes ${event.type}, which its contract does not define`),
     ...defined
       .filter(({ by, event }) => by in modules && !modules[by]!.publishes.includes(event))
-      .map(({ by, event }) => `nobody publishes ${event.type} of ${by}`),
+      .map(({ by, event }) => notPublished(by, event.type)),
     ...Object.values(modules).flatMap(({ reactions }) =>
       reactions
         .filter(({ event }) => !owners.has(event))
@@ -57,5 +63,14 @@ const unguarded = ({ api }: Module) =>
   endpointsOf(api).flatMap(({ method, path, middlewares }) =>
     [...middlewares].some(({ key }) => key === Edge.key) ? [] : [`${method} ${path}`],
   )
+
+/** What is done once is answered as `Idempotency` keeps it. */
+const unanswered = ({ api }: Module) =>
+  endpointsOf(api).flatMap((endpoint) => {
+    const { method, path, headers } = endpoint
+    const takesKey =
+      headers !== undefined && JSON.stringify(Schema.toJsonSchemaDocument(headers)).includes("idempotency-key")
+    return takesKey && answersOf(endpoint) === undefined ? [`${method} ${path}`] : []
+  })
 
 const firstSegmentsOf = ({ api }: Module) => new Set(endpointsOf(api).map(({ path }) => path.split("/")[1]!))

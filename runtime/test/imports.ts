@@ -78,6 +78,11 @@ const drivers: Readonly<Record<string, RegExp>> = {
     /^runtime\/(?:sql\/|module\/(?:loop|monotonic)\.ts)|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,
 }
 
+/** Drivers of a module's own ports, and the packages that only they may import. */
+const driversOfModules: Readonly<Record<string, RegExp>> = {
+  "modules/notification/mailer/": /^nodemailer(?:\/|$)/u,
+}
+
 /** Who may import what. A file is held to the first rule that applies to it. */
 const rules: ReadonlyArray<Rule> = [
   {
@@ -103,6 +108,7 @@ const rules: ReadonlyArray<Rule> = [
       isSharedValue(to) ||
       ports.includes(to) ||
       moduleOf(to) === moduleOf(from) ||
+      Object.entries(driversOfModules).some(([folder, packages]) => from.startsWith(folder) && packages.test(to)) ||
       /^modules\/\w+\/contract\//u.test(to),
   },
   {

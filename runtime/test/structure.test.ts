@@ -1,5 +1,5 @@
 import { describe, expect, it, layer } from "@effect/vitest"
-import { Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Layer, Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { readFileSync } from "node:fs"
 import { order } from "../../modules/order/module.ts"
@@ -8,6 +8,8 @@ import { user } from "../../modules/user/module.ts"
 import { Users } from "../../modules/user/Users.ts"
 import type { EventType } from "../events/Event.ts"
 import { routesOf } from "../http/document.ts"
+import { headers } from "../http/Idempotency.ts"
+import { Edge } from "../http/Problem.ts"
 import { mapOf } from "../map.ts"
 import type { Module } from "../module/Module.ts"
 import { modules } from "../modules.ts"
@@ -61,6 +63,9 @@ describe("the structure", () => {
     ["a module with the bus", "modules/order/Orders.ts", `import { EventBus } from "../../runtime/events/EventBus.ts"`],
     ["a module with the relay", "modules/order/Orders.ts", `import { relay } from "../../runtime/outbox/relay.ts"`],
     ["a module with a driver's package", "modules/order/Orders.ts", `import { PGlite } from "@electric-sql/pglite"`],
+    ["a module with its driver's package", "modules/notification/Notifications.ts", `await import("nodemailer")`],
+    ["a module's driver with another package", "modules/notification/mailer/SmtpMailer.ts", `import pg from "pg"`],
+    ["a module with another's driver", "modules/order/Orders.ts", `import "../notification/mailer/SmtpMailer.ts"`],
     ["a module with node", "modules/order/Orders.ts", `import { readFileSync } from "node:fs"`],
     ["a module with the environment", "modules/order/Orders.ts", `const port = process.env.PORT`],
     ["a module that exports another's", "modules/order/Orders.ts", `export { Users } from "../user/Users.ts"`],
@@ -128,6 +133,12 @@ describe("the modules' declarations", () => {
   const renamed = (name: string) => user.reactions.map((reaction) => ({ ...reaction, name }))
   const unguarded = HttpApi.make("galleria").add(HttpApiGroup.make("x").add(HttpApiEndpoint.get("x", "/x")))
 
+  const unkept = HttpApi.make("galleria").add(
+    HttpApiGroup.make("x")
+      .add(HttpApiEndpoint.post("x", "/x", { headers, success: Schema.Int }))
+      .middleware(Edge),
+  )
+
   const red: ReadonlyArray<readonly [what: string, modules: Record<string, Module>, faults: ReadonlyArray<string>]> = [
     ["a module under another's name", { shop: order }, ["order runs under the name shop"]],
     [
@@ -141,11 +152,16 @@ describe("the modules' declarations", () => {
       ["two reactions have the name user.x"],
     ],
     ["endpoints past the edge", { order: { ...order, api: unguarded } }, ["GET /x of order does not go through Edge"]],
+    [
+      "a key whose answer is not kept",
+      { order: { ...order, api: unkept } },
+      ["POST /x of order takes an Idempotency-Key, and its success is neither created nor updated"],
+    ],
     ["two modules at one address", { order, user: { ...user, api: order.api } }, ["two modules serve /orders"]],
     [
       "an event that nobody publishes",
       { user, order: { ...order, publishes: without(OrderCancelled) } },
-      ["nobody publishes order_cancelled of order"],
+      ['order does not publish order_cancelled: name it under "publishes" in module.ts'],
     ],
     [
       "an event that another publishes too",

@@ -170,12 +170,12 @@ const found: Readonly<Record<string, string>> = {
     select p.*, e.next as "end" from events.position p join events.partition e using (topic, part) where p.next <> e.next`,
 
   "an idempotency key gave nothing, or two of them the same": `
-    select i.route, i.key, i.location from (
+    select i.scope, i.key, i.location from (
       select *, count(*) over (partition by location) as n from (
         select * from "order".idempotency union all select * from "user".idempotency) i) i
     where n > 1 or location is null
-      or (route = 'POST /orders' and not exists (select from "order".orders o where location = '/orders/' || o.id))
-      or (route = 'POST /users' and not exists (select from "user".users u where location = '/users/' || u.id))`,
+      or (scope = 'POST /orders' and not exists (select from "order".orders o where location = '/orders/' || o.id))
+      or (scope = 'POST /users' and not exists (select from "user".users u where location = '/users/' || u.id))`,
 }
 
 const foundInModule = (name: string, reactions: string): Readonly<Record<string, string>> => ({

@@ -1,6 +1,6 @@
 import { Effect, Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { answerHeaders, headers, problems } from "../../../runtime/http/Idempotency.ts"
+import { created, headers, problems } from "../../../runtime/http/Idempotency.ts"
 import { InvalidCursor, page, PageQuery } from "../../../runtime/http/Page.ts"
 import { declare, Edge } from "../../../runtime/http/Problem.ts"
 import { IdText } from "../../Id.ts"
@@ -136,8 +136,11 @@ export const HistoryEntry = Schema.Struct({
 }).annotate({ identifier: "HistoryEntry", description: "An event that the order told or learned." })
 export type HistoryEntry = typeof HistoryEntry.Type
 
+/** The most characters of a reason. */
+export const mostReason = 500
+
 export const Cancellation = Schema.Struct({
-  reason: Schema.optionalKey(text(500).annotate({ examples: ["ordered twice"] })),
+  reason: Schema.optionalKey(text(mostReason).annotate({ examples: ["ordered twice"] })),
 }).annotate({ identifier: "Cancellation" })
 
 const path = { id: IdText.annotate({ description: "The order's id." }) }
@@ -147,7 +150,7 @@ const orders = HttpApiGroup.make("orders")
     HttpApiEndpoint.post("place", "/orders", {
       headers,
       payload: NewOrder,
-      success: HttpApiSchema.WithHeaders(Order.pipe(HttpApiSchema.status(201)), answerHeaders),
+      success: created(Order, "/orders/:id"),
       error: [UserUnknown, ...problems],
     }).annotateMerge(
       OpenApi.annotations({

@@ -1,6 +1,6 @@
 import { Schema } from "effect"
-import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { answerHeaders, headers, problems } from "../../../runtime/http/Idempotency.ts"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
+import { created, headers, problems } from "../../../runtime/http/Idempotency.ts"
 import { InvalidCursor, page, PageQuery } from "../../../runtime/http/Page.ts"
 import { declare, Edge } from "../../../runtime/http/Problem.ts"
 import { IdText } from "../../Id.ts"
@@ -63,7 +63,7 @@ const users = HttpApiGroup.make("users")
     HttpApiEndpoint.post("create", "/users", {
       headers,
       payload: NewUser,
-      success: HttpApiSchema.WithHeaders(User.pipe(HttpApiSchema.status(201)), answerHeaders),
+      success: created(User, "/users/:id"),
       error: [EmailTaken, ...problems],
     }).annotateMerge(OpenApi.annotations({ summary: "Create a user" })),
     HttpApiEndpoint.get("list", "/users", {

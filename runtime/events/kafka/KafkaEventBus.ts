@@ -8,6 +8,7 @@ import {
   EventBusError,
   type Lag,
   type Outgoing,
+  type Partition,
   PartitionsDiffer,
   type Topic,
 } from "../EventBus.ts"
@@ -200,16 +201,18 @@ export const make = (kafka: () => Kafka) =>
               })),
             ),
         )
-        return found.flat()
+        return found.flat().toSorted(byPartition)
       })
 
     const since: EventBus["Service"]["since"] = (topic, time) =>
       admin.use("look for a time", askedWithin, async (client) =>
-        (await client.fetchTopicOffsetsByTimestamp(topic, time)).map(({ partition, offset }) => ({
-          topic,
-          partition,
-          next: Number(offset),
-        })),
+        (await client.fetchTopicOffsetsByTimestamp(topic, time))
+          .map(({ partition, offset }) => ({
+            topic,
+            partition,
+            next: Number(offset),
+          }))
+          .toSorted(byPartition),
       )
 
     const probe = Effect.gen(function* () {
@@ -228,6 +231,9 @@ export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loo
     Layer.effect(EventBus, Effect.flatMap(makeKafka(settings), make)),
     Layer.succeed(MessagingSystem, "kafka"),
   )
+
+const byPartition = (a: Partition, b: Partition) =>
+  a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition
 
 const topicsOf = (records: ReadonlyArray<Outgoing>) => new Set(records.map(({ topic }) => topic))
 

@@ -95,14 +95,19 @@ export const readAsMember = (options: {
         : Effect.sync(() => rest(payload, cause))
 
     /** The offset from which a batch is to be handled; undefined when it is not what comes next. */
-    const beginOf = ({ batch }: EachBatchPayload, evicted: Deferred.Deferred<never, unknown>) =>
+    const beginOf = (payload: EachBatchPayload, evicted: Deferred.Deferred<never, unknown>) =>
       Effect.gen(function* () {
+        const { batch } = payload
         // It is not in kafkajs's types: the offset that was asked for.
         const fetched = Number((batch as unknown as { readonly fetchedOffset: string }).fetchedOffset)
         if (reach === undefined) return fetched
         yield* Effect.raceFirst(Effect.andThen(reach.ready, reach.settled(batch)), Deferred.await(evicted))
+        // A seek is pending: what comes after it will be fetched from there.
+        if (payload.isStale()) return undefined
         const at = reach.at(batch)
-        if (at === undefined || fetched <= at) return at
+        // No reaction has a position there, as while one is being reset.
+        if (at === undefined) return "rests"
+        if (fetched <= at) return at
         reach.seek({ topic: batch.topic, partition: batch.partition, next: at })
         return undefined
       })
@@ -128,6 +133,11 @@ export const readAsMember = (options: {
 
         const begin = yield* beginOf(payload, evicted)
         if (begin === undefined) return
+        if (begin === "rests") {
+          const resume = payload.pause()
+          setTimeout(() => void errorOf(Promise.resolve().then(resume)), restMillis(1))
+          return
+        }
         since = performance.now()
         let from = begin
         for (const records of slicesOf(topic, partition, messages, begin)) {

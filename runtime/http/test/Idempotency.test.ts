@@ -1,11 +1,18 @@
-import { describe, expect, layer } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { describe, expect, it, layer } from "@effect/vitest"
+import { Clock, Context, Effect, Fiber, Layer, Schema } from "effect"
+import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
+import { SqlClient } from "effect/sql"
 import { order } from "../../../modules/order/module.ts"
 import { UserCreated } from "../../../modules/user/contract/events.ts"
 import { OrderCreated } from "../../../modules/order/contract/events.ts"
 import { user } from "../../../modules/user/module.ts"
 import type { EventType } from "../../events/Event.ts"
-import { eventually, Scenario, scenario, statusesOf, together } from "../../testing/scenario.ts"
+import { make } from "../../module/Module.ts"
+import { modules } from "../../modules.ts"
+import { eventually, onEveryDatabase, Scenario, scenario, statusesOf, together } from "../../testing/scenario.ts"
+import { endpointsOf } from "../document.ts"
+import { answersOf, created, headers, Idempotency, problems, updated } from "../Idempotency.ts"
+import { Edge } from "../Problem.ts"
 import { ask, type Answered, json } from "./ask.ts"
 
 let last = 0
@@ -68,6 +75,13 @@ const creations: ReadonlyArray<Creation> = [
     change: { payment_method: "card_slow" },
   },
 ]
+
+it("is tried with every creation that takes it", () => {
+  const taking = Object.values(modules)
+    .flatMap(({ api }) => endpointsOf(api))
+    .filter((endpoint) => answersOf(endpoint) !== undefined)
+  expect(taking.map(({ method, path }) => `${method} ${path}`)).toEqual(creations.map(({ path }) => `POST ${path}`))
+})
 
 const countOf = ({ table }: Creation) =>
   Effect.gen(function* () {
@@ -305,3 +319,127 @@ layer(scenario([order], { USER_WAIT_MS: "60000" }), { excludeTestServices: true 
     )
   },
 )
+
+/** Points that users have, spend and give away: what is created has no `id`, and what is spent is not created. */
+const Spent = Schema.Struct({ user_id: Schema.Int, left: Schema.Int, at: Schema.DateFromString })
+const Gift = Schema.Struct({ to: Schema.Int, points: Schema.Int })
+const asked = {
+  params: { user_id: Schema.NumberFromString },
+  headers,
+  payload: Schema.Struct({ points: Schema.Int }),
+  error: [...problems],
+} as const
+const pointsApi = HttpApi.make("galleria").add(
+  HttpApiGroup.make("points")
+    .add(
+      HttpApiEndpoint.post("spend", "/points/:user_id/spend", { ...asked, success: updated(Spent) }),
+      HttpApiEndpoint.post("give", "/points/:user_id/gifts", {
+        ...asked,
+        success: created(Gift, "/points/:to/gifts/:points"),
+      }),
+      HttpApiEndpoint.post("lose", "/points/:user_id/lose", { ...asked, success: Spent }),
+    )
+    .middleware(Edge),
+)
+
+class Points extends Context.Service<Points>()("test/Points", {
+  make: Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const spend = (user_id: number, points: number) =>
+      Effect.gen(function* () {
+        const [row] = yield* sql<{ points: number }>`
+          insert into points (user_id, points) values (${user_id}, ${-points})
+          on conflict (user_id) do update set points = points.points - ${points} returning points`
+        return { user_id, left: row!.points, at: new Date(yield* Clock.currentTimeMillis) }
+      }).pipe(Effect.orDie)
+    return { spend, give: (to: number, points: number) => Effect.as(spend(to, -points), { to, points }) }
+  }),
+}) {
+  static readonly layer = Layer.effect(this, this.make)
+}
+
+const points = make({
+  name: "points",
+  api: pointsApi,
+  publishes: [],
+  migrations: {
+    "0001_create_points": Effect.flatMap(
+      SqlClient.SqlClient,
+      (sql) => sql`create table points (user_id int primary key, points int not null)`,
+    ).pipe(Effect.asVoid),
+  },
+  layer: HttpApiBuilder.group(
+    pointsApi,
+    "points",
+    Effect.fnUntraced(function* (handlers) {
+      const idempotency = yield* Idempotency
+      const { spend, give } = yield* Points
+      return handlers.handleAll({
+        spend: (asked) =>
+          idempotency.once(asked, (claim) =>
+            idempotency.keep(claim, spend(asked.params.user_id, asked.payload.points)),
+          ),
+        give: (asked) =>
+          idempotency.once(asked, (claim) => idempotency.keep(claim, give(asked.params.user_id, asked.payload.points))),
+        lose: (asked) => idempotency.once(asked, () => Effect.die("the success has no answer")),
+      })
+    }),
+  ).pipe(Layer.provideMerge(Points.layer)),
+})
+
+const onEvery = await onEveryDatabase([points])
+onEvery("Idempotency-Key of a module that knows no HTTP", (it) => {
+  const body = { points: 5 }
+
+  it.effect("replays 200 as 200, with the body as it was and without a location", () =>
+    Effect.gen(function* () {
+      const [key, path] = [newKey(), `/points/${next()}/spend`]
+      const first = yield* post(path, body, key)
+      expect(first).toMatchObject({ status: 200, body: { left: -5 } })
+      expect(yield* post(path, body, newKey())).toMatchObject({ status: 200, body: { left: -10 } })
+      const again = yield* post(path, body, key)
+      expect([again.status, again.text, isReplay(again)]).toEqual([200, first.text, true])
+      expect(again.headers).not.toHaveProperty("location")
+    }),
+  )
+
+  it.effect("replays 201 as 201, with the location of a thing that has no id", () =>
+    Effect.gen(function* () {
+      const [key, to] = [newKey(), next()]
+      const first = yield* post(`/points/${to}/gifts`, body, key)
+      const location = `/points/${to}/gifts/5`
+      expect(first).toMatchObject({ status: 201, body: { to, points: 5 }, headers: { location } })
+      const again = yield* post(`/points/${to}/gifts`, body, key)
+      expect(again).toMatchObject({ status: 201, text: first.text, headers: { location } })
+    }),
+  )
+
+  it.effect("belongs to the path that was asked: another user's request gets its own answer", () =>
+    Effect.gen(function* () {
+      const [key, one, other] = [newKey(), next(), next()]
+      const first = yield* post(`/points/${one}/spend`, body, key)
+      const second = yield* post(`/points/${other}/spend`, body, key)
+      expect([second.status, isReplay(second), second.body.user_id]).toEqual([200, false, other])
+      // A slash at the end, a query: the same address still.
+      for (const path of [`/points/${one}/spend/`, `/points/${one}/spend?x=1`]) {
+        expect((yield* post(path, body, key)).text).toBe(first.text)
+      }
+    }),
+  )
+
+  it.effect("lets one of many requests at once do the work", () =>
+    Effect.gen(function* () {
+      const [key, path] = [newKey(), `/points/${next()}/spend`]
+      const answers = yield* together(20, () => post(path, body, key))
+      expect(answers.filter((answer) => answer.status === 200 && !isReplay(answer))).toHaveLength(1)
+      for (const { status } of answers) expect([200, 409]).toContain(status)
+      expect((yield* post(path, body, newKey())).body.left).toBe(-10)
+    }),
+  )
+
+  it.effect("is refused loudly where the contract does not say what is answered", () =>
+    Effect.gen(function* () {
+      expect((yield* post(`/points/${next()}/lose`, body, newKey())).status).toBe(500)
+    }),
+  )
+})

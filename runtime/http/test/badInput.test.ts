@@ -1,5 +1,10 @@
+import { Schema } from "effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { api as adminApi } from "../../delivery/api.ts"
+import type { Module } from "../../module/Module.ts"
+import { modules } from "../../modules.ts"
 import { type Galleria, start, temporaryFolder, until } from "../../testing/process.ts"
+import { endpointsOf } from "../document.ts"
 import { type Ask, ask, type Expected, expectProblem, json, post } from "./ask.ts"
 import * as bad from "./badValues.ts"
 import { type Json, words } from "./badValues.ts"
@@ -186,7 +191,18 @@ const cancellations: ReadonlyArray<Case> = [
 ]
 
 const redriveAll = "/admin/dead-letters/redrive"
-const names: ReadonlyArray<Json> = ["null", "1", "[]", "{}", '""', '"a\\u0000"', '"\\ud800"', `"${"a".repeat(201)}"`]
+const names: ReadonlyArray<Json> = [
+  "null",
+  "1",
+  "[]",
+  "{}",
+  '""',
+  '"a\\u0000"',
+  '"a\\n"',
+  '"a\\u007f"',
+  '"\\ud800"',
+  `"${"a".repeat(201)}"`,
+]
 const administration: ReadonlyArray<Case> = [
   ...["module", "reaction", "type"].flatMap((field) =>
     refusedField(redriveAll, `/${field}`, names, (value) => object({ [field]: value })),
@@ -202,7 +218,14 @@ const queryCase = (path: string, query: string, ...parameters: ReadonlyArray<str
   parameters,
 })
 
-const lists = ["/users", "/users/1/orders", "/orders", "/orders/1/history", "/admin/dead-letters"] as const
+const endpoints = [...Object.values<Module>(modules), { api: adminApi }].flatMap(({ api }) => endpointsOf(api))
+
+/** Every list that there is, of the first thing where it is of one. */
+const lists = endpoints.flatMap(({ path, query }) =>
+  query !== undefined && JSON.stringify(Schema.toJsonSchemaDocument(query)).includes('"cursor"')
+    ? [path.replaceAll(/:\w+/gu, "1")]
+    : [],
+)
 
 const queries: ReadonlyArray<Case> = [
   ...bad.badLimits.map((limit) => queryCase("/users", `limit=${limit}`, "limit")),
@@ -226,7 +249,7 @@ const queries: ReadonlyArray<Case> = [
   ),
   ...["module", "reaction"].flatMap((name) => [
     queryCase("/admin/dead-letters", `${name}=`, name),
-    queryCase("/admin/dead-letters", `${name}=a%00`, name),
+    ...["a%00", "a%0Ab", "%7Fa", "a%C2%85"].map((text) => queryCase("/admin/dead-letters", `${name}=${text}`, name)),
     queryCase("/admin/dead-letters", `${name}=${"a".repeat(201)}`, name),
     queryCase("/admin/dead-letters", `${name}=a&${name}=b`, name),
   ]),
@@ -234,37 +257,16 @@ const queries: ReadonlyArray<Case> = [
 
 const nowhere = { status: 404, slug: "not-found" } as const
 
-const ids: ReadonlyArray<Case> = [
-  ...(
-    [
-      ["GET", "/users/:id"],
-      ["GET", "/users/:id/orders"],
-      ["GET", "/users/:id/order-summary"],
-      ["GET", "/orders/:id"],
-      ["GET", "/orders/:id/history"],
-      ["POST", "/orders/:id/cancel"],
-    ] as const
-  ).flatMap(([method, path]) =>
-    bad.badIds.map((id) => ({
+const ids: ReadonlyArray<Case> = endpoints
+  .filter(({ path }) => path.includes("/:id"))
+  .flatMap(({ method, path }) =>
+    (path.startsWith("/admin/") ? bad.badUuids : bad.badIds).map((id) => ({
       method,
       path: path.replace(":id", () => id),
       name: `${method} ${path} of ${short(id)}`,
     })),
-  ),
-  ...(
-    [
-      ["GET", "/admin/dead-letters/:id"],
-      ["POST", "/admin/dead-letters/:id/redrive"],
-      ["POST", "/admin/dead-letters/:id/discard"],
-    ] as const
-  ).flatMap(([method, path]) =>
-    bad.badUuids.map((id) => ({
-      method,
-      path: path.replace(":id", () => id),
-      name: `${method} ${path} of ${short(id)}`,
-    })),
-  ),
-].map((asked) => ({ ...asked, ...nowhere }))
+  )
+  .map((asked) => ({ ...asked, ...nowhere }))
 
 const addresses: ReadonlyArray<Case> = [
   ...words(`/ /user /userss /Users /USERS/1 //users /users//1 /users/1/order /users/1/orders/1 /users/1/orders%00`),
@@ -345,6 +347,23 @@ const bodies: ReadonlyArray<Case> = [
     headers: { "content-type": "text/plain" },
     body: "no",
     ...unknownType,
+  },
+  ...["/users", "/orders", "/orders/1/cancel", "/admin/dead-letters/redrive"].flatMap((path) => [
+    { name: `POST ${path} without a media type`, path, headers: {}, body: user1, ...unknownType },
+    { name: `POST ${path} without one, in chunks`, path, headers: {}, body: [user1], ...unknownType },
+    ...words("gzip br identity unknown").map((encoding) => ({
+      name: `POST ${path} with Content-Encoding ${encoding}`,
+      path,
+      headers: { ...json, "content-encoding": encoding },
+      body: user1,
+      ...unknownType,
+    })),
+  ]),
+  {
+    name: "a body of 1 GB of which only the length is told",
+    path: "/users",
+    headers: { ...json, "content-length": "1000000000", connection: "close" },
+    ...tooLarge,
   },
   {
     name: "a body of 1 MiB and a byte, of which the length is told",

@@ -198,7 +198,7 @@ describe("Five times as many clients as are served at once, each asking again at
     }
     const { millis } = await crowding
     expect(Object.keys(millis)).toEqual(["201", "503"])
-    expect(galleria.records.some(({ message }) => message.startsWith("Too much to do"))).toBe(true)
+    expect(galleria.records.some(({ message }) => message.startsWith("Overloaded"))).toBe(true)
   })
 
   /**

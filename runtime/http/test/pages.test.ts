@@ -127,3 +127,24 @@ describe("A cursor", () => {
     )
   })
 })
+
+describe("A page of things that are large", () => {
+  it("ends where it has become large, and the next goes on there", async () => {
+    const line = { product_id: "A", product_name: "😀".repeat(200), quantity: 1, price: 1 }
+    const body = { user_id: 3, items: Array.from({ length: 100 }, () => line) }
+    const placed: Array<number> = []
+    for (let n = 0; n < 50; n++) placed.unshift((await post(url, "/orders", body)).body.id)
+    const found: Array<number> = []
+    let pages = 0
+    for (let next = ""; ; pages++) {
+      const page = await get(`/orders?user_id=3&limit=200${next}`)
+      expect(Buffer.byteLength(page.text)).toBeLessThan(3 * 1024 * 1024)
+      if (page.body.next_cursor !== null) expect(page.body.items.length).toBeGreaterThan(10)
+      found.push(...page.body.items.map(({ id }: { id: number }) => id))
+      if (page.body.next_cursor === null) break
+      next = `&cursor=${encodeURIComponent(page.body.next_cursor)}`
+    }
+    expect(found).toEqual(placed)
+    expect(pages).toBeGreaterThan(0)
+  })
+})

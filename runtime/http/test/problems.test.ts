@@ -1,9 +1,8 @@
-import { expect, layer } from "@effect/vitest"
+import { describe, expect, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { order } from "../../../modules/order/module.ts"
-import { user } from "../../../modules/user/module.ts"
+import { modules } from "../../modules.ts"
 import { Scenario, scenario } from "../../testing/scenario.ts"
-import { catalogue } from "../Problem.ts"
+import { catalogue, declare } from "../Problem.ts"
 import { ask } from "./ask.ts"
 import { words } from "./badValues.ts"
 
@@ -24,10 +23,33 @@ const promised: Readonly<Record<number, string>> = {
   503: "unavailable",
 }
 
+describe("A problem that two contracts declare", () => {
+  const kind = { slug: "sold-out", status: 409, title: "Sold out", detail: "Nothing of this product is left." } as const
+
+  it("is one, when both say the same", () => {
+    class First extends declare<First>()("First", kind) {}
+    class Second extends declare<Second>()("Second", { ...kind }) {}
+    const problems = [new First({}), new Second({})].map(({ type, status, detail }) => ({ type, status, detail }))
+    expect(problems[0]).toEqual(problems[1])
+    expect(catalogue().filter(({ slug }) => slug === kind.slug)).toEqual([kind])
+  })
+
+  it.each([{ status: 410 }, { title: "Gone" }, { detail: "It is gone." }])(
+    "is refused when they differ: %j",
+    (other) => {
+      declare()("First", kind)
+      expect(() => declare()("Other", { ...kind, ...other })).toThrow(
+        new RegExp(`the problem sold-out is declared twice, with another ${Object.keys(other)[0]}: .*409.*`, "u"),
+      )
+      expect(catalogue().filter(({ slug }) => slug === kind.slug)).toEqual([kind])
+    },
+  )
+})
+
 /** What a browser says that it accepts. */
 const browser = { accept: "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8" }
 
-layer(scenario([user, order]), { excludeTestServices: true })("/problems", (it) => {
+layer(scenario(Object.values(modules)), { excludeTestServices: true })("/problems", (it) => {
   const get = (path: string, headers: Readonly<Record<string, string>> = {}) =>
     Effect.flatMap(Scenario, ({ url }) => Effect.promise(() => ask(url, { path, headers })))
 

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
-/** What the runtime keeps beside the tables of every module (DELIVERY.md §1 and §2). */
+/** What the runtime keeps beside the tables of every module (see DELIVERY.md). */
 export const createDelivery = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   // Events that are written and not yet on the bus. `seq` is taken after the row lock of the aggregate.
@@ -53,13 +53,14 @@ export const createDelivery = Effect.gen(function* () {
   yield* sql`create index held_due on held (due, pos) where status = 'retrying'`
   // Answers to requests that carried an Idempotency-Key.
   yield* sql`create table idempotency (
-    route text not null,
-    key text not null,
+    scope text collate "C" not null,
+    key text collate "C" not null,
     hash text not null,
+    status int,
     location text,
     body text,
     created_at timestamptz not null,
-    primary key (route, key)
+    primary key (scope, key)
   )`
   yield* sql`create index idempotency_age on idempotency (created_at)`
   yield* sql`create table secrets (name text primary key, value text not null)`
