@@ -396,7 +396,7 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
   },
   {
     driver: "reads where its own positions are, whatever those of the group say",
-    breaking: (bus) => ({ ...bus, consume: ({ positions: _, ...options }) => bus.consume(options) }),
+    breaking: (bus) => ({ ...bus, consume: (options) => bus.consume({ ...options, positions: undefined }) }),
     red: {
       [positionsOf(1)]: "not seen in time: the positions are at the end",
       [positionsMoved]: "not seen in time: the positions are at the end",

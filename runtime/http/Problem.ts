@@ -20,7 +20,7 @@ const register = <const K extends Kind>(kind: K): K => {
   const known = kinds.get(kind.slug)
   const differs = known && (["status", "title", "detail"] as const).filter((member) => known[member] !== kind[member])
   if (differs !== undefined && differs.length > 0) {
-    const said = ({ slug: _, ...rest }: Kind) => JSON.stringify(rest)
+    const said = ({ status, title, detail }: Kind) => JSON.stringify({ status, title, detail })
     throw new Error(
       `the problem ${kind.slug} is declared twice, with another ${differs.join(" and ")}: ${said(known!)} and ${said(kind)}`,
     )

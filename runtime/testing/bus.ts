@@ -110,11 +110,7 @@ export const newGroup = (...topics: ReadonlyArray<string>) => {
    * One more member joins, and leaves with the check at the latest. `mine` are the calls that it got; once it is
    * `dead`, as the group may see it, others may have what it has in hand.
    */
-  const join = (
-    handle: Handle = () => Effect.void,
-    reads: ReadonlyArray<string> = topics,
-    positions?: Positions | undefined,
-  ) =>
+  const join = (handle: Handle = () => Effect.void, reads: ReadonlyArray<string> = topics, positions?: Positions) =>
     Effect.gen(function* () {
       const bus = yield* EventBus
       const member = {}

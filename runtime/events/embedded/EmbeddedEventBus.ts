@@ -132,7 +132,7 @@ const topicsIn = (table: LogTable) =>
         return Effect.succeed({ n, topic, part, key, value: text, headers })
       })
 
-    return { counts: counts as ReadonlyMap<string, number>, learn, ensure, place }
+    return { counts, learn, ensure, place }
   })
 
 export const layer = Layer.effect(

@@ -153,7 +153,7 @@ export const readAsMember = (options: {
           failing.delete(placeOf(payload.batch))
           payload.resolveOffset(String(records.at(-1)!.offset))
           // Not `consumer.commitOffsets`, which does nothing, and reports nothing, once the consumer stops.
-          reach?.done({ topic, partition, next }, payload.commitOffsetsIfNecessary)
+          reach?.done({ topic, partition, next }, payload)
           from = next
         }
         if (reach === undefined && from > begin) {

@@ -6,6 +6,9 @@ import type { Assignment, EndedBatch } from "./seat.ts"
 
 export const placeOf = ({ topic, partition }: Partition): string => `${topic}/${partition}`
 
+/** The payload of a batch: by it offsets can be committed also while the consumer stops. */
+type Committer = Pick<EachBatchPayload, "commitOffsetsIfNecessary">
+
 /** Between two commits of one seat, so that many slices share one. */
 const commitEvery = "100 millis"
 
@@ -28,7 +31,7 @@ export interface Reach {
   /** Reads from there next. */
   readonly seek: (position: Position) => void
   /** Everything before `next` is done. Kafka's copy follows, without being waited for. */
-  readonly done: (position: Position, commit: EachBatchPayload["commitOffsetsIfNecessary"]) => void
+  readonly done: (position: Position, by: Committer) => void
   /** Asks again where to begin in one partition, and reads from there. */
   readonly again: (partition: Partition) => Effect.Effect<void, unknown>
   /** A batch without a record for the member still moves it. */
@@ -103,9 +106,9 @@ export const makeReach = (
       ready: Effect.suspend(() => Deferred.await(ready)),
       at: (partition) => next.get(placeOf(partition)),
       seek,
-      done: (position, commit) => {
+      done: (position, by) => {
         next.set(placeOf(position), position.next)
-        commits.note(position, commit)
+        commits.note(position, by)
       },
       again: (partition) => begin([partition]),
       ended: ({ topic, partition, batchSize, firstOffset, lastOffset }) => {
@@ -133,25 +136,25 @@ export const makeReach = (
 /** Commits positions to Kafka behind what was done, one request at a time. That one fails changes nothing. */
 const makeCommits = Effect.gen(function* () {
   const uncommitted = new Map<string, Position>()
-  let commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined
+  let committer: Committer | undefined
 
   const flush = Effect.suspend(() => {
-    if (uncommitted.size === 0 || commit === undefined) return Effect.void
+    if (uncommitted.size === 0 || committer === undefined) return Effect.void
     const positions = [...uncommitted.values()]
     uncommitted.clear()
     const topics = [...Map.groupBy(positions, ({ topic }) => topic)].map(([topic, those]) => ({
       topic,
       partitions: those.map(({ partition, next }) => ({ partition, offset: String(next) })),
     }))
-    return Effect.ignore(Effect.tryPromise(() => commit!({ topics })))
+    return Effect.ignore(Effect.tryPromise(() => committer!.commitOffsetsIfNecessary({ topics })))
   })
   yield* Effect.addFinalizer(() => Effect.timeoutOption(flush, lastCommitWithin))
   yield* Effect.forkScoped(Effect.repeat(flush, Schedule.spaced(commitEvery)))
 
   return {
-    note: (position: Position, by: EachBatchPayload["commitOffsetsIfNecessary"] | undefined) => {
+    note: (position: Position, by: Committer | undefined) => {
       uncommitted.set(placeOf(position), position)
-      commit = by ?? commit
+      committer = by ?? committer
     },
     forget: () => uncommitted.clear(),
   }
