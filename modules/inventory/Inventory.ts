@@ -26,7 +26,7 @@ const endings = [PaymentSuccessful, PaymentFailed, PaymentRefunded, OrderCancell
 type Ends = Effect.Success<ReturnType<Deliveries["Service"]["ends"]>>
 
 /** How long is waited for the module to catch up, before that is tried again later. */
-const catchUp = Schedule.spaced("100 millis").pipe(Schedule.upTo({ duration: "2 seconds" }))
+const catchUp = Schedule.spaced("100 millis").pipe(Schedule.upTo({ duration: "1 second" }))
 
 /** What can be done with the inventory. */
 export class Inventory extends Context.Service<Inventory>()("inventory/Inventory", {

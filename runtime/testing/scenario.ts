@@ -173,7 +173,27 @@ const make = (modules: ReadonlyArray<Module>, redisUrl: string | undefined) =>
       })
     }
 
-    const groups = [...modules.map(({ name }) => `${name}_service_group`), hand]
+    const readers = [
+      ...modules.map(({ name, reactions }) => ({
+        group: `${name}_service_group`,
+        events: reactions.map(({ event }) => event),
+      })),
+      { group: hand, events: eventsOf(modules) },
+    ]
+    const groups = readers.map(({ group }) => group)
+    /** Until then a group has no position, and nothing is under way to it. */
+    const joined = Effect.forEach(readers, ({ group, events }) =>
+      Effect.map(bus.lag(group), (lags) => {
+        const missing = events.filter(({ type }) => !lags.some(({ topic }) => topic === type))
+        assert.deepEqual(
+          missing.map(({ type }) => type),
+          [],
+          `${group} has not joined`,
+        )
+      }),
+    )
+    yield* Effect.orDie(eventually(joined))
+
     /** How many events were ever written, and how many of them are not on the log. */
     const written = Effect.forEach(
       databases,

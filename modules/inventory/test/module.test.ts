@@ -1,5 +1,6 @@
 import { describe, expect } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Deferred, Effect, Layer } from "effect"
+import type { SqlClient } from "effect/sql"
 import { Deliveries } from "../../../runtime/delivery/Deliveries.ts"
 import type { EventType } from "../../../runtime/events/Event.ts"
 import { EventBusError } from "../../../runtime/events/EventBus.ts"
@@ -524,6 +525,81 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     }),
   )
 
+  describe("decides by what another instance has just done to the same order:", () => {
+    /** Another instance changes an order's hold in a transaction, during which the order is paid. */
+    const paidDuring = (
+      { order_id, user_id }: Order,
+      change: (sql: SqlClient.SqlClient) => Effect.Effect<unknown, unknown>,
+    ) =>
+      Effect.gen(function* () {
+        const { database, tell, settled } = yield* Scenario
+        const sql = database("inventory")
+        const locked = yield* Deferred.make<void>()
+        const changing = Effect.gen(function* () {
+          yield* sql`insert into holds (order_id, user_id, created_at) values (${order_id}, ${user_id}, ${new Date()})
+            on conflict do nothing`
+          yield* sql`select 1 from holds where order_id = ${order_id} for update`
+          yield* Deferred.succeed(locked, undefined)
+          yield* Effect.sleep("500 millis")
+          yield* change(sql)
+        })
+        const paying = tell(PaymentSuccessful, { ...fields({ order_id, user_id }), payment_id: 1 })
+        yield* Effect.all(
+          [Effect.orDie(sql.withTransaction(changing)), Effect.andThen(Deferred.await(locked), paying)],
+          {
+            concurrency: 2,
+          },
+        )
+        yield* settled
+      })
+
+    it.effect("what was given back is not taken", () =>
+      Effect.gen(function* () {
+        const [product_id, order] = [yield* aProduct(5), anOrder()]
+        yield* place(order, { [product_id]: 2 })
+        yield* paidDuring(
+          order,
+          (sql) => sql`
+            with released as (update holds set status = 'released' where order_id = ${order.order_id}),
+            free as (update products set reserved = 0 where product_id = ${product_id})
+            insert into ledger (product_id, order_id, change, stock_change, reserved_change, at)
+            values (${product_id}, ${order.order_id}, 'released', 0, -2, ${new Date()})`,
+        )
+        expect(yield* storyOf(order)).toEqual(["held"])
+        expect(yield* fresh(product_id)).toEqual({ stock: 5, reserved: 0 })
+        expect(yield* unaccounted).toEqual([])
+      }),
+    )
+
+    it.effect.each([
+      ["for the first time", false],
+      ["of which it was heard before", true],
+    ] as const)("what is held %s is taken, with its lines", ([, isExpected]) =>
+      Effect.gen(function* () {
+        const { database } = yield* Scenario
+        const [product_id, order] = [yield* aProduct(5), anOrder()]
+        const { order_id, user_id } = order
+        if (isExpected) {
+          yield* database("inventory")`
+            insert into holds (order_id, user_id, created_at) values (${order_id}, ${user_id}, ${new Date()})`
+        }
+        yield* paidDuring(
+          order,
+          (sql) => sql`
+            with held as (update holds set status = 'held' where order_id = ${order_id}),
+            lines as (insert into hold_lines (order_id, product_id, quantity) values (${order_id}, ${product_id}, 2)),
+            reserved as (update products set reserved = 2 where product_id = ${product_id})
+            insert into ledger (product_id, order_id, change, stock_change, reserved_change, at)
+            values (${product_id}, ${order_id}, 'held', 0, 2, ${new Date()})`,
+        )
+        expect((yield* told(order)).map(({ data }) => data)).toEqual([
+          { ...order, change: "taken", lines: [{ product_id, quantity: 2, stock: 3, available: 3 }] },
+        ])
+        expect(yield* unaccounted).toEqual([])
+      }),
+    )
+  })
+
   it.effect("lets an event that cannot be read hold back its own order, and no other of its user", () =>
     Effect.gen(function* () {
       const { put, held, settled } = yield* Scenario
@@ -561,8 +637,15 @@ const isHeld = (order: Order) =>
 const expired = (order: Order) =>
   eventually(Effect.map(storyOf(order), (story) => expect(story).toEqual(["held", "hold_expired"])))
 
-/** Longer than a hold lasts, and than the task takes to look at it. */
-const longAfter = Effect.sleep("2 seconds")
+/** Waits until the hold was looked at and stayed, or is over. */
+const lookedAt = (order: Order) =>
+  Effect.gen(function* () {
+    const { database } = yield* Scenario
+    const rows = yield* database("inventory")`
+      select 1 from holds where order_id = ${order.order_id} and status = 'held' and not exists (
+        select 1 from task where id = order_id::text and attempts >= 2)`
+    expect(rows).toEqual([])
+  }).pipe(eventually, Effect.orDie)
 
 ;(await onEveryDatabase([inventory], soon))("inventory, when a hold is too old", (it) => {
   it.effect("rejects the order, without shortages, and its stock is free", () =>
@@ -589,11 +672,11 @@ const longAfter = Effect.sleep("2 seconds")
       for (const order of [paid, cancelled]) yield* tell(OrderCreated, created(order, { [product_id]: 1 }))
       yield* tell(PaymentSuccessful, { ...fields(paid), payment_id: 1 })
       yield* tell(OrderCancelled, fields(cancelled))
-      yield* longAfter
       yield* settled
       expect((yield* storyOf(paid)).at(-1)).toBe("taken")
       expect(yield* storyOf(cancelled)).not.toContain("hold_expired")
       expect(yield* fresh(product_id)).toEqual({ stock: 4, reserved: 0 })
+      expect(yield* tasksOf([paid, cancelled])).toBe(0)
     }),
   )
 
@@ -608,7 +691,7 @@ const longAfter = Effect.sleep("2 seconds")
       yield* scenario.settled
       for (const one of [order, other]) yield* place(one, { [product_id]: 1 })
       yield* expired(other)
-      yield* Effect.sleep("500 millis")
+      yield* lookedAt(order)
       expect(yield* isHeld(order)).toBe(true)
       const { body } = yield* scenario.get("/admin/dead-letters?reaction=inventory.take")
       expect(body.items).toHaveLength(1)
@@ -629,7 +712,7 @@ const longAfter = Effect.sleep("2 seconds")
         )
       yield* move(-1)
       yield* place(order, { [product_id]: 1 })
-      yield* longAfter
+      yield* lookedAt(order)
       expect(yield* isHeld(order)).toBe(true)
       yield* move(1)
       yield* expired(order)
@@ -654,7 +737,7 @@ const withoutLog = {
     Effect.gen(function* () {
       const [product_id, order] = [yield* aProduct(5), anOrder()]
       yield* place(order, { [product_id]: 1 })
-      yield* longAfter
+      yield* lookedAt(order)
       expect(yield* isHeld(order)).toBe(true)
       yield* hear(order, "payment_successful")
       expect(yield* storyOf(order)).toEqual(["held", "taken"])
