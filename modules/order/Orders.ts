@@ -1,5 +1,6 @@
-import { Clock, Context, Deferred, Effect, Layer } from "effect"
+import { Clock, Context, Deferred, Effect, Layer, Option, Semaphore } from "effect"
 import { type Claim, KeyTaken } from "../../runtime/http/Idempotency.ts"
+import { Unavailable } from "../../runtime/http/Problem.ts"
 import { Reject } from "../../runtime/module/Reaction.ts"
 import { Database } from "../../runtime/sql/Database.ts"
 import { sumOfLines } from "../Money.ts"
@@ -17,6 +18,7 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
     const store = yield* OrderStore
     const userArrived = (yield* Database).bell("order.user-arrived")
     const userWaitMillis = yield* Effect.orDie(settings.USER_WAIT_MS)
+    const waiters = yield* Semaphore.make(mostWaiters)
     const stepsOfNewOrders = yield* Effect.orDie(steps)
 
     const placementOf = ({ user_id, amount, items, payment_method }: NewOrder): Placement => {
@@ -24,21 +26,35 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
       return { user_id, amount: amount ?? sumOfLines(lines), items: lines, payment_method, steps: stepsOfNewOrders }
     }
 
-    /**
-     * Places an order for a user that this module knows, or learns of within `USER_WAIT_MS`: an order right after its
-     * user succeeds. Waiting holds no connection.
-     */
-    const place = Effect.fn("Orders.place")(function* (order: NewOrder, claim: Claim<OrderView>) {
+    /** Undefined for a user that this module does not know. */
+    const attempt = Effect.fnUntraced(function* (order: NewOrder, claim: Claim<OrderView>) {
+      const placed = yield* store.place(placementOf(order), claim)
+      if (placed._tag === "KeyTaken") return yield* new KeyTaken()
+      return placed._tag === "Placed" ? placed.answered : undefined
+    })
+
+    /** Waiting holds no connection. */
+    const attemptUntilKnown = Effect.fnUntraced(function* (order: NewOrder, claim: Claim<OrderView>) {
       const until = (yield* Clock.monotonicTimeNanos) + BigInt(userWaitMillis) * 1_000_000n
       for (;;) {
         const arrival = yield* userArrived.next
-        const placed = yield* store.place(placementOf(order), claim)
-        if (placed._tag === "Placed") return placed.answered
-        if (placed._tag === "KeyTaken") return yield* new KeyTaken()
+        const answered = yield* attempt(order, claim)
+        if (answered !== undefined) return answered
         const left = Number((until - (yield* Clock.monotonicTimeNanos)) / 1_000_000n)
         if (left <= 0) return yield* new UserUnknown({ user_id: order.user_id })
         yield* Effect.timeoutOption(Deferred.await(arrival), Math.min(left, pollMillis))
       }
+    })
+
+    /**
+     * Places an order for a user that this module knows, or learns of within `USER_WAIT_MS`: an order right after its
+     * user succeeds. While too many wait for theirs, others are answered 503.
+     */
+    const place = Effect.fn("Orders.place")(function* (order: NewOrder, claim: Claim<OrderView>) {
+      const answered = yield* attempt(order, claim)
+      if (answered !== undefined) return answered
+      const waited = yield* waiters.withPermitsIfAvailable(1)(attemptUntilKnown(order, claim))
+      return Option.isSome(waited) ? waited.value : yield* Effect.die(new Unavailable({}))
     })
 
     const get = Effect.fn("Orders.get")(function* (id: number) {
@@ -106,3 +122,6 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
 
 /** A bell may be lost between instances, so whoever waits looks again after this. */
 const pollMillis = 100
+
+/** Orders that wait for their user at once; more would keep others from being worked on. */
+const mostWaiters = 256

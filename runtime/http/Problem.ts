@@ -147,6 +147,9 @@ export class ValidationFailed extends declare<ValidationFailed>()(
   { errors: Schema.Array(Fault) },
 ) {}
 
+/** This cannot be done right now. Die of it: any request is answered 503 by that, with `Retry-After`. */
+export class Unavailable extends declare<Unavailable>()("Unavailable", Kinds.unavailable) {}
+
 export class NotFound extends declare<NotFound>()("NotFound", Kinds.notFound) {}
 
 export const problemOf = (kind: Kind) => ({

@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, type HttpApiGroup, HttpApiMiddleware, HttpApiSchema, OpenApi } from "effect/http-api"
 import manifest from "../../package.json" with { type: "json" }
-import { catalogue, declare, type Kind, Kinds } from "./Problem.ts"
+import { catalogue, declare, type Kind, Kinds, Unavailable } from "./Problem.ts"
 
 /** Whoever has an API: a module, or the runtime itself. */
 interface Owner {
@@ -45,7 +45,6 @@ class UnsupportedMediaType extends declare<UnsupportedMediaType>()(
 ) {}
 class HeadersTooLarge extends declare<HeadersTooLarge>()("HeadersTooLarge", Kinds.headersTooLarge) {}
 class Internal extends declare<Internal>()("Internal", Kinds.internal) {}
-class Unavailable extends declare<Unavailable>()("Unavailable", Kinds.unavailable) {}
 
 /** What is answered at any address, whoever declares it; for the document alone. */
 class Server extends HttpApiMiddleware.Service<Server>()("galleria/Server", {

@@ -3,7 +3,7 @@ import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } fr
 import { faultOf } from "../delivery/fault.ts"
 import { ofRequest, Patience } from "../sql/patience.ts"
 import { endpoints, serveAt } from "./operations.ts"
-import { catalogue, type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
+import { catalogue, type Kind, Kinds, problemOf, responseOf, Unavailable } from "./Problem.ts"
 
 /** Seconds after which a client may ask again. */
 const retryAfter = { "retry-after": "1" }
@@ -39,6 +39,7 @@ const answerTo = (
   if (httpErrorIn(cause)?.reason._tag === "RouteNotFound") return Effect.succeed(answerToUnknown(request, routes))
   // The process stops, and this took longer than a stop may take.
   if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(responseOf(Kinds.unavailable, retryAfter))
+  if (Cause.squash(cause) instanceof Unavailable) return Effect.succeed(responseOf(Kinds.unavailable, retryAfter))
   if (faultOf(cause) !== "event") {
     return Effect.as(
       Effect.logWarning(`${request.method} could not be answered: the database is away`, cause),

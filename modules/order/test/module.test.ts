@@ -354,6 +354,32 @@ onBothPatient("an order for a user of whom the news is under way", (it) => {
   )
 })
 
+const onBothCrowded = await onEveryDatabase([order], { USER_WAIT_MS: "60000" })
+onBothCrowded("an order for an unknown user", (it) => {
+  it.effect("is to come back while 256 wait for theirs, and keeps nobody else out", () =>
+    Effect.gen(function* () {
+      const { tell, post } = yield* Scenario
+      const known = yield* aUser
+      const user_id = next()
+      const order = { user_id, amount: 1 }
+      const waiting = yield* Effect.forkChild(together(256, () => post("/orders", order)))
+      yield* eventually(
+        Effect.gen(function* () {
+          const { status, headers } = yield* Effect.orDie(Effect.timeout(post("/orders", order), "1 second"))
+          expect([status, headers.get("retry-after")]).toEqual([503, "1"])
+        }),
+      )
+      expect((yield* post("/orders", { user_id: known, amount: 1 })).status).toBe(201)
+      expect(waiting.pollUnsafe()).toBeUndefined()
+      yield* tell(UserCreated, userCreated(user_id))
+      const statuses = statusesOf(yield* Fiber.join(waiting))
+      // An attempt that waited for a second before the others were there may have taken the place of one.
+      expect(statuses[201]).toBeGreaterThan(250)
+      expect((statuses[201] ?? 0) + (statuses[503] ?? 0)).toBe(256)
+    }),
+  )
+})
+
 const onBothWithSteps = await onEveryDatabase([order], { ORDER_STEPS: "payment,inventory" })
 onBothWithSteps("the module order, whose orders need payment and inventory", (it) => {
   it.effect("tells of the steps, and stays created", () =>
