@@ -1,4 +1,17 @@
-import { Cause, Clock, Context, Deferred, Effect, Exit, Fiber, Latch, Option, Schedule } from "effect"
+import {
+  Cause,
+  Clock,
+  Context,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Latch,
+  Logger,
+  Option,
+  References,
+  Schedule,
+} from "effect"
 import { SqlClient, SqlError } from "effect/sql"
 import { expect } from "vitest"
 import { again, againAfter, done, type Ended, type Item, type Next, NotMade, type Task, task } from "../module/Task.ts"
@@ -543,9 +556,7 @@ const failing: ReadonlyArray<Check<Subject>> = [
           error: "it cannot be done",
         })
         about(yield* waits("b"), 10)
-        expect(yield* steps.failed([charge.name], 10)).toEqual([
-          { name: charge.name, id: "b", error: "it cannot be done" },
-        ])
+        expect(yield* steps.failed([charge.name], 10)).toEqual([{ name: charge.name, id: "b" }])
         plan.begin.clear()
         yield* later(10_001)(turn())
         expect(outside).toEqual(["a", "c", "b"])
@@ -627,6 +638,31 @@ const failing: ReadonlyArray<Check<Subject>> = [
         expect(yield* row("a")).toMatchObject({ isCalled: true, reason: null })
         yield* finish(yield* makeAll(theirs))
         expect(yield* ids).toEqual([])
+      }),
+    ),
+  },
+]
+
+const logging: ReadonlyArray<Check<Subject>> = [
+  {
+    name: "tells the log of ids alone, never what an error says",
+    check: on(
+      Effect.fnUntraced(function* ({ plan, add, turn }) {
+        const lines: Array<unknown> = []
+        const capture = Logger.layer([
+          Logger.make(({ message, cause, fiber }) => {
+            lines.push(message, Cause.pretty(cause), fiber.getRef(References.CurrentLogAnnotations))
+          }),
+        ])
+        const personal = Effect.die(new Error("ada@example.org is known"))
+        plan.begin.set("began", personal)
+        plan.call.set("called", personal)
+        plan.end.set("ended", personal)
+        yield* add("began", "called", "ended")
+        yield* turn().pipe(Effect.provide(capture), Effect.provideService(References.MinimumLogLevel, "All"))
+        const written = JSON.stringify(lines)
+        for (const id of ["began", "called", "ended"]) expect(written).toContain(id)
+        expect(written).not.toContain("ada@example.org")
       }),
     ),
   },
@@ -743,6 +779,7 @@ export const tasksSuite: ReadonlyArray<Check<Subject>> = [
   ...calling,
   ...retrying,
   ...failing,
+  ...logging,
   ...outages,
   ...sideBySide,
 ]

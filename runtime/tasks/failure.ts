@@ -22,3 +22,14 @@ export const errorOf = (cause: Cause.Cause<unknown>): string =>
 /** Says that a row waits because `begin` or `end` failed. The text of the error stays in the table: it may be personal. */
 export const logFailure = (task: Task<never>, id: string) =>
   Effect.logWarning(`${task.name} failed; the task is tried again later`).pipe(Effect.annotateLogs({ task_id: id }))
+
+/** Says that calls have no result. */
+export const logUnknown = (task: Task<never>, ids: ReadonlyArray<string>) =>
+  ids.length === 0
+    ? Effect.void
+    : Effect.logWarning(`${task.name}: ${ids.length === 1 ? "a call has" : `${ids.length} calls have`} no result`).pipe(
+        Effect.annotateLogs({ task_ids: ids.slice(0, mostIds).join() }),
+      )
+
+/** Ids in one line of the log. */
+const mostIds = 10

@@ -2,7 +2,7 @@ import { Clock, Duration, Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { faultOf } from "../delivery/fault.ts"
 import type { Ended, Next, Task } from "../module/Task.ts"
-import { dueAfter, errorOf, logFailure } from "./failure.ts"
+import { dueAfter, errorOf, logFailure, logUnknown } from "./failure.ts"
 import type { Finished, Tools } from "./steps.ts"
 import type { Waiting } from "./taskTable.ts"
 
@@ -49,6 +49,10 @@ const record = ({ database, table, running }: Tools, task: Task<never>, finished
       }
       if (over.length > 0) yield* table.end(over)
       if (waiting.length > 0) yield* table.wait(waiting)
+      yield* logUnknown(
+        task,
+        ours.filter(({ result }) => result._tag === "Unknown").map(({ id }) => id),
+      )
     }),
   )
 

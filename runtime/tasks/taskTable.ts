@@ -119,8 +119,8 @@ export const taskTable = (sql: SqlClient.SqlClient) => {
 
     /** Rows of the tasks `names` that failed by a defect, at most `limit`. */
     failed: (names: ReadonlyArray<string>, limit: number) =>
-      sql<{ name: string; id: string; error: string }>`
-        select name, id, error from task
+      sql<Pick<Due, "name" | "id">>`
+        select name, id from task
         where reason = 'failed' and name in (select json_array_elements_text(${JSON.stringify(names)}::json))
         order by name, id limit ${limit}`,
   }

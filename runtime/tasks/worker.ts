@@ -60,7 +60,7 @@ export const work = (options: {
         const [first] = failed
         if (first === undefined) return undefined
         const count = failed.length < mostFailed ? failed.length : `at least ${mostFailed}`
-        return `failed tasks: ${count}, such as ${first.name} ${first.id}: ${first.error}`
+        return `failed tasks: ${count}, such as ${first.name} ${first.id}`
       }),
     }
   })
