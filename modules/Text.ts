@@ -1,15 +1,27 @@
 import { Schema } from "effect"
 
-const storable = Schema.makeFilter(
-  (text: string) => (text.isWellFormed() && !text.includes("\u0000")) || "expected text without NUL or lone surrogates",
+/** The C0 and C1 control characters and DEL, among them line breaks and tabs. */
+const control = "\\u0000-\\u001f\\u007f-\\u009f"
+const isPrintable = new RegExp(`^[^${control}]*$`, "u")
+const controls = new RegExp(`[${control}]+`, "gu")
+
+const printable = Schema.makeFilter(
+  (text: string) =>
+    (text.isWellFormed() && isPrintable.test(text)) || "expected text without control characters or lone surrogates",
 )
 
 const visible = Schema.makeFilter((text: string) => text.trim() !== "" || "expected more than white space", {
-  toJsonSchema: () => ({ minLength: 1, pattern: "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$" }),
+  toJsonSchema: () => ({ minLength: 1, pattern: `^[^${control}]*[^\\s${control}][^${control}]*$` }),
 })
 
-/** Human text of 1 to `most` characters (code points), not only white space, that every database can store. */
-export const text = (most: number) => Schema.String.check(visible, storable, Schema.isMaxCodePoints(most))
+/** Human text in one line: 1 to `most` characters (code points), not only white space, no control characters. */
+export const text = (most: number) => Schema.String.check(visible, printable, Schema.isMaxCodePoints(most))
+
+/** Text of another program in one line: spaces for control characters, no lone surrogates, cut to `most` code points. */
+export const inOneLine = (foreign: string, most: number): string => {
+  const printable = foreign.toWellFormed().replaceAll(controls, " ").trim()
+  return Array.from(printable).slice(0, most).join("")
+}
 
 /**
  * An e-mail address that a mail server would take: the HTML standard's pattern (ASCII, one @), a domain of two labels

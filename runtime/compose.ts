@@ -2,8 +2,8 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Deferred, Duration, Effect, Fiber, Latch, Layer, Redacted, Schedule, Scope } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { CircuitBreaker, Persistence } from "effect/persistence"
 import { SqlClient } from "effect/sql"
+import * as cache from "./cache/cache.ts"
 import { eventsOf, type Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
 import * as deliveriesTable from "./delivery/deliveriesTable.ts"
@@ -14,7 +14,8 @@ import type { KafkaSettings } from "./events/kafka/client.ts"
 import * as DeadLetters from "./delivery/DeadLetters.ts"
 import { api as adminApi } from "./delivery/api.ts"
 import { http as adminHttp } from "./delivery/http.ts"
-import { makeReplay } from "./delivery/replay.ts"
+import { makePositions } from "./delivery/positions.ts"
+import { makeReplay, positionsBell } from "./delivery/replay.ts"
 import { makeRetryTurn } from "./delivery/retry.ts"
 import * as Admin from "./http/Admin.ts"
 import { type Check, type Health, healthRoutes, whileStarting } from "./health/health.ts"
@@ -106,7 +107,7 @@ const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]
 }
 
 /** Opens the latch whenever the bell rings. */
-const openedBy = (latch: Latch.Latch, bell: Bell) =>
+export const openedBy = (latch: Latch.Latch, bell: Bell) =>
   Effect.gen(function* () {
     for (let next = yield* bell.next; ;) {
       yield* Deferred.await(next)
@@ -157,11 +158,24 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
     const database = Context.get(ports, Database)
     const group = `${module.name}_service_group`
 
+    const moved = Latch.makeUnsafe(false)
+    const watchWake = Latch.makeUnsafe(true)
+    yield* Effect.forkScoped(openedBy(watchWake, database.bell(positionsBell)))
+    const positions = yield* makePositions({ module: module.name, reactions, moved }).pipe(Effect.provideContext(ports))
+    const topics = [...new Set(reactions.map((reaction) => reaction.event.type))]
     const consume = bus.consume({
       group,
-      topics: [...new Set(reactions.map((reaction) => reaction.event.type))],
-      handle: yield* makeConsumer({ module: module.name, reactions }).pipe(Effect.provideContext(ports)),
+      topics,
+      handle: yield* makeConsumer({ module: module.name, reactions, positions }).pipe(Effect.provideContext(ports)),
+      positions,
     })
+    yield* Effect.forkScoped(
+      loop({ name: `${module.name}.positions`, turn: positions.watch, wake: watchWake, poll: "1 second" }),
+    )
+    const replay = yield* Effect.provideContext(makeReplay({ module: module.name, reactions, positions }), ports)
+    yield* Effect.forkScoped(
+      loop({ name: `${module.name}.replay`, turn: replay.turn, wake: replay.wake, poll: "10 seconds" }),
+    )
     yield* Effect.forkScoped(openedBy(wake, database.bell(outboxBell)))
     yield* Effect.forkScoped(relay({ module: module.name, wake }).pipe(Effect.provideContext(ports)))
 
@@ -205,7 +219,8 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
         }),
       },
       { name: `consumer.${module.name}`, needed: false, fault: loops.faultOf(`${group}.consumer`) },
-      ...["relay", "retry", "housekeeping"].map((name) => ({
+      { name: `records.${module.name}`, needed: false, fault: positions.lost },
+      ...["relay", "retry", "housekeeping", "positions", "replay"].map((name) => ({
         name: `${name}.${module.name}`,
         needed: false,
         fault: loops.faultOf(`${module.name}.${name}`),
@@ -220,8 +235,10 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       ports,
       checks,
       reactions,
+      tasks: tasks.map((task) => task.name),
       deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters),
-      replay: yield* Effect.provideContext(makeReplay({ module: module.name, group }), ports),
+      replay,
+      lag: positions.lag(),
     }
   }).pipe(Effect.annotateLogs("module", module.name))
 
@@ -254,8 +271,7 @@ const platform = (settings: Settings) =>
   Layer.mergeAll(
     Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
     NodeHttpServer.layerHttpServices,
-    Persistence.layerMemory,
-    CircuitBreaker.layerStoreMemory(),
+    cache.layer(settings.redis),
     Layer.succeed(Deployment, {
       modules: settings.modules.map((module) => module.name),
       distributed: settings.kafka !== undefined,
@@ -344,14 +360,15 @@ export const galleria = (settings: Settings) =>
     }
     yield* Layer.build(admin(running, settings))
     yield* healthRoutes(health, [events, ...running.flatMap((module) => module.checks)])
-    const watched = running.map(({ name, group, ports }) => ({
+    const watched = running.map(({ name, lag, ports, tasks }) => ({
       module: name,
-      group,
+      lag,
       sql: Context.get(ports, SqlClient.SqlClient),
+      tasks: new Set(tasks),
     }))
-    yield* metricsRoute(watched, bus)
+    yield* metricsRoute(watched)
     if (settings.otlp !== undefined) {
-      const looking = Effect.repeat(lookAt(watched, bus), Schedule.spaced(exportMillis.metrics))
+      const looking = Effect.repeat(lookAt(watched), Schedule.spaced(exportMillis.metrics))
       yield* Effect.forkScoped(Effect.withTracerEnabled(looking, false))
     }
     yield* explained

@@ -2,6 +2,7 @@ import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from
 import { existsSync, readFileSync } from "node:fs"
 import type { Module } from "./module/Module.ts"
 import type { EventType } from "./events/Event.ts"
+import { faultInUrl as faultInRedisUrl } from "./cache/redis/address.ts"
 import type { KafkaSettings } from "./events/kafka/client.ts"
 import { faultInUrl } from "./sql/postgres/address.ts"
 import type { OtlpSettings } from "./telemetry/otlp.ts"
@@ -76,6 +77,9 @@ const own = {
   KAFKA_SASL_USERNAME: Config.option(Config.String("KAFKA_SASL_USERNAME")),
   KAFKA_SASL_PASSWORD: Config.option(Config.Redacted("KAFKA_SASL_PASSWORD")),
   DATABASE_URL: databaseUrl("DATABASE_URL"),
+  REDIS_URL: Config.option(
+    Config.map(Config.schema(Schema.String.check(Schema.makeFilter(faultInRedisUrl)), "REDIS_URL"), Redacted.make),
+  ),
 }
 
 export interface Settings {
@@ -87,6 +91,8 @@ export interface Settings {
   readonly kafka: KafkaSettings | undefined
   /** By module, where its PostgreSQL is; a module that is not named has an embedded database. */
   readonly databases: Readonly<Record<string, Redacted.Redacted>>
+  /** Where cached answers and circuits are shared; undefined: each process has its own. */
+  readonly redis: Redacted.Redacted | undefined
   readonly partitions: number | undefined
   readonly retentionDays: number
   readonly retryAttempts: number
@@ -178,6 +184,7 @@ export const readSettings = (options: {
       dataDir: values.DATA_DIR,
       kafka: kafkaOf(values),
       databases,
+      redis: Option.getOrUndefined(values.REDIS_URL),
       partitions: Option.getOrUndefined(values.PARTITIONS),
       retentionDays: values.RETENTION_DAYS,
       retryAttempts: values.RETRY_ATTEMPTS,

@@ -1,7 +1,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Cause, Effect, Exit, Layer, Option, Runtime } from "effect"
+import { Cause, ConfigProvider, Effect, Exit, Layer, Option, Runtime } from "effect"
 import { drivers, galleria } from "./compose.ts"
-import { readLogSettings, readSettings } from "./config.ts"
+import { environment, readLogSettings, readSettings } from "./config.ts"
 import { Loops, makeLoops } from "./module/loop.ts"
 import { modules } from "./modules.ts"
 import * as logs from "./telemetry/logs.ts"
@@ -30,7 +30,12 @@ const main = Effect.gen(function* () {
   )
   const { ended } = yield* Effect.provideContext(galleria(settings), context)
   return yield* ended
-}).pipe(Effect.scoped, Effect.provide(logs.layer(readLogSettings(env, process.stdout.isTTY))))
+}).pipe(
+  Effect.scoped,
+  // Modules read their settings as `readSettings` did: an empty variable is unset, and a secret may be in a file.
+  Effect.provide(ConfigProvider.layer(environment(env).provider)),
+  Effect.provide(logs.layer(readLogSettings(env, process.stdout.isTTY))),
+)
 
 /** A failure with a name says enough by its message; a defect is told in full. */
 const whyOf = (cause: Cause.Cause<unknown>) => {

@@ -74,9 +74,10 @@ const runAlone = (settings: Settings, reaction: string) =>
     return url
   })
 
-const show = ({ topic, remaining }: Replay) =>
+const show = ({ topic, state, remaining }: Replay) =>
   Effect.sync(() => {
-    if (stdout.isTTY) stdout.write(`\r\u001b[K${topic}: ${remaining} records to read`)
+    const what = state === "resetting" ? "undoing what the reaction did" : `${remaining} records to read`
+    if (stdout.isTTY) stdout.write(`\r\u001b[K${topic}: ${what}`)
   })
 
 const main = Effect.gen(function* () {
@@ -85,13 +86,14 @@ const main = Effect.gen(function* () {
   const there = urlOf(settings.host, settings.port)
   const url = (yield* isRunning(there)) ? there : yield* runAlone(settings, reaction)
   let state = yield* ask(settings, url, "/admin/replays", { reaction, reset, ...(from === undefined ? {} : { from }) })
-  const all = state.remaining
-  while (state.remaining > 0) {
+  let all = state.remaining
+  while (state.state !== "done") {
+    all = Math.max(all, state.remaining)
     yield* show(state)
     yield* Effect.sleep("200 millis")
     state = yield* ask(settings, url, `/admin/replays/${encodeURIComponent(reaction)}`)
   }
-  stdout.write(`${stdout.isTTY ? "\r\u001b[K" : ""}${reaction} has met ${all} records of ${state.topic} again\n`)
+  stdout.write(`${stdout.isTTY ? "\r\u001b[K" : ""}${reaction} has seen ${all} records of ${state.topic} again\n`)
 }).pipe(
   Effect.scoped,
   Effect.provide(logs.layer({ ...readLogSettings(env, stdout.isTTY), level: "warn" })),

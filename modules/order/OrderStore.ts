@@ -29,7 +29,7 @@ export type Placed =
   | { readonly _tag: "UserUnknown" }
   | { readonly _tag: "KeyTaken" }
 
-/** An event that an order learned from, for its history: as it was written down. */
+/** An event that an order learned from, for its history. `data` is JSON text, as it was received or written down. */
 export type Learned = Pick<Draft, "event_id" | "type" | "time" | "data">
 
 /** One decision about one order, and what it was made upon. */

@@ -5,9 +5,12 @@ import { Reject } from "../../runtime/module/Reaction.ts"
 import { Database } from "../../runtime/sql/Database.ts"
 import { sumOfLines } from "../Money.ts"
 import { type NewOrder, type Order as OrderView, OrderNotFound, UserUnknown } from "./contract/api.ts"
+import type { OrderCreated } from "./contract/events.ts"
 import { type AmountDiffers, cancel as decideToCancel, learn as decideUpon, type News } from "./Order.ts"
 import { type Change, type Learned, OrderStore, type Placement } from "./OrderStore.ts"
 import { settings, steps } from "./settings.ts"
+
+type Created = Pick<typeof OrderCreated.data.Type, "order_id" | "steps">
 
 /** What can be done with orders. */
 export class Orders extends Context.Service<Orders>()("order/Orders", {
@@ -78,16 +81,21 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
         AmountDiffers: () => new Reject({ reason: "the amount is not the order's" }),
       })
 
-    /** Starts orders upon their own creation, which their history holds already. What others create is theirs to start. */
-    const start = Effect.fn("Orders.start")((ids: ReadonlyArray<number>) =>
-      apply(
-        ids.map((order_id) => ({
+    /**
+     * Processes orders that need no step, upon their own creation, which their history has already. An order that
+     * needs one costs no statement and no lock. An order of another producer is none of ours.
+     */
+    const start = Effect.fn("Orders.start")(function* (created: ReadonlyArray<Created>) {
+      const ready = created.filter(({ steps }) => steps.length === 0)
+      if (ready.length === 0) return
+      yield* apply(
+        ready.map(({ order_id }) => ({
           order_id,
           decide: (order) => decideUpon(order, { _tag: "Created" }),
           passesOver: true,
         })),
-      ),
-    )
+      )
+    })
 
     /** Learns what others tell of orders; what is told of no order of ours is rejected. */
     const learn = Effect.fn("Orders.learn")((learned: ReadonlyArray<Learned & { order_id: number; news: News }>) =>

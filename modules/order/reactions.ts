@@ -1,14 +1,16 @@
-import { Schema } from "effect"
+import type { Schema } from "effect"
 import type { EventType } from "../../runtime/events/Event.ts"
 import { all } from "../../runtime/module/Reaction.ts"
 import { InventoryRejected, InventoryUpdated } from "../inventory/contract/events.ts"
 import { PaymentFailed, PaymentRefunded, PaymentSuccessful } from "../payment/contract/events.ts"
+import { inOneLine } from "../Text.ts"
 import { UserCreated } from "../user/contract/events.ts"
+import { mostReason } from "./contract/api.ts"
 import { OrderCreated } from "./contract/events.ts"
 import type { News } from "./Order.ts"
 import { Orders } from "./Orders.ts"
 
-/** A reaction to what another module tells of an order: `newsOf` says what it means. */
+/** A reaction to what another module tells of an order: `newsOf` says what it means. Its history keeps it as received. */
 const learn = <Data extends Schema.Codec<{ readonly order_id: number }, any>>(
   name: string,
   event: EventType<string, Data>,
@@ -17,14 +19,15 @@ const learn = <Data extends Schema.Codec<{ readonly order_id: number }, any>>(
   all({
     name,
     event,
+    heldBy: "order_id",
     handle: (events) =>
       Orders.use((orders) =>
         orders.learn(
-          events.map(({ id, type, time, data }) => ({
+          events.map(({ id, type, time, data, received }) => ({
             event_id: id,
             type,
             time: time.toISOString(),
-            data: JSON.stringify(Schema.encodeSync(event.data)(data)),
+            data: JSON.stringify(received),
             order_id: data.order_id,
             news: newsOf(data),
           })),
@@ -32,20 +35,28 @@ const learn = <Data extends Schema.Codec<{ readonly order_id: number }, any>>(
       ),
   })
 
+/** A refusal ends the order whatever text its reason is: no database stores NUL, and no mail shows line breaks. */
+const refused = ({ reason }: { readonly reason: string }): News => ({
+  _tag: "Refused",
+  reason: inOneLine(reason, mostReason),
+})
+
 export const reactions = [
   all({
     name: "order.know-user",
     event: UserCreated,
+    hasHistory: true,
     handle: (events) => Orders.use((orders) => orders.recordUsers(events.map(({ data }) => data.user_id))),
   }),
   all({
     name: "order.start",
     event: OrderCreated,
-    handle: (events) => Orders.use((orders) => orders.start(events.map(({ data }) => data.order_id))),
+    heldBy: "order_id",
+    handle: (events) => Orders.use((orders) => orders.start(events.map(({ data }) => data))),
   }),
   learn("order.learn-paid", PaymentSuccessful, ({ amount }) => ({ _tag: "Paid", amount })),
-  learn("order.learn-declined", PaymentFailed, ({ reason }) => ({ _tag: "Refused", reason })),
-  learn("order.learn-refunded", PaymentRefunded, ({ reason }) => ({ _tag: "Refused", reason })),
+  learn("order.learn-declined", PaymentFailed, refused),
+  learn("order.learn-refunded", PaymentRefunded, refused),
   learn("order.learn-stock", InventoryUpdated, ({ change }) => ({ _tag: change === "taken" ? "Taken" : "Noted" })),
-  learn("order.learn-rejected", InventoryRejected, ({ reason }) => ({ _tag: "Refused", reason })),
+  learn("order.learn-rejected", InventoryRejected, refused),
 ]

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Schema } from "effect"
-import { Email, text } from "../Text.ts"
+import { Email, inOneLine, text } from "../Text.ts"
 
 const isName = Schema.is(text(200))
 const isEmail = Schema.is(Email)
@@ -25,22 +25,53 @@ describe("text", () => {
   )
 
   it("keeps white space round it and within it", () => {
-    expect(Schema.decodeSync(text(200))(" Ada\tLovelace ")).toBe(" Ada\tLovelace ")
+    expect(Schema.decodeSync(text(200))(" Ada  Lovelace\u00a0")).toBe(" Ada  Lovelace\u00a0")
   })
 
-  it.each(["a\u0000", "\u0000", "a\ud800", "\udc00a", "\ude00\ud83d"])(
-    "refuses what no database stores: %j",
-    (wrong) => {
-      expect(isName(wrong)).toBe(false)
-    },
-  )
+  it("refuses every control character, wherever it stands, and no other character", () => {
+    for (let code = 0; code < 0x3000; code++) {
+      const character = String.fromCodePoint(code)
+      const isControl = code < 0x20 || (code >= 0x7f && code < 0xa0)
+      for (const text of [`a${character}`, `${character}a`, `a${character}a`]) expect(isName(text)).toBe(!isControl)
+    }
+  })
+
+  it.each(["a\ud800", "\udc00a", "\ude00\ud83d"])("refuses a lone surrogate: %j", (wrong) => {
+    expect(isName(wrong)).toBe(false)
+  })
+
+  it("says the same in its JSON Schema, but for lone surrogates, which patterns cannot name", () => {
+    const { schema } = Schema.toJsonSchemaDocument(text(200))
+    const patterns = JSON.stringify(schema).match(/"pattern":"(?:[^"\\]|\\.)*"/gu)!
+    const pattern = new RegExp(JSON.parse(`{${patterns.join()}}`).pattern, "u")
+    for (const good of ["a", " a ", "😀", "é", "\u202ea"]) expect(pattern.test(good)).toBe(true)
+    for (const bad of ["", " ", "a\nb", "a\u0000", "\u007fa", "a\u0085", "a\u009f", "\ta"])
+      expect(pattern.test(bad)).toBe(false)
+  })
 
   it.each([null, undefined, 1, true, {}, [], ["a"]])("is never %j", (wrong) => expect(isName(wrong)).toBe(false))
 
-  it.prop("is nothing but a string that has a character and can be stored", [Schema.String], ([any]) => {
+  it.prop("is nothing but a string that has a character and no control character", [Schema.String], ([any]) => {
     const characters = Array.from(any).length
-    const storable = any.isWellFormed() && !any.includes("\u0000")
-    expect(isName(any)).toBe(any.trim() !== "" && characters <= 200 && storable)
+    const printable = any.isWellFormed() && !/\p{Cc}/u.test(any)
+    expect(isName(any)).toBe(any.trim() !== "" && characters <= 200 && printable)
+  })
+})
+
+describe("text of another program, in one line", () => {
+  it.each([
+    ["card_declined", "card_declined"],
+    [" a\u0000b\r\n\tc\u0085\u007f", "a b c"],
+    ["a\ud800", "a\ufffd"],
+    ["", ""],
+    ["😀".repeat(201), "😀".repeat(200)],
+    ["a".repeat(100_000), "a".repeat(200)],
+  ])("of %j is %j", (foreign, line) => expect(inOneLine(foreign, 200)).toBe(line))
+
+  it.prop("is text, or empty", [Schema.String], ([any]) => {
+    const line = inOneLine(any, 200)
+    expect(line === "" || isName(line)).toBe(true)
+    if (isName(any) && any.trim() === any) expect(line).toBe(any)
   })
 })
 

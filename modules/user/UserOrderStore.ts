@@ -31,6 +31,9 @@ const summaryOf = (row: Summary): typeof OrderSummary.Type => ({
   total_amount: row.total_amount,
 })
 
+/** Orders in one step of a reset. */
+const perReset = 1_000
+
 /** The first of each order: a statement must not touch a row twice. */
 const firsts = (rows: ReadonlyArray<Placed | Ended>): string =>
   JSON.stringify([...new Map(rows.toReversed().map((row) => [row.order_id, row])).values()])
@@ -83,20 +86,34 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
         tell,
       )
 
-    /** Forgets that orders were placed: they are neither listed nor counted until they are placed again. */
-    const unplaceAll = Effect.andThen(
-      Effect.orDie(sql`update user_orders set created_at = null where created_at is not null`),
-      Effect.orDie(sql`delete from user_order_summaries`),
-    ).pipe(Effect.asVoid)
+    /**
+     * Forgets that some orders were placed: they are neither listed nor counted until they are placed again. Says
+     * whether there may be more.
+     */
+    const unplaceSome = Effect.map(
+      Effect.orDie(sql<{ rows: number }>`
+        with open as (
+          update user_orders set created_at = null where order_id in (
+            select order_id from user_orders where created_at is not null limit ${perReset})
+          returning user_id, amount, status),
+        changed as (${summaries(sql`
+          select user_id, -1, -amount from open where status in ('created', 'processed')`)})
+        select count(*)::int as rows from open`),
+      ([row]) => row!.rows === perReset,
+    )
 
-    /** Forgets the endings of that kind: the orders are open again. */
-    const unendAll = (status: Ended["status"]) =>
-      Effect.asVoid(
-        Effect.orDie(sql`
-          with open as (update user_orders set status = 'created' where status = ${status}
-            returning user_id, amount, created_at)
-          ${summaries(sql`
-            select user_id, 1, amount from open where ${status !== "processed"} and created_at is not null`)}`),
+    /** Forgets some endings of that kind: the orders are open again. Says whether there may be more. */
+    const unendSome = (status: Ended["status"]) =>
+      Effect.map(
+        Effect.orDie(sql<{ rows: number }>`
+          with open as (
+            update user_orders set status = 'created' where order_id in (
+              select order_id from user_orders where status = ${status} limit ${perReset})
+            returning user_id, amount, created_at),
+          changed as (${summaries(sql`
+            select user_id, 1, amount from open where ${status !== "processed"} and created_at is not null`)})
+          select count(*)::int as rows from open`),
+        ([row]) => row!.rows === perReset,
       )
 
     const newest = (user: number, before: string | undefined, limit: number) =>
@@ -116,7 +133,7 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
         ([row]) => (row === undefined ? { user_id: user, orders_count: 0, total_amount: "0.00" } : summaryOf(row)),
       )
 
-    return { place, end, unplaceAll, unendAll, newest, summary }
+    return { place, end, unplaceSome, unendSome, newest, summary }
   }),
 }) {
   static readonly layer = Layer.effect(this, this.make)

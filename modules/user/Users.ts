@@ -55,9 +55,9 @@ export class Users extends Context.Service<Users>()("user/Users", {
         orders.end(ended.map(({ data }) => ({ ...data, status, amount: format(data.amount) }))),
     )
 
-    /** Forgets what `recordOrders` and `recordEndings` learned, so that it can be learned again. */
-    const forgetOrders = Effect.fn("Users.forgetOrders")(() => orders.unplaceAll)
-    const forgetEndings = Effect.fn("Users.forgetEndings")(orders.unendAll)
+    /** Forgets some of what `recordOrders` and `recordEndings` learned, and says whether there may be more. */
+    const forgetOrders = Effect.fn("Users.forgetOrders")(() => orders.unplaceSome)
+    const forgetEndings = Effect.fn("Users.forgetEndings")(orders.unendSome)
 
     return { create, get, list, ordersOf, summaryOf, recordOrders, recordEndings, forgetOrders, forgetEndings }
   }),

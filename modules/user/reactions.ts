@@ -10,6 +10,7 @@ const recordEnding = (status: "processed" | "failed" | "cancelled", event: Event
   all({
     name: `user.record-${status}`,
     event,
+    heldBy: "order_id",
     handle: (events) => Users.use((users) => users.recordEndings(status, events)),
     reset: Users.use((users) => users.forgetEndings(status)),
   })
@@ -18,6 +19,7 @@ export const reactions = [
   all({
     name: "user.record-order",
     event: OrderCreated,
+    heldBy: "order_id",
     handle: (events) => Users.use((users) => users.recordOrders(events)),
     reset: Users.use((users) => users.forgetOrders()),
   }),

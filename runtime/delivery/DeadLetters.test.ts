@@ -17,7 +17,8 @@ const doesNotAsk: Subject = {
   },
 }
 
-// Deliberate mistakes, each one small change of the protocol: C7, C8 and C10 of its table of variants, and more.
+// Deliberate mistakes, each one small change of the protocol: variants that DELIVERY.md lists under *Taking charge*, and
+// more.
 await suiteOnEveryDatabase("DeadLetters", {
   checks: deadLettersSuite,
   right: {},
@@ -67,6 +68,11 @@ await suiteOnEveryDatabase("DeadLetters", {
       name: "a worker that looks past an event that waits for a person",
       subject: changing(/('waiting', 'retrying'), 'parked'(\) order by pos limit 1\) head)/u, "$1$2"),
       caughtBy: "queues what comes behind an event that waits for a person, and takes it after that",
+    },
+    {
+      name: "reactions that ignore the member they are held by",
+      subject: { reaction: (reaction) => ({ ...reaction, heldBy: undefined }) },
+      caughtBy: "holds back only later events with the same value, when the reaction is held by a member of the data",
     },
   ],
 })

@@ -39,7 +39,7 @@ export const DeadLetter = Schema.Struct({
   partition: Schema.Natural,
   offset: Schema.Natural,
   waiting: Schema.Natural.annotate({
-    description: `How many later events of its key wait behind it; counted up to ${mostCounted}.`,
+    description: `How many later events wait behind it, of its key or of its order; counted up to ${mostCounted}.`,
   }),
   first_failed_at: Schema.NullOr(Instant),
   last_failed_at: Schema.NullOr(Instant),

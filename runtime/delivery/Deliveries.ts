@@ -13,8 +13,9 @@ export class Deliveries extends Context.Service<
     readonly ends: (events: ReadonlyArray<EventType>, key: string) => Effect.Effect<ReadonlyArray<End>, EventBusError>
 
     /**
-     * Whether the module has taken charge of all that came before `ends`, and no dead letter under `held` (as
-     * `Reaction.heldKey` makes it) is open in its reactions to these topics. Ask in the transaction that decides.
+     * Whether the module has taken charge of all that came before `ends` and is kept, and no dead letter under `held`
+     * (as `Reaction.heldKey` makes it, or the key of reactions that are held by it) is open in its reactions to these
+     * topics. Ask in the transaction that decides, after `ends`. A reaction that is reset and replayed is not waited for.
      */
     readonly caughtUp: (ends: ReadonlyArray<End>, held: string) => Effect.Effect<boolean>
   }

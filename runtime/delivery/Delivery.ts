@@ -75,11 +75,11 @@ export const deliveriesOf = (record: Received, reactions: ReadonlyArray<Reaction
   })
 
 /**
- * By what the delivery is held back and holds back others. It is read from the data as it came, for the key must be
- * known even of what no schema can read; data that does not have it holds back nothing.
+ * By what the delivery is held back and holds back others. It is read from the data as received, so it is known even
+ * when the data fails its schema. An event without a key, or without that member, holds back nothing.
  */
 const keyOf = ({ heldBy }: Reaction<never>, { key, data }: Envelope): string | null => {
-  if (heldBy === undefined) return key
+  if (heldBy === undefined || key === null) return key
   const value = typeof data === "object" && data !== null ? (data as Record<string, unknown>)[heldBy] : undefined
   return typeof value === "number" || typeof value === "string" ? storable(heldKey(heldBy, value)) : null
 }

@@ -27,11 +27,29 @@ export class ReactionNotResettable extends declare<ReactionNotResettable>()("Rea
   detail: "This reaction cannot undo what it did; replay it without a reset.",
 }) {}
 
+export class ResetRunning extends declare<ResetRunning>()("ResetRunning", {
+  slug: "reset-running",
+  status: 409,
+  title: "Reset running",
+  detail: "This reaction is being reset already; look where that stands.",
+}) {}
+
+export class LogNotWhole extends declare<LogNotWhole>()(
+  "LogNotWhole",
+  {
+    slug: "log-not-whole",
+    status: 409,
+    title: "Log not whole",
+    detail: "The event log has pruned records of this topic: what a reset undoes could not come again.",
+  },
+  { since: Schema.String.annotate({ description: "When the log took the oldest record that it has." }) },
+) {}
+
 /** The name of a module, a reaction or a type: whatever is not one matches nothing. */
-const isName = /^[^\0\ud800-\udfff]{1,200}$/u
+const isName = /^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]{1,200}$/u
 const Name = Schema.String.check(
   Schema.makeFilter((text: string) => isName.test(text) || "expected a name", {
-    toJsonSchema: () => ({ minLength: 1, maxLength: 200, pattern: "^[^\\u0000]*$" }),
+    toJsonSchema: () => ({ minLength: 1, maxLength: 200, pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }),
   }),
 )
 const reaction = Name.annotate({ description: "The name of a reaction.", examples: ["user.record-order"] })
@@ -101,15 +119,25 @@ const deadLetters = HttpApiGroup.make("deadLetters")
         ),
         reset: Schema.optionalKey(
           Schema.Boolean.annotate({
-            description: "Whether it first undoes what it did, as a projection can.",
+            description: "Whether it first undoes what it did, as a projection can. Not together with `from`.",
             default: false,
           }),
         ),
+      }).check(
+        Schema.makeFilter(
+          ({ from, reset }) =>
+            from === undefined || reset !== true || { path: ["from"], issue: "expected no time beside a reset" },
+        ),
+      ),
+      success: HttpApiSchema.WithHeaders(Replay.pipe(HttpApiSchema.status(202)), {
+        location: Schema.String.annotate({ description: "Where to see how far it is." }),
       }),
-      success: Replay,
-      error: [ReactionNotFound, ReactionNotResettable],
+      error: [ReactionNotFound, ReactionNotResettable, ResetRunning, LogNotWhole],
     }).annotateMerge(
-      OpenApi.annotations({ summary: "Let a reaction meet its topic again", description: "Beside all that goes on." }),
+      OpenApi.annotations({
+        summary: "Let a reaction see its topic again",
+        description: "Beside all that goes on. `Location` says where to see how far it is.",
+      }),
     ),
     HttpApiEndpoint.get("replayed", "/admin/replays/:reaction", {
       params: { reaction },

@@ -4,7 +4,7 @@ import { DatabaseUnavailable } from "../sql/Database.ts"
 import { sqlErrorIn } from "../sql/transaction.ts"
 
 /**
- * Whose fault a failure is (DELIVERY.md §3).
+ * Whose fault a failure is (DELIVERY.md, *Whose fault it is*).
  *
  * - `infrastructure`: would have met any event; wait and do the same again.
  * - `again`: two transactions stood in each other's way; do the same at once.

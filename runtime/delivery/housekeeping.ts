@@ -4,7 +4,7 @@ import { clockTolerance } from "../module/wallClock.ts"
 import { keptMillis } from "../http/idempotencyTable.ts"
 import type { EventType } from "../events/Event.ts"
 
-/** Inbox rows outlive the log by this much (DELIVERY.md §4): whoever resends late is still recognised. */
+/** Inbox rows outlive the log by this much (DELIVERY.md, *Forgetting*): whoever resends late is still recognised. */
 const longerThanLog = Duration.days(30)
 
 /** Rows in one statement, so that requests get their turn. */

@@ -1,8 +1,8 @@
 import { Effect } from "effect"
-import { HttpApiBuilder } from "effect/http-api"
+import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
 import { Page } from "../http/Page.ts"
 import type { Reaction } from "../module/Reaction.ts"
-import { api, DeadLetterNotFound, ReactionNotFound, ReactionNotResettable } from "./api.ts"
+import { api, DeadLetterNotFound, LogNotWhole, ReactionNotFound, ReactionNotResettable, ResetRunning } from "./api.ts"
 import type { DeadLetter, DeadLetters, Filter } from "./DeadLetters.ts"
 import type { makeReplay } from "./replay.ts"
 
@@ -95,9 +95,15 @@ export const http = (modules: ReadonlyArray<Administered>) =>
         replay: ({ payload: { reaction: name, from, reset = false } }) =>
           Effect.gen(function* () {
             const { reaction, replay } = yield* findReaction(name)
-            return yield* Effect.catchTag(replay.start(reaction, from?.getTime(), reset), "NoReset", () =>
-              Effect.fail(new ReactionNotResettable({})),
-            )
+            const state = yield* Effect.catchTags(replay.start(reaction, from?.getTime(), reset), {
+              NoReset: () => new ReactionNotResettable({}),
+              ResetRunning: () => new ResetRunning({}),
+              LogNotWhole: ({ since }) => new LogNotWhole({ since: since.toISOString() }),
+            })
+            return HttpApiSchema.withHeaders({
+              body: state,
+              headers: { location: `/admin/replays/${encodeURIComponent(name)}` },
+            })
           }),
         replayed: ({ params }) =>
           Effect.flatMap(findReaction(params.reaction), ({ reaction, replay }) => replay.stateOf(reaction)),

@@ -17,6 +17,9 @@ const perTurn = 50
 /** A turn that took this long ends, so that others get theirs: an embedded database has but one session. */
 const longTurnMillis = 50
 
+/** A record that can be no event is tried again after this while a reaction to its topic is being reset. */
+const resetMillis = 1_000
+
 /** How often entries are looked for that became the first of their key and were not marked, in milliseconds. */
 const markEveryMillis = 60_000
 
@@ -25,6 +28,16 @@ const mostPostponedMillis = 24 * 60 * 60 * 1_000
 
 /** What this release has no reaction for is looked at again after this: the next one may have it. */
 const unknownReactionMillis = 60_000
+
+/** Keys that one turn looks at for entries that were not marked. */
+const keysPerWalk = 500
+
+/** The key that such a look ended with, and how many it was. */
+interface Walked {
+  readonly reaction: string
+  readonly key: string
+  readonly n: number
+}
 
 interface Entry {
   readonly pos: bigint
@@ -51,7 +64,7 @@ interface Entry {
 type Failure = Exclude<Outcome, { readonly status: "waiting" }>
 
 /**
- * The worker that tries again what stepped aside (DELIVERY.md §2), by any number of instances: it locks the first open
+ * The worker that tries again what stepped aside (DELIVERY.md, *Taking charge*), by any number of instances: it locks the first open
  * entry of a key that is due, runs its reaction in a savepoint, and goes on with the next of the key while that goes
  * well. What the reactions did and what became of their entries commit together.
  *
@@ -70,7 +83,8 @@ export const makeRetryTurn = (options: {
     const failedDue = (now: Date) =>
       sql<Entry>`
         select * from held h
-        where status = 'retrying' and due <= ${now} and not exists (
+        where status = 'retrying' and due <= ${now}
+          and not exists (select from reset where reset.reaction = h.reaction) and not exists (
           select from held b where b.reaction = h.reaction and b.key = h.key and b.pos < h.pos
             and b.status in ('waiting', 'retrying', 'parked'))
         order by due, pos limit 1 for update of h skip locked`
@@ -78,34 +92,44 @@ export const makeRetryTurn = (options: {
     /** An entry that only waited, and was marked when what was in front of it ended. */
     const readyFirst = (now: Date) =>
       sql<Entry>`
-        select * from held where status = 'waiting' and ready and due <= ${now}
-        order by due, pos limit 1 for update skip locked`
+        select * from held h where status = 'waiting' and ready and due <= ${now}
+          and not exists (select from reset where reset.reaction = h.reaction)
+        order by due, pos limit 1 for update of h skip locked`
 
     /**
-     * Marks entries that only wait and are the first of their key. What ends an entry marks the next one; this finds
-     * those that were queued at that very moment. Steps from key to key, for behind one entry there may be very many.
+     * Marks entries that only wait and are the first of their key, of some keys behind the one given. What ends an entry
+     * marks the next one; this finds those that were queued at that very moment. Steps from key to key, for behind one
+     * entry there may be very many.
      */
-    const markAll = sql`
-      with recursive queue as (
-        (select reaction, key from held where status = 'waiting' order by reaction, key limit 1)
-        union all
-        select next.reaction, next.key from queue, lateral (
-          select reaction, key from held
-          where status = 'waiting' and (reaction, key) > (queue.reaction, queue.key)
-          order by reaction, key limit 1) next),
-      first as (
-        select head.pos from queue, lateral (
-          select pos, status, ready from held where reaction = queue.reaction and key = queue.key
-            and status in ('waiting', 'retrying', 'parked') order by pos limit 1) head
-        where head.status = 'waiting' and not head.ready)
-      update held set ready = true where pos in (select pos from first)`
+    const markSome = (after: Walked | undefined) =>
+      sql<Walked>`
+        with recursive queue as (
+          (select reaction, key, 1 as n from held
+            where status = 'waiting' and (reaction, key) > (${after?.reaction ?? ""}, ${after?.key ?? ""})
+            order by reaction, key limit 1)
+          union all
+          select next.reaction, next.key, queue.n + 1 from queue, lateral (
+            select reaction, key from held
+            where status = 'waiting' and (reaction, key) > (queue.reaction, queue.key)
+            order by reaction, key limit 1) next
+          where queue.n < ${keysPerWalk}),
+        first as (
+          select head.pos from queue, lateral (
+            select pos, status, ready from held where reaction = queue.reaction and key = queue.key
+              and status in ('waiting', 'retrying', 'parked') order by pos limit 1) head
+          where head.status = 'waiting' and not head.ready),
+        marked as (update held set ready = true from first where held.pos = first.pos)
+        select reaction, key, n from queue order by n desc limit 1`
 
-    let markedAt = Number.NEGATIVE_INFINITY
-    const markNowAndThen = Effect.gen(function* () {
+    let walked: Walked | undefined
+    let walkAt = Number.NEGATIVE_INFINITY
+    /** A part of the walk over all keys in each turn, while one is under way; a new one begins each minute. */
+    const walk = Effect.gen(function* () {
       const now = yield* monotonicMillis
-      if (now - markedAt < markEveryMillis) return
-      yield* markAll
-      markedAt = now
+      if (now < walkAt) return
+      const [last] = yield* markSome(walked)
+      walked = last?.n === keysPerWalk ? last : undefined
+      if (walked === undefined) walkAt = now + markEveryMillis
     })
 
     let turns = 0
@@ -166,7 +190,13 @@ export const makeRetryTurn = (options: {
     const tryAgain = (entry: Entry) =>
       Effect.gen(function* () {
         const deliveries = yield* deliveriesOf(recordOf(entry), options.reactions)
-        if (entry.reaction === ofNoReaction) return yield* takeForAll(deliveries)
+        if (entry.reaction === ofNoReaction) {
+          // Asked once the entry is locked: a reset of a reaction to its topic waits for that lock, or is seen here.
+          const resets = yield* sql`select 1 from reset where topic = ${entry.topic} limit 1`
+          if (resets.length === 0) return yield* takeForAll(deliveries)
+          const due = new Date((yield* Clock.currentTimeMillis) + resetMillis)
+          return { status: "retrying", attempts: 0, reason: "malformed", error: "", due } satisfies Failure
+        }
         const delivery = deliveries.find(({ reaction }) => reaction === entry.reaction)
         if (delivery !== undefined) return yield* attempt(sql, delivery)
         const due = new Date((yield* Clock.currentTimeMillis) + unknownReactionMillis)
@@ -199,7 +229,7 @@ export const makeRetryTurn = (options: {
 
     return Effect.gen(function* () {
       yield* database.writable
-      yield* markNowAndThen
+      yield* walk
       let current: Entry | undefined
       const applied: Array<Entry> = []
       const exit = yield* Effect.exit(

@@ -21,6 +21,8 @@ const fastClock = (live: Clock.Clock): Clock.Clock => {
   return Object.assign(Object.create(live) as Clock.Clock, {
     currentTimeMillisUnsafe: millis,
     currentTimeMillis: Effect.sync(millis),
+    monotonicTimeNanosUnsafe: () => BigInt(Math.round(millis())) * 1_000_000n,
+    monotonicTimeNanos: Effect.sync(() => BigInt(Math.round(millis())) * 1_000_000n),
   })
 }
 

@@ -1,4 +1,4 @@
-import { Context, type Duration, type Effect, Schema, type Scope } from "effect"
+import { Context, type Duration, type Effect, type Latch, Schema, type Scope } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { textOf } from "../module/defect.ts"
 
@@ -32,11 +32,46 @@ export interface Lag {
   readonly records: number
 }
 
-/** The offset that the next record of a partition will get. */
-export interface End {
+/** A partition of a topic. */
+export interface Partition {
   readonly topic: string
   readonly partition: number
+}
+
+/** What a partition holds: the records from `first` up to `next`, the offset that its next record gets. */
+export interface End extends Partition {
+  readonly first: number
   readonly next: number
+}
+
+/** Where a group goes on in a partition. */
+export interface Position extends Partition {
+  readonly next: number
+}
+
+/** What a call of `handle` covers of one partition: there is no other record from `from` up to `next`. */
+export interface Span extends Partition {
+  readonly from: number
+  readonly next: number
+}
+
+/**
+ * Positions that a group keeps by itself, in the database of its effects: they decide where it reads. The bus keeps a copy
+ * of its own, some moments behind, for tools and for pruning.
+ */
+export interface Positions {
+  /**
+   * Where this member begins in partitions that it was just given, or after `moved`. Reads the kept positions before it
+   * asks for `ends`, so that what another member has just finished is not taken for more than there is.
+   */
+  readonly begin: (
+    partitions: ReadonlyArray<Partition>,
+    ends: Effect.Effect<ReadonlyArray<End>, EventBusError>,
+  ) => Effect.Effect<ReadonlyArray<Position>, unknown>
+  /** Spans without any record for the group, such as a marker that ends a transaction. */
+  readonly pass: (spans: ReadonlyArray<Span>) => Effect.Effect<void, unknown>
+  /** Opened when positions were moved by anyone but this member: it begins anew everywhere. */
+  readonly moved: Latch.Latch
 }
 
 /** The bus is away or refuses. Nothing that it was asked to keep is lost by asking again. */
@@ -73,7 +108,7 @@ export class PartitionsDiffer extends Schema.TaggedError<PartitionsDiffer>()("Pa
  *
  * **Delivery.** At least once to each group. A group's position in a partition moves only after `handle` has
  * succeeded; whatever was not finished comes again: after a failure, a crash, a rebalance. A group that is new starts
- * at the oldest record that is kept. A record is gone when its retention has passed.
+ * at the oldest record that is kept. A group with `Positions` of its own begins where these say, and nowhere else. A record is gone when its retention has passed.
  */
 export class EventBus extends Context.Service<
   EventBus,
@@ -100,28 +135,21 @@ export class EventBus extends Context.Service<
       readonly group: string
       readonly topics: ReadonlyArray<string>
       readonly handle: Handle
+      /** Left out, the bus keeps the group's positions. */
+      readonly positions?: Positions | undefined
     }) => Effect.Effect<void, EventBusError, Scope.Scope>
-
-    /**
-     * Lets `group` read a topic again, from its oldest record or from the first that the bus took at `from` (ms) or
-     * later. No record of the topic is handled for the group while `meanwhile` runs, and the next that is handled is the
-     * one that was rewound to; when `meanwhile` fails, nothing is changed.
-     */
-    readonly rewind: <E>(options: {
-      readonly group: string
-      readonly topic: string
-      readonly from: number | undefined
-      readonly meanwhile: Effect.Effect<void, E>
-    }) => Effect.Effect<void, EventBusError | E>
 
     /** How far `group` is behind, for each partition of the topics that it reads. */
     readonly lag: (group: string) => Effect.Effect<ReadonlyArray<Lag>, EventBusError>
 
     /**
-     * Where the topics end, partition by partition: every record whose `send` had succeeded when this was called is
-     * before it. Topics that do not exist are left out.
+     * Where the topics begin and end, partition by partition: every record whose `send` had succeeded when this was
+     * called is before the end. Topics that do not exist are left out.
      */
     readonly ends: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<End>, EventBusError>
+
+    /** In each partition of a topic the first offset whose record the bus took at `time` (ms) or later, else its end. */
+    readonly since: (topic: string, time: number) => Effect.Effect<ReadonlyArray<Position>, EventBusError>
 
     /** Succeeds when the bus answers. */
     readonly probe: Effect.Effect<void, EventBusError>
@@ -140,7 +168,24 @@ export class HandledTooLate extends Schema.TaggedError<HandledTooLate>()("Handle
   }
 }
 
-export type Handle = (records: NonEmptyReadonlyArray<Received>) => Effect.Effect<void, unknown>
+/** `spans` say what the call covers, for each partition of its records; a bus always gives them. */
+export type Handle = (
+  records: NonEmptyReadonlyArray<Received>,
+  spans?: ReadonlyArray<Span>,
+) => Effect.Effect<void, unknown>
+
+/**
+ * A `handle`, or `pass`, fails with this when the group's own position is before what the call covers: something moved
+ * it back. The bus asks for the position again and goes on there.
+ */
+export class PositionMoved extends Schema.TaggedError<PositionMoved>()("PositionMoved", {
+  topic: Schema.String,
+  partition: Schema.Int,
+}) {
+  override get message(): string {
+    return `the position in ${this.topic}/${this.partition} was moved back`
+  }
+}
 
 /** The default of `PARTITIONS`. */
 export const defaultPartitions = 6

@@ -1,6 +1,14 @@
 import { describe, expect, it, layer } from "@effect/vitest"
-import { Clock, Effect, Exit, Scope } from "effect"
-import { EventBus, EventBusError, type Handle, HandleWithin, type Outgoing, type Received } from "./EventBus.ts"
+import { Clock, Effect, Exit, Latch, Scope } from "effect"
+import {
+  EventBus,
+  EventBusError,
+  type Handle,
+  HandleWithin,
+  type Outgoing,
+  PositionMoved,
+  type Received,
+} from "./EventBus.ts"
 import { checks, run } from "./EventBusSuite.ts"
 import { onEmbedded } from "./suite/onEmbedded.ts"
 import { type Broken, isRed, redsOf } from "./suite/red.ts"
@@ -52,12 +60,13 @@ const frozen = "gives what a frozen member has to another, if there is one, and 
 const deadline = "interrupts a handle that takes longer than it may, and brings its records again"
 const closing = "closes within seconds though a handle hangs, and brings its records again"
 const inHand = "has no more in hand than its calls while they are slow, and one for each partition at most"
-const rewindOf = (members: number) =>
-  `brings a topic again, all of it, to a group of ${members} that is rewound, and to no other`
-const rewindTime = "brings a topic again from the first record that it took at a given time or later"
-const rewindMeanwhile = "handles nothing of a topic for a group while that is rewound"
-const rewindFails = "changes nothing when what is to happen meanwhile fails"
-const rewindEmpty = "rewinds a group that has no member, and leaves its other topics where they are"
+const positionsOf = (members: number) =>
+  `reads where the positions of a group of ${members} say, whatever its own are, and tells what each call covers`
+const positionsMoved = "begins again where the positions say when they were moved, also while a member is busy"
+const positionsRefuse = "asks again where to begin when a call finds its position moved back, and goes on there"
+const positionsEnds = "says where a topic ends, and since which offset it has what it took at a time or later"
+const endsBehind = "tells where topics end: behind every record whose send had succeeded"
+const oldest = "tells the oldest record that is kept of each partition, or that there is none"
 
 const again = (how: string) => `brings the same records again, and skips none, after a handle that ${how}`
 
@@ -175,7 +184,11 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
   },
   {
     driver: "commits the position before the handle has finished",
-    breaking: handling((handle) => (records) => Effect.asVoid(Effect.forkDetach(handle(records)))),
+    breaking: handling(
+      (handle) =>
+        (...call) =>
+          Effect.asVoid(Effect.forkDetach(handle(...call))),
+    ),
     red: {
       [again("fails")]: "the offset at which each call begins",
       "brings again what was handled when its member went away before the commit": "all once more",
@@ -186,7 +199,11 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
   },
   {
     driver: "commits the position whatever became of the handle",
-    breaking: handling((handle) => (records) => Effect.asVoid(Effect.exit(handle(records)))),
+    breaking: handling(
+      (handle) =>
+        (...call) =>
+          Effect.asVoid(Effect.exit(handle(...call))),
+    ),
     red: {
       [again("fails")]: "the offset at which each call begins",
       [again("dies")]: "the offset at which each call begins",
@@ -323,7 +340,11 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
   },
   {
     driver: "gives up a handle that is slow",
-    breaking: handling((handle) => (records) => Effect.timeout(handle(records), "1 second")),
+    breaking: handling(
+      (handle) =>
+        (...call) =>
+          Effect.timeout(handle(...call), "1 second"),
+    ),
     red: { [slow]: "not seen in time: the group has handled all" },
     patience: "10 seconds",
   },
@@ -346,7 +367,11 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
   },
   {
     driver: "waits for a handle for ever when it closes",
-    breaking: handling((handle) => (records) => Effect.uninterruptible(handle(records))),
+    breaking: handling(
+      (handle) =>
+        (...call) =>
+          Effect.uninterruptible(handle(...call)),
+    ),
     red: { [closing]: "it has left in time" },
   },
   {
@@ -370,35 +395,83 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
     red: { "takes several megabytes in one send, and keeps their order": "each key whole and in order" },
   },
   {
-    driver: "rewinds nothing",
-    breaking: (bus) => ({ ...bus, rewind: ({ meanwhile }) => meanwhile }),
+    driver: "reads where its own positions are, whatever those of the group say",
+    breaking: (bus) => ({ ...bus, consume: (options) => bus.consume({ ...options, positions: undefined }) }),
     red: {
-      [rewindOf(1)]: "not seen in time: the topic comes again",
-      [rewindOf(2)]: "not seen in time: the topic comes again",
-      [rewindEmpty]: "the lag of both topics",
+      [positionsOf(1)]: "not seen in time: the positions are at the end",
+      [positionsMoved]: "not seen in time: the positions are at the end",
+      [positionsRefuse]: "not seen in time: the positions are at the end",
     },
     patience: "10 seconds",
   },
   {
-    driver: "rewinds to the oldest record, whatever it is told",
-    breaking: (bus) => ({ ...bus, rewind: (options) => bus.rewind({ ...options, from: undefined }) }),
-    red: { [rewindTime]: "what was taken since" },
-  },
-  {
-    driver: "does first what is to happen while it rewinds",
+    driver: "does not look when positions were moved",
     breaking: (bus) => ({
       ...bus,
-      rewind: (options) => Effect.andThen(options.meanwhile, bus.rewind({ ...options, meanwhile: Effect.void })),
+      consume: ({ positions, ...options }) =>
+        bus.consume({
+          ...options,
+          positions: positions && { ...positions, moved: Latch.makeUnsafe(false) },
+          handle: (records, spans) =>
+            options.handle(records, spans).pipe(
+              Effect.catchIf(
+                (error) => error instanceof PositionMoved,
+                () => Effect.never,
+              ),
+            ),
+        }),
     }),
-    red: { [rewindMeanwhile]: "the handles that ran" },
+    red: { [positionsMoved]: "not seen in time: the positions are at the end" },
+    patience: "10 seconds",
   },
   {
-    driver: "rewinds though it was not to",
+    driver: "tries the same call again for ever when its position was moved back",
     breaking: (bus) => ({
       ...bus,
-      rewind: (options) => Effect.andThen(bus.rewind({ ...options, meanwhile: Effect.void }), options.meanwhile),
+      consume: (options) =>
+        bus.consume({
+          ...options,
+          handle: (records, spans) =>
+            options.handle(records, spans).pipe(
+              Effect.catchIf(
+                (error) => error instanceof PositionMoved,
+                () => refuse("handle"),
+              ),
+            ),
+        }),
     }),
-    red: { [rewindFails]: "only what is new" },
+    red: { [positionsRefuse]: "not seen in time: the positions are at the end" },
+    patience: "10 seconds",
+  },
+  {
+    driver: "tells of calls that they cover less than they do",
+    breaking: (bus) => ({
+      ...bus,
+      consume: (options) =>
+        bus.consume({
+          ...options,
+          handle: (records, spans = []) =>
+            options.handle(
+              records,
+              spans.map((span) => ({ ...span, from: span.from + 1 })),
+            ),
+        }),
+    }),
+    red: { [positionsOf(1)]: "not seen in time: the positions are at the end" },
+    patience: "10 seconds",
+  },
+  {
+    driver: "says of a topic that it ends where it begins",
+    breaking: (bus) => ({
+      ...bus,
+      ends: (topics) => Effect.map(bus.ends(topics), (ends) => ends.map((end) => ({ ...end, next: end.first }))),
+    }),
+    red: { [positionsEnds]: "all that was sent is before the ends" },
+  },
+  {
+    driver: "finds the start of a topic, whatever time it is asked for",
+    breaking: (bus) => ({ ...bus, since: (topic) => bus.since(topic, 0) }),
+    red: { [positionsEnds]: "where that time begins" },
   },
   {
     driver: "keeps records for ever",
@@ -421,6 +494,52 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
       "counts as lag what is not finished, and nothing in the end": "the lag while nothing is finished",
       "keeps the position of a group without members, and counts what comes meanwhile": "the lag",
     },
+  },
+  {
+    driver: "remembers where topics end",
+    breaking: (bus) => {
+      const known = new Map<string, Effect.Success<ReturnType<Bus["ends"]>>>()
+      return {
+        ...bus,
+        ends: (topics) => {
+          const ends = known.get(topics.join())
+          if (ends !== undefined) return Effect.succeed(ends)
+          return Effect.tap(bus.ends(topics), (found) => Effect.sync(() => known.set(topics.join(), found)))
+        },
+      }
+    },
+    red: { [endsBehind]: "the ends", [oldest]: "what is kept" },
+  },
+  {
+    driver: "tells of each partition its last record, not its end",
+    breaking: (bus) => ({
+      ...bus,
+      ends: (topics) =>
+        Effect.map(bus.ends(topics), (ends) => ends.map((end) => ({ ...end, next: Math.max(0, end.next - 1) }))),
+    }),
+    red: { [endsBehind]: "the ends" },
+  },
+  {
+    driver: "tells ends of topics that it does not have",
+    breaking: (bus) => ({
+      ...bus,
+      ends: (topics) =>
+        Effect.map(bus.ends(topics), (ends) => [
+          ...ends,
+          ...topics
+            .filter((topic) => !ends.some((end) => end.topic === topic))
+            .map((topic) => ({ topic, partition: 0, first: 0, next: 0 })),
+        ]),
+    }),
+    red: { [endsBehind]: "the ends of topics that exist" },
+  },
+  {
+    driver: "takes the first record that there ever was for the oldest that is kept",
+    breaking: (bus) => ({
+      ...bus,
+      ends: (topics) => Effect.map(bus.ends(topics), (ends) => ends.map((end) => ({ ...end, first: 0 }))),
+    }),
+    red: { [oldest]: "what is kept" },
   },
   {
     driver: "does not answer",

@@ -23,7 +23,7 @@ import { partitionOf } from "./partition.ts"
 import { type Check, Log } from "./suite/Log.ts"
 import { ofMembers } from "./suite/members.ts"
 import { ofRetention } from "./suite/retention.ts"
-import { ofRewind } from "./suite/rewind.ts"
+import { ofPositions } from "./suite/positions.ts"
 
 /**
  * Registers the checks as tests of `EventBus (<name>)`. Checks are data, so that they can also be run against drivers
@@ -500,6 +500,44 @@ export const checks: ReadonlyArray<Check> = [
     }),
   },
   {
+    name: "tells where topics end: behind every record whose send had succeeded",
+    check: Effect.gen(function* () {
+      const [topic, other] = [yield* newTopic(3), yield* newTopic(2)]
+      const bus = yield* EventBus
+      const counts = [0, 0, 0]
+      const endsOf = (...topics: ReadonlyArray<string>) =>
+        Effect.map(bus.ends(topics), (ends) =>
+          ends.toSorted((a, b) => (a.topic === b.topic ? a.partition - b.partition : a.topic < b.topic ? -1 : 1)),
+        )
+      const expected = () => counts.map((next, partition) => ({ topic, partition, first: 0, next }))
+      expect(yield* endsOf(topic), "the ends of what is new").toEqual(expected())
+      for (let n = 0; n < 10; n++) {
+        const sent = numbered(topic, 5 * n, 5 * n + 5)
+        yield* send(sent)
+        for (const { key } of sent) counts[partitionOf(key!, 3)]!++
+        expect(yield* endsOf(topic), "the ends").toEqual(expected())
+      }
+      const senders = Array.from({ length: 4 }, (_, sender) =>
+        Effect.gen(function* () {
+          for (let n = 0; n < 5; n++) {
+            const one = record(topic, `sender ${sender}`, String(n))
+            yield* send([one])
+            const acknowledged = ++counts[partitionOf(one.key!, 3)]!
+            const end = (yield* endsOf(topic))[partitionOf(one.key!, 3)]!
+            expect(end.next, "the end behind what is acknowledged").toBeGreaterThanOrEqual(acknowledged)
+          }
+        }),
+      )
+      yield* Effect.all(senders, { concurrency: "unbounded" })
+      expect(yield* endsOf(topic), "the ends").toEqual(expected())
+      const both = yield* endsOf(topic, other, `suite-${randomUUID()}`)
+      const none = [0, 1].map((partition) => ({ topic: other, partition, first: 0, next: 0 }))
+      expect(both, "the ends of topics that exist").toHaveLength(5)
+      expect(both, "the ends of topics that exist").toEqual(expect.arrayContaining([...expected(), ...none]))
+      expect(yield* endsOf(), "the ends of no topics").toEqual([])
+    }),
+  },
+  {
     name: "answers a probe",
     check: Effect.gen(function* () {
       const bus = yield* EventBus
@@ -507,6 +545,6 @@ export const checks: ReadonlyArray<Check> = [
     }),
   },
   ...ofMembers,
-  ...ofRewind,
+  ...ofPositions,
   ...ofRetention,
 ]

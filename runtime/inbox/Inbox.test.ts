@@ -3,7 +3,7 @@ import { suiteOnEveryDatabase } from "../testing/suite.ts"
 import { inbox } from "./Inbox.ts"
 import { inboxSuite, type Subject } from "./InboxSuite.ts"
 
-// Deliberate mistakes, each one small change of the protocol: C3, C4, C5 and C9 of its table of variants.
+// Deliberate mistakes, each one small change of the protocol: variants that DELIVERY.md lists under *Taking charge*.
 
 const noGate: Subject = {
   inbox: (sql) => ({ ...inbox(sql), heldOf: () => Effect.succeed(() => false) }),

@@ -12,13 +12,6 @@ export interface Delivery {
   readonly key: string | null
 }
 
-/** How far a module has got in a partition: it has taken charge of every record before `next`. */
-export interface Position {
-  readonly topic: string
-  readonly partition: number
-  readonly next: number
-}
-
 /** What is kept of a delivery that steps aside. `event` is JSON text. */
 export interface Aside extends Delivery {
   readonly topic: string
@@ -53,7 +46,7 @@ export const keepValue = (bytes: Uint8Array): KeptValue => {
 export const bytesOf = ({ value, encoding }: KeptValue): Buffer => Buffer.from(value, encoding ?? "utf8")
 
 /**
- * The statements of DELIVERY.md §2, each to be run by itself inside one transaction, in this order. Their order is the
+ * The statements of DELIVERY.md, *Taking charge*, each to be run by itself inside one transaction, in this order. Their order is the
  * point: `takeCharge` may wait for another transaction, and only a later snapshot sees what that one parked.
  */
 export const inbox = (sql: SqlClient.SqlClient) => {
@@ -74,17 +67,6 @@ export const inbox = (sql: SqlClient.SqlClient) => {
         const fresh = new Set(taken.map(idOf))
         return deliveries.filter((delivery) => fresh.delete(idOf(delivery)))
       }),
-
-    /** Notes that the module has taken charge of all records of these partitions that come before `next`. */
-    advance: (positions: ReadonlyArray<Position>) =>
-      positions.length === 0
-        ? Effect.void
-        : Effect.asVoid(sql`
-            insert into position as p (topic, partition, next)
-            select topic, partition, next
-            from json_to_recordset(${JSON.stringify(positions)}::json) as x (topic text, partition int, next bigint)
-            order by topic, partition
-            on conflict (topic, partition) do update set next = excluded.next where p.next < excluded.next`),
 
     /** Says which of the deliveries are of a key that is held. */
     heldOf: <D extends Delivery>(deliveries: ReadonlyArray<D>) =>

@@ -29,6 +29,8 @@ export class Deployment extends Context.Service<
 /** Something outside that a module depends on, as `/readyz` shows it: without it the process is degraded. */
 export interface Check<out R> {
   readonly name: string
+  /** Whether it is shown, asked once at the start; left out: it is. */
+  readonly applies?: Effect.Effect<boolean, never, R>
   /** What is wrong, undefined when nothing is. Answers at once: it reports what is known, it does not probe. */
   readonly fault: Effect.Effect<string | undefined, never, R>
 }
@@ -105,20 +107,24 @@ export const make = <
   const checks: ReadonlyArray<Check<Wanted>> = options.checks ?? []
   const bound = Layer.effect(
     Bound,
-    Effect.map(Effect.context<Wanted>(), (services) => ({
-      reactions: reactions.map((reaction) => ({
-        ...reaction,
-        run: (events) => Effect.provideContext(reaction.run(events), services),
-        reset: reaction.reset === undefined ? undefined : Effect.provideContext(reaction.reset, services),
-      })),
-      tasks: tasks.map((task) => ({
-        ...task,
-        begin: (items) => Effect.provideContext(task.begin(items), services),
-        call: (call, id) => Effect.provideContext(task.call(call, id), services),
-        end: (results) => Effect.provideContext(task.end(results), services),
-      })),
-      checks: checks.map((check) => ({ ...check, fault: Effect.provideContext(check.fault, services) })),
-    })),
+    Effect.gen(function* () {
+      const services = yield* Effect.context<Wanted>()
+      const shown = yield* Effect.filter(checks, ({ applies }) => applies ?? Effect.succeed(true))
+      return {
+        reactions: reactions.map((reaction) => ({
+          ...reaction,
+          run: (events) => Effect.provideContext(reaction.run(events), services),
+          reset: reaction.reset === undefined ? undefined : Effect.provideContext(reaction.reset, services),
+        })),
+        tasks: tasks.map((task) => ({
+          ...task,
+          begin: (items) => Effect.provideContext(task.begin(items), services),
+          call: (call, id) => Effect.provideContext(task.call(call, id), services),
+          end: (results) => Effect.provideContext(task.end(results), services),
+        })),
+        checks: shown.map(({ name, fault }) => ({ name, fault: Effect.provideContext(fault, services) })),
+      }
+    }),
   )
   return {
     name: options.name,

@@ -27,8 +27,13 @@ export interface Reaction<out R> {
   readonly heldBy: string | undefined
   /** When an event that failed is tried again; once it is done, the event is parked. */
   readonly retry: Schedule.Schedule<unknown>
-  /** Undoes all that it ever did, so that its topic can be read again from the start; a projection has one. */
-  readonly reset: Effect.Effect<void, never, R> | undefined
+  /**
+   * Undoes a bounded part of all that it ever did, and says whether there is more: its topic can then be read again from
+   * the start. A projection has one.
+   */
+  readonly reset: Effect.Effect<boolean, never, R> | undefined
+  /** Added to a module that has read its topic before, it begins with the oldest record; else with what comes next. */
+  readonly hasHistory: boolean
 }
 
 interface Options<Data extends Schema.Codec<any, any>, R> {
@@ -40,7 +45,12 @@ interface Options<Data extends Schema.Codec<any, any>, R> {
    */
   readonly heldBy?: keyof Data["Encoded"] & string
   readonly retry?: Schedule.Schedule<unknown>
-  readonly reset?: Effect.Effect<void, never, R>
+  readonly reset?: Effect.Effect<boolean, never, R>
+  /**
+   * Whether it has to know all that happened before it was added, as a table of known users does. A reaction with
+   * `reset` always does. Leave it out for what acts: a mail or a charge about what is long past is wrong.
+   */
+  readonly hasHistory?: boolean
 }
 
 /** The key of a dead letter whose reaction is held by `member`, as in `order_id:42`. */
@@ -60,6 +70,7 @@ export const all = <Data extends Schema.Codec<any, any>, R>(
   heldBy: options.heldBy,
   retry: options.retry ?? defaultRetry,
   reset: options.reset,
+  hasHistory: options.hasHistory ?? options.reset !== undefined,
 })
 
 /** A reaction to one event: the rule of one aggregate. */

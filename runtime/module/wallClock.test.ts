@@ -8,7 +8,9 @@ const hour = 60 * 60 * 1_000
 const clocks = () => {
   const at = { wall: 1_000_000_000_000, monotonic: 0 }
   const clock: Clock.Clock = {
-    ...Effect.runSync(Clock.Clock),
+    sleep: Effect.sleep,
+    currentTimeNanosUnsafe: () => BigInt(at.wall) * 1_000_000n,
+    currentTimeNanos: Effect.sync(() => BigInt(at.wall) * 1_000_000n),
     currentTimeMillisUnsafe: () => at.wall,
     currentTimeMillis: Effect.sync(() => at.wall),
     monotonicTimeNanosUnsafe: () => BigInt(at.monotonic) * 1_000_000n,

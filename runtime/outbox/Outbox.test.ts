@@ -10,7 +10,7 @@ const right: Subject = { outbox: outboxTable, relay: () => relayTurn }
 
 type Row = Omit<Parameters<typeof encode>[0], "id" | "source"> & { readonly seq: bigint; readonly event_id: string }
 
-/** What a relay may do wrong (DELIVERY.md §1). */
+/** What a relay may do wrong (DELIVERY.md, *Writing and relaying*). */
 interface Mistakes {
   readonly deletesFirst?: true
   readonly keepsWhatItReadAhead?: true

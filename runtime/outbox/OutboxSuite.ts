@@ -527,7 +527,7 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
 ]
 
 /**
- * What DELIVERY.md §1 promises of writing and relaying: no event without its commit and no commit without its events;
+ * What DELIVERY.md promises of writing and relaying: no event without its commit and no commit without its events;
  * nothing is lost, whatever the bus or the relay does; the events of one aggregate leave in the order of the commits.
  */
 export const outboxSuite: ReadonlyArray<Check<Subject>> = [...writing, ...carrying, ...endToEnd, ...sideBySide]

@@ -33,7 +33,7 @@ class SentTooLate extends Schema.TaggedError<SentTooLate>()("SentTooLate", {}) {
 
 /**
  * Deletes what was acknowledged and reads the head without what is in flight. Both go by list, never by range: a row
- * with a lower `seq` may be committed after a read (DELIVERY.md §1, P2 and P3).
+ * with a lower `seq` may be committed after a read (DELIVERY.md, *Writing and relaying*).
  */
 const step = (sql: SqlClient.SqlClient, sent: ReadonlyArray<Row>, flying: ReadonlyArray<Row>) => sql<Row>`
   with gone as (delete from outbox where seq = any(${seqs(sent)}::bigint[]))
@@ -49,7 +49,7 @@ const turnMillis = 5_000
 const sendWithin = "40 seconds"
 
 /**
- * Carries the events of one outbox to the bus (DELIVERY.md §1): read from the head, send, delete by id after the
+ * Carries the events of one outbox to the bus (DELIVERY.md, *Writing and relaying*): read from the head, send, delete by id after the
  * acknowledgement; one send in flight. A failed send drops what was read ahead, and the next turn starts at the head.
  * Says whether there may be more.
  */

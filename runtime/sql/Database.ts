@@ -32,6 +32,12 @@ export class Database extends Context.Service<
     readonly transaction: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
     /**
+     * In the running transaction: waits up to 3 s for a lock from now on, where else a second is the most. For work that
+     * nobody waits for, as a reaction's, on rows that very many transactions want.
+     */
+    readonly patient: Effect.Effect<void>
+
+    /**
      * Lets concurrent callers travel together, for a use case that is called often: while one run of `many` is under
      * way the next callers gather; alone a caller goes at once. `many` answers each of its inputs, in order, after its
      * commit, which is one statement's at best. See `coalesce.ts` for what happens when it fails.

@@ -3,6 +3,7 @@ import { Migrator, type SqlClient } from "effect/sql"
 import { Database } from "./Database.ts"
 import { createDelivery } from "./migrations/0001_create_delivery.ts"
 import { createTasks } from "./migrations/0002_create_tasks.ts"
+import { createPositions } from "./migrations/0004_create_positions.ts"
 import { markReady } from "./migrations/0003_mark_ready.ts"
 
 /** Names sort in the order in which they run: `0001_create_orders`, counted from 1. Never edited after a release. */
@@ -12,6 +13,7 @@ const runtime: Migrations = {
   "0001_create_delivery": Effect.asVoid(createDelivery),
   "0002_create_tasks": Effect.asVoid(createTasks),
   "0003_mark_ready": Effect.asVoid(markReady),
+  "0004_create_positions": Effect.asVoid(createPositions),
 }
 
 /**

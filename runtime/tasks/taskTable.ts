@@ -9,18 +9,19 @@ export interface Due extends Item {
   readonly attempts: number
 }
 
-/** A row that is called: until `due` passes, only the claim `holder` may end it. */
+/** A row that is called: until its mark is too old, only the claim `holder` may end it. */
 export interface Claimed extends Due {
   readonly holder: string
 }
 
-/** What becomes of a row that stays. */
+/** What becomes of a row that stays. `reason` says why it is tried again; null: nothing went wrong. */
 export interface Waiting {
   readonly name: string
   readonly id: string
   readonly due: Date
   readonly attempts: number
   readonly isUnknown: boolean
+  readonly reason: "failed" | "unknown" | "not-made" | null
   readonly error: string | null
 }
 
@@ -50,61 +51,79 @@ export const tasksIn = (
       Effect.gen(function* () {
         yield* known(name)
         if (ids.length === 0) return
-        // A worker that holds the row waits for whoever calls this: to wait for it here would be a deadlock.
+        // The worker locks a row first and the aggregate then. To wait for the row here would be a deadlock.
         yield* Effect.orDie(sql`
           delete from task where (name, id) in (
-            select name, id from task where name = ${name} and holder is null
+            select name, id from task where name = ${name} and holder is null and not is_unknown
               and id in (select json_array_elements_text(${JSON.stringify(ids)}::json)) for update skip locked)`)
       }),
   }
 }
 
 /** The statements of the worker, in the table `task`. */
-export const taskTable = (sql: SqlClient.SqlClient) => ({
-  /** Locks rows that are due, the oldest first. Rows that another transaction has locked are left to it. */
-  lockDue: (now: Date, limit: number) =>
-    sql<Due>`
-      select name, id, attempts, is_unknown or holder is not null as "isUnknown" from task
-      where due <= ${now} order by due limit ${limit} for update skip locked`,
+export const taskTable = (sql: SqlClient.SqlClient) => {
+  const isUnknown = sql.literal(`is_unknown or holder is not null as "isUnknown"`)
 
-  /** Locks one row if it is due. */
-  lockOne: ({ name, id }: Pick<Due, "name" | "id">, now: Date) =>
-    sql<Due>`
-      select name, id, attempts, is_unknown or holder is not null as "isUnknown" from task
-      where name = ${name} and id = ${id} and due <= ${now} for update skip locked`,
+  return {
+    /** Which of the tasks `names` have rows that are due. */
+    namesDue: (names: ReadonlyArray<string>, now: Date) =>
+      Effect.map(
+        sql<{ name: string }>`
+          select n.name from json_array_elements_text(${JSON.stringify(names)}::json) as n (name)
+          where exists (select from task t where t.name = n.name and t.due <= ${now})`,
+        (rows) => new Set(rows.map(({ name }) => name)),
+      ),
 
-  /** Marks rows as called by `holder`, until `until`. */
-  mark: (rows: ReadonlyArray<Due>, holder: string, until: Date) =>
-    sql`
-      update task t set holder = ${holder}, due = ${until}, attempts = t.attempts + 1, is_unknown = x.unknown
-      from json_to_recordset(${JSON.stringify(rows.map(({ name, id, isUnknown }) => ({ name, id, unknown: isUnknown })))}::json)
-        as x (name text, id text, unknown boolean)
-      where t.name = x.name and t.id = x.id`,
+    /** Locks rows of a task that are due, the oldest first. Rows that another transaction has locked are left to it. */
+    lockDue: (name: string, now: Date, limit: number) =>
+      sql<Due>`
+        select name, id, attempts, ${isUnknown} from task
+        where name = ${name} and due <= ${now} order by due, id limit ${limit} for update skip locked`,
 
-  /** Locks the rows that a claim still holds, and says which they are. */
-  lockHeld: (rows: ReadonlyArray<Claimed>) =>
-    sql<{ name: string; id: string }>`
-      select t.name, t.id from task t
-      join json_to_recordset(${JSON.stringify(rows.map(({ name, id, holder }) => ({ name, id, holder })))}::json)
-        as x (name text, id text, holder text) on t.name = x.name and t.id = x.id and t.holder = x.holder
-      order by t.name, t.id for update of t`,
+    /** Locks one row if it is due. */
+    lockOne: ({ name, id }: Pick<Due, "name" | "id">, now: Date) =>
+      sql<Due>`
+        select name, id, attempts, ${isUnknown} from task
+        where name = ${name} and id = ${id} and due <= ${now} for update skip locked`,
 
-  /** Ends rows. */
-  end: (rows: ReadonlyArray<Pick<Due, "name" | "id">>) =>
-    sql`
-      delete from task t using json_to_recordset(${JSON.stringify(rows.map(({ name, id }) => ({ name, id })))}::json)
-        as x (name text, id text) where t.name = x.name and t.id = x.id`,
+    /** Marks rows as called by `holder`, until `until`. */
+    mark: (rows: ReadonlyArray<Due>, holder: string, until: Date) =>
+      sql`
+        update task t set holder = ${holder}, due = ${until}, attempts = t.attempts + 1, is_unknown = x.unknown
+        from json_to_recordset(${JSON.stringify(rows.map(({ name, id, isUnknown }) => ({ name, id, unknown: isUnknown })))}::json)
+          as x (name text, id text, unknown boolean)
+        where t.name = x.name and t.id = x.id`,
 
-  /** Lets rows wait until they are due again. */
-  wait: (rows: ReadonlyArray<Waiting>) =>
-    sql`
-      update task t set holder = null, due = x.due, attempts = x.attempts, is_unknown = x.is_unknown, error = x.error
-      from json_to_recordset(${JSON.stringify(rows.map(({ isUnknown: is_unknown, ...row }) => ({ ...row, is_unknown })))}::json)
-        as x (name text, id text, due timestamptz, attempts int, is_unknown boolean, error text)
-      where t.name = x.name and t.id = x.id`,
+    /** Locks the rows that a claim still holds, and says which they are. */
+    lockHeld: (rows: ReadonlyArray<Claimed>) =>
+      sql<Pick<Claimed, "id" | "holder">>`
+        select t.id, t.holder from task t
+        join json_to_recordset(${JSON.stringify(rows.map(({ name, id, holder }) => ({ name, id, holder })))}::json)
+          as x (name text, id text, holder text) on t.name = x.name and t.id = x.id and t.holder = x.holder
+        order by t.name, t.id for update of t`,
 
-  /** When the next row is due; undefined when there is none. */
-  nextDue: Effect.map(sql<{ due: Date }>`select due from task order by due limit 1`, ([row]) => row?.due),
-})
+    /** Removes rows that are done. */
+    end: (rows: ReadonlyArray<Pick<Due, "name" | "id">>) =>
+      sql`
+        delete from task t using json_to_recordset(${JSON.stringify(rows.map(({ name, id }) => ({ name, id })))}::json)
+          as x (name text, id text) where t.name = x.name and t.id = x.id`,
+
+    /** Lets rows wait until they are due again. */
+    wait: (rows: ReadonlyArray<Waiting>) =>
+      sql`
+        update task t set holder = null, due = x.due, attempts = x.attempts, is_unknown = x."isUnknown",
+          reason = x.reason, error = x.error
+        from json_to_recordset(${JSON.stringify(rows)}::json)
+          as x (name text, id text, due timestamptz, attempts int, "isUnknown" boolean, reason text, error text)
+        where t.name = x.name and t.id = x.id`,
+
+    /** Rows of the tasks `names` that failed by a defect, at most `limit`. */
+    failed: (names: ReadonlyArray<string>, limit: number) =>
+      sql<Pick<Due, "name" | "id">>`
+        select name, id from task
+        where reason = 'failed' and name in (select json_array_elements_text(${JSON.stringify(names)}::json))
+        order by name, id limit ${limit}`,
+  }
+}
 
 export type TaskTable = ReturnType<typeof taskTable>

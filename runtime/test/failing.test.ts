@@ -1,23 +1,25 @@
 import { beforeAll, describe, expect, layer } from "@effect/vitest"
 import { Effect, Layer, Schedule } from "effect"
 import { order } from "../../modules/order/module.ts"
-import { OrderCancelled, OrderCreated } from "../../modules/order/contract/events.ts"
-import { UserOrderSummaryUpdated } from "../../modules/user/contract/events.ts"
+import { InventoryUpdated } from "../../modules/inventory/contract/events.ts"
+import { OrderCreated, OrderProcessed } from "../../modules/order/contract/events.ts"
+import { PaymentSuccessful } from "../../modules/payment/contract/events.ts"
+import { UserCreated } from "../../modules/user/contract/events.ts"
 import { user as userModule } from "../../modules/user/module.ts"
 import { Bound, type Module } from "../module/Module.ts"
 import { Reject } from "../module/Reaction.ts"
 import { logs } from "../testing/logs.ts"
 import { type Answer, eventually, pagesOf, Scenario, scenario, statusesOf, together } from "../testing/scenario.ts"
 
-/** What a test breaks and mends: how the reaction `user.record-order` fails at the events of a key. */
-const broken = new Map<string, Effect.Effect<never, Reject>>()
+/** What a test breaks and mends: how the reaction `order.learn-stock` fails at the events of an order. */
+const broken = new Map<number, Effect.Effect<never, Reject>>()
 const dies = Effect.die(new Error("the cause is not mended"))
 const rejects = Effect.fail(new Reject({ reason: "the cause is not mended" }))
 
-/** How often it was run for a broken key. */
-const failures = new Map<string, number>()
+/** How often it was run for a broken order. */
+const failures = new Map<number, number>()
 
-/** The module, whose reaction fails at broken keys. Ten attempts take some seconds. */
+/** The module, whose reaction fails at broken orders. Ten attempts take some seconds. */
 const breakable = (module: Module): Module => ({
   ...module,
   layer: Layer.effect(
@@ -25,13 +27,13 @@ const breakable = (module: Module): Module => ({
     Effect.map(Bound, ({ reactions, ...bound }) => ({
       ...bound,
       reactions: reactions.map((reaction) => {
-        if (reaction.name !== "user.record-order") return reaction
+        if (reaction.name !== "order.learn-stock") return reaction
         const run: typeof reaction.run = (events) =>
           Effect.suspend(() => {
-            for (const { key } of events) {
-              const failure = broken.get(key ?? "")
+            for (const { data } of events) {
+              const failure = broken.get(data.order_id)
               if (failure === undefined) continue
-              failures.set(key!, (failures.get(key!) ?? 0) + 1)
+              failures.set(data.order_id, (failures.get(data.order_id) ?? 0) + 1)
               return failure
             }
             return reaction.run(events)
@@ -68,12 +70,47 @@ const ordersOf = (user_id: number) =>
     return (body.items as ReadonlyArray<{ order_id: number }>).map(({ order_id }) => order_id).toReversed()
   })
 
-/** The entries of a key, newest first. */
-const entriesOf = (key: number | string | null, query = "") =>
+/** The one user, all of whose orders have one key, and so one partition. */
+const user_id = 1
+
+const place = Effect.gen(function* () {
+  const { post } = yield* Scenario
+  const { body } = yield* post("/orders", { user_id, amount: 10 })
+  return body.id as number
+})
+
+const stock = (order_id: number, change: "held" | "taken" | "released") => ({
+  order_id,
+  user_id,
+  change,
+  lines: [{ product_id: "LAPTOP001", quantity: 1, stock: 49, available: 49 }],
+})
+
+/** What an order learned of its stock, in that order. */
+const changesOf = (order_id: number) =>
   Effect.gen(function* () {
-    const pages = yield* pagesOf(`/admin/dead-letters?limit=200${query}`)
-    return pages.flat().filter(({ event }) => event.key === (key === null ? null : String(key)))
+    const { get } = yield* Scenario
+    const { body } = yield* get(`/orders/${order_id}/history?limit=200`)
+    return (body.items as ReadonlyArray<{ type: string; data: { change: string } }>).flatMap(({ type, data }) =>
+      type === "inventory_updated" ? [data.change] : [],
+    )
   })
+
+const statusOf = (order_id: number) =>
+  Effect.gen(function* () {
+    const { get } = yield* Scenario
+    return (yield* get(`/orders/${order_id}`)).body.status as string
+  })
+
+const listed = (query: string) => Effect.map(pagesOf(`/admin/dead-letters?limit=200${query}`), (pages) => pages.flat())
+
+/** The entries of events about an order, newest first. */
+const entriesAbout = (order_id: number, query = "") =>
+  Effect.map(listed(query), (all) => all.filter(({ event }) => event.data.order_id === order_id))
+
+/** The entries of events with a key, newest first. */
+const entriesOf = (key: number | string | null, query = "") =>
+  Effect.map(listed(query), (all) => all.filter(({ event }) => event.key === (key === null ? null : String(key))))
 
 const entryOf = (id: string) =>
   Effect.gen(function* () {
@@ -94,87 +131,95 @@ const metric = (name: string, ...labels: ReadonlyArray<string>) =>
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0)
   })
 
-/** Breaks the reaction for a new user and lets three orders of theirs wait, the first of which is parked. */
+/** Breaks the reaction for a new order and lets three events about it wait, the first of which is parked. */
 const parked = Effect.gen(function* () {
   const { tellAll } = yield* Scenario
-  const id = yield* signUp
-  broken.set(String(id), rejects)
-  const datas = [orderOf(id), orderOf(id), orderOf(id)]
-  yield* tellAll(OrderCreated, datas)
+  const order = yield* place
+  broken.set(order, rejects)
+  const changes = ["held", "taken", "released"] as const
+  yield* tellAll(
+    InventoryUpdated,
+    changes.map((change) => stock(order, change)),
+  )
   const entry = yield* eventually(
-    Effect.map(entriesOf(id, "&status=parked"), ([entry]) => {
+    Effect.map(entriesAbout(order, "&status=parked"), ([entry]) => {
       expect(entry).toMatchObject({ waiting: 2, attempts: 1, reason: "rejected" })
       return entry
     }),
   )
-  return { user: id, orders: datas.map(({ order_id }) => order_id), entry }
+  return { order, changes, entry }
 })
 
 const problem = (answer: Answer) => [answer.status, answer.body.type]
 
-/** Nothing is broken at first: the ids of users begin anew. */
+/** Nothing is broken at first: the ids of orders begin anew. */
 const mendAll = () => {
   broken.clear()
   failures.clear()
 }
 
 for (const { log, drivers } of await logs()) {
-  layer(scenario([breakable(userModule)], {}, drivers()), { excludeTestServices: true })(
-    `a reaction that fails for one user (${log})`,
+  layer(scenario([breakable(order)], { ORDER_STEPS: "payment,inventory" }, drivers()), { excludeTestServices: true })(
+    `a reaction that fails for one order (${log})`,
     (it) => {
       beforeAll(mendAll)
+
+      it.effect("is of a user who is known", () =>
+        Effect.gen(function* () {
+          const { tell, post } = yield* Scenario
+          yield* tell(UserCreated, { user_id, email: "ada@example.org", name: "Ada" })
+          yield* eventually(
+            Effect.map(post("/orders", { user_id, amount: 1 }), ({ status }) => expect(status).toBe(201)),
+          )
+        }),
+      )
+
       it.effect(
-        "holds back that user's later events alone, parks, and drains in order once it is mended and redriven",
+        "holds back that order's later events alone, not those of its user's others, parks, and drains in order once it is mended and redriven",
         () =>
           Effect.gen(function* () {
-            const { post, get, tell, tellAll, told, settled, database } = yield* Scenario
-            const applied = metric("galleria_events_applied_total", 'reaction="user.record-order"')
+            const { post, tell, tellAll, told, settled, database } = yield* Scenario
+            const applied = metric("galleria_events_applied_total", 'reaction="order.learn-stock"')
             const before = yield* applied
-            const others = yield* together(1_000, () => signUp)
-            const unlucky = yield* signUp
-            const key = String(unlucky)
-            broken.set(key, dies)
-            const waits = [orderOf(unlucky), orderOf(unlucky), orderOf(unlucky)]
-            const theirs = others.map(orderOf)
-            yield* tellAll(OrderCreated, [
-              waits[0]!,
+            const others = yield* together(1_000, () => place)
+            const unlucky = yield* place
+            broken.set(unlucky, dies)
+            const waits = [stock(unlucky, "held"), stock(unlucky, "released"), stock(unlucky, "held")] as const
+            const theirs = others.map((other) => stock(other, "held"))
+            yield* tellAll(InventoryUpdated, [
+              waits[0],
               ...theirs.slice(0, 500),
-              waits[1]!,
+              waits[1],
               ...theirs.slice(500),
-              waits[2]!,
+              waits[2],
             ])
             yield* eventually(
-              Effect.map(entriesOf(unlucky), ([entry]) =>
+              Effect.map(entriesAbout(unlucky), ([entry]) =>
                 expect(entry).toMatchObject({ status: "retrying", reason: "failed" }),
               ),
             )
 
             yield* settled
-            const sql = database("user")
-            const [recorded] =
-              yield* sql`select count(*)::int as n, count(distinct user_id)::int as users from user_orders`
-            expect(recorded).toEqual({ n: 1_000, users: 1_000 })
-            for (const data of theirs.filter((_, n) => n % 100 === 0)) {
-              expect(yield* ordersOf(data.user_id)).toEqual([data.order_id])
-            }
+            const [learned] = yield* database("order")`
+              select count(*)::int as n, count(distinct order_id)::int as orders from order_history
+              where type = 'inventory_updated'`
+            expect(learned).toEqual({ n: 1_000, orders: 1_000 })
 
-            const [entry, ...more] = yield* entriesOf(unlucky)
+            const [entry, ...more] = yield* entriesAbout(unlucky)
             expect(more).toEqual([])
             expect(entry).toMatchObject({
-              module: "user",
-              reaction: "user.record-order",
+              module: "order",
+              reaction: "order.learn-stock",
               waiting: 2,
               reason: "failed",
               error: "the cause is not mended",
-              topic: "order_created",
-              event: { type: "order_created", source: "/galleria/hand", key, data: waits[0] },
+              topic: "inventory_updated",
+              event: { type: "inventory_updated", source: "/galleria/hand", key: String(user_id), data: waits[0] },
             })
 
             // What comes later waits too; what is for another reaction does not.
-            const late = orderOf(unlucky)
-            yield* tell(OrderCreated, late)
-            const { order_id, user_id, amount } = waits[0]!
-            yield* tell(OrderCancelled, { order_id, user_id, amount })
+            yield* tell(InventoryUpdated, stock(unlucky, "taken"))
+            yield* tell(PaymentSuccessful, { payment_id: 1, order_id: unlucky, user_id, amount: "10.00" })
             yield* settled
             yield* eventually(
               Effect.map(entryOf(entry.id), (now) =>
@@ -182,13 +227,13 @@ for (const { log, drivers } of await logs()) {
               ),
             )
             // Once in its batch, once alone, and nine times later.
-            expect(failures.get(key)).toBeGreaterThanOrEqual(11)
-            expect(yield* entriesOf(unlucky)).toHaveLength(1)
-            expect((yield* get(`/users/${unlucky}/order-summary`)).body).toMatchObject({ orders_count: 0 })
-            expect(yield* metric("galleria_dead_letters", 'module="user"', 'status="parked"')).toBe(1)
-            expect(yield* metric("galleria_dead_letters", 'module="user"', 'status="waiting"')).toBe(3)
+            expect(failures.get(unlucky)).toBeGreaterThanOrEqual(11)
+            expect(yield* entriesAbout(unlucky)).toHaveLength(1)
+            expect(yield* statusOf(unlucky)).toBe("paid")
+            expect(yield* metric("galleria_dead_letters", 'module="order"', 'status="parked"')).toBe(1)
+            expect(yield* metric("galleria_dead_letters", 'module="order"', 'status="waiting"')).toBe(3)
 
-            broken.delete(key)
+            broken.delete(unlucky)
             const answer = yield* post(`/admin/dead-letters/${entry.id}/redrive`)
             expect(answer.status).toBe(200)
             expect(answer.body).toMatchObject({ id: entry.id, redriven_at: expect.any(String) })
@@ -196,42 +241,39 @@ for (const { log, drivers } of await logs()) {
               Effect.map(entryOf(entry.id), (now) => expect(now).toMatchObject({ status: "redriven", waiting: 0 })),
             )
             yield* settled
-            expect(yield* ordersOf(unlucky)).toEqual([...waits, late].map((data) => data.order_id))
-            expect((yield* get(`/users/${unlucky}/order-summary`)).body).toMatchObject({
-              orders_count: 3,
-              total_amount: "30.00",
-            })
-            const summaries = (yield* told(UserOrderSummaryUpdated)).filter(({ data }) => data.user_id === unlucky)
-            expect(summaries.at(-1)!.data).toMatchObject({ orders_count: 3, total_amount: "30.00" })
-            expect(yield* metric("galleria_dead_letters", 'module="user"')).toBe(0)
+            expect(yield* changesOf(unlucky)).toEqual(["held", "released", "held", "taken"])
+            expect(yield* statusOf(unlucky)).toBe("processed")
+            const processed = (yield* told(OrderProcessed)).filter(({ data }) => data.order_id === unlucky)
+            expect(processed).toHaveLength(1)
+            expect(yield* metric("galleria_dead_letters", 'module="order"')).toBe(0)
             expect((yield* applied) - before).toBe(1_004)
           }),
       )
 
-      it.effect("ends with a discard as well, and the user's next events take effect", () =>
+      it.effect("ends with a discard as well, and the order's next events take effect", () =>
         Effect.gen(function* () {
           const { post } = yield* Scenario
-          const { user, orders, entry } = yield* parked
-          broken.delete(String(user))
+          const { order, changes, entry } = yield* parked
+          broken.delete(order)
           const { status, body } = yield* post(`/admin/dead-letters/${entry.id}/discard`)
           expect([status, body.status, body.next_attempt_at]).toEqual([200, "discarded", null])
-          yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen).toEqual(orders.slice(1))))
+          yield* eventually(Effect.map(changesOf(order), (seen) => expect(seen).toEqual(changes.slice(1))))
         }),
       )
 
       it.effect("leaves an entry that has ended as it is, whoever presses what", () =>
         Effect.gen(function* () {
           const { post } = yield* Scenario
-          const { user, orders, entry } = yield* parked
-          broken.delete(String(user))
+          const { order, changes, entry } = yield* parked
+          broken.delete(order)
           yield* post(`/admin/dead-letters/${entry.id}/redrive`)
-          yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen).toEqual(orders)))
+          yield* eventually(Effect.map(changesOf(order), (seen) => expect(seen).toEqual(changes)))
           const before = yield* entryOf(entry.id)
           for (const action of ["redrive", "discard", "discard", "redrive"]) {
             const { status, body } = yield* post(`/admin/dead-letters/${entry.id}/${action}`)
             expect([status, body]).toEqual([200, before])
           }
-          expect(yield* ordersOf(user)).toEqual(orders)
+          expect(yield* changesOf(order)).toEqual(changes)
         }),
       )
 
@@ -239,15 +281,15 @@ for (const { log, drivers } of await logs()) {
         Effect.gen(function* () {
           const { post } = yield* Scenario
           for (let n = 0; n < 3; n++) {
-            const { user, orders, entry } = yield* parked
-            broken.delete(String(user))
+            const { order, changes, entry } = yield* parked
+            broken.delete(order)
             const answers = yield* together(10, (press) =>
               post(`/admin/dead-letters/${entry.id}/${press % 2 === 0 ? "redrive" : "discard"}`),
             )
             expect(statusesOf(answers)).toEqual({ 200: 10 })
-            yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen.slice(-2)).toEqual(orders.slice(1))))
+            yield* eventually(Effect.map(changesOf(order), (seen) => expect(seen.slice(-2)).toEqual(changes.slice(1))))
             const { status } = yield* entryOf(entry.id)
-            expect(yield* ordersOf(user)).toEqual(status === "discarded" ? orders.slice(1) : orders)
+            expect(yield* changesOf(order)).toEqual(status === "discarded" ? changes.slice(1) : changes)
             expect(["discarded", "redriven"]).toContain(status)
           }
         }),
@@ -257,15 +299,15 @@ for (const { log, drivers } of await logs()) {
         Effect.gen(function* () {
           const { post } = yield* Scenario
           const all = [yield* parked, yield* parked]
-          for (const { user } of all) broken.delete(String(user))
-          const none = [{ module: "order" }, { reaction: "user.record-failed" }, { type: "order_failed" }]
+          for (const { order } of all) broken.delete(order)
+          const none = [{ module: "user" }, { reaction: "order.learn-paid" }, { type: "order_failed" }]
           for (const body of none) {
             expect((yield* post("/admin/dead-letters/redrive", body)).body).toEqual({ redriven: 0 })
           }
-          const some = { module: "user", reaction: "user.record-order", type: "order_created" }
+          const some = { module: "order", reaction: "order.learn-stock", type: "inventory_updated" }
           expect((yield* post("/admin/dead-letters/redrive", some)).body).toEqual({ redriven: 2 })
-          for (const { user, orders } of all) {
-            yield* eventually(Effect.map(ordersOf(user), (seen) => expect(seen).toEqual(orders)))
+          for (const { order, changes } of all) {
+            yield* eventually(Effect.map(changesOf(order), (seen) => expect(seen).toEqual(changes)))
           }
           expect((yield* post("/admin/dead-letters/redrive")).body).toEqual({ redriven: 0 })
         }),
@@ -273,7 +315,7 @@ for (const { log, drivers } of await logs()) {
     },
   )
 
-  layer(scenario([breakable(userModule), order], {}, drivers()), { excludeTestServices: true })(
+  layer(scenario([userModule, order], {}, drivers()), { excludeTestServices: true })(
     `/admin/dead-letters (${log})`,
     (it) => {
       beforeAll(mendAll)
@@ -332,24 +374,26 @@ for (const { log, drivers } of await logs()) {
         )
       })
 
-      it.effect("has an event that fails its schema once for each reaction to it, holding its key there", () =>
+      it.effect("has an event that fails its schema once for each reaction to it, holding its order there", () =>
         Effect.gen(function* () {
           const { put, settled, tell, get } = yield* Scenario
           const user = yield* signUp
+          const [bad, good] = [orderOf(user), orderOf(user)]
           yield* put({
             topic,
             key: String(user),
-            value: Buffer.from(`{"user_id":"nobody"}`),
+            value: Buffer.from(`{"order_id":${bad.order_id},"user_id":"nobody"}`),
             headers: { ...said, ce_id: "x" },
           })
-          yield* tell(OrderCreated, orderOf(user))
+          yield* tell(OrderCreated, bad)
+          yield* tell(OrderCreated, good)
           yield* settled
           const entries = yield* entriesOf(user)
           const reactions = [...userModule.reactions, ...order.reactions].filter(({ event }) => event.type === topic)
           expect(entries).toHaveLength(reactions.length)
           expect(new Set(entries.map(({ reaction }) => reaction))).toEqual(new Set(reactions.map(({ name }) => name)))
           for (const entry of entries) expect(entry).toMatchObject({ status: "retrying", reason: "schema", waiting: 1 })
-          expect(yield* ordersOf(user)).toEqual([])
+          expect(yield* ordersOf(user)).toEqual([good.order_id])
           const { body } = yield* get("/admin/dead-letters?module=order&status=retrying&limit=200")
           expect(body.items.every(({ module }: { module: string }) => module === "order")).toBe(true)
         }),

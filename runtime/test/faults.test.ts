@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { UserOrder } from "../../modules/user/contract/api.ts"
 import { auditOverHttp, pagesOf } from "../testing/audit.ts"
 import { type Answer, type Galleria, start, temporaryDisk, temporaryFolder, until } from "../testing/process.ts"
+import { spine } from "../testing/spine.ts"
 import { makeShoppers, randomOf } from "../testing/shoppers.ts"
 
 /** A folder that was started once and stopped. */
@@ -13,7 +14,7 @@ const prepared = temporaryFolder()
 let galleria: Galleria
 
 beforeAll(async () => {
-  galleria = await start({ dataDir: prepared.path })
+  galleria = await start({ modules: spine, dataDir: prepared.path })
 })
 afterAll(async () => {
   await galleria[Symbol.asyncDispose]()
@@ -177,7 +178,7 @@ const onSmallDisk = async (test: (disk: string) => Promise<void>) => {
 /** Stopped, so that it can be copied. */
 const template = temporaryFolder()
 beforeAll(async () => {
-  await using first = await start({ dataDir: template.path })
+  await using first = await start({ modules: spine, dataDir: template.path })
   await first.stop()
 })
 afterAll(() => template[Symbol.dispose]())
@@ -185,7 +186,7 @@ afterAll(() => template[Symbol.dispose]())
 describe("A disk that is nearly full", () => {
   it("stops writes with 503 while reads go on, and nothing is lost", () =>
     onSmallDisk(async (disk) => {
-      await using galleria = await start({ dataDir: join(disk, "data") })
+      await using galleria = await start({ modules: spine, dataDir: join(disk, "data") })
       const user = await galleria.call<{ id: number }>("POST", "/users", { email: "a@example.org", name: "A" })
       const placed: Array<number> = []
       const place = async () => {

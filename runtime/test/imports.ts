@@ -71,10 +71,16 @@ const drivers: Readonly<Record<string, RegExp>> = {
   "runtime/events/embedded/": /^runtime\/(?:events\/|module\/(?:loop|defect|monotonic|wallClock)\.ts|sql\/)|^node:/u,
   "runtime/events/kafka/":
     /^runtime\/(?:events\/|module\/(?:loop|defect|monotonic|wallClock)\.ts|telemetry\/messages\.ts)|^kafkajs$|^@platformatic\/wasm-utils$|^node:/u,
+  "runtime/cache/redis/": /^runtime\/cache\/|^redis$/u,
   "runtime/sql/postgres/":
     /^runtime\/(?:sql\/|module\/(?:loop|monotonic)\.ts|delivery\/fault\.ts)|^@effect\/sql-pg$|^pg$|^node:/u,
   "runtime/sql/embedded/":
     /^runtime\/(?:sql\/|module\/(?:loop|monotonic)\.ts)|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,
+}
+
+/** Drivers of a module's own ports, and the packages that only they may import. */
+const driversOfModules: Readonly<Record<string, RegExp>> = {
+  "modules/notification/mailer/": /^nodemailer(?:\/|$)/u,
 }
 
 /** Who may import what. A file is held to the first rule that applies to it. */
@@ -102,6 +108,7 @@ const rules: ReadonlyArray<Rule> = [
       isSharedValue(to) ||
       ports.includes(to) ||
       moduleOf(to) === moduleOf(from) ||
+      Object.entries(driversOfModules).some(([folder, packages]) => from.startsWith(folder) && packages.test(to)) ||
       /^modules\/\w+\/contract\//u.test(to),
   },
   {
@@ -116,9 +123,9 @@ const rules: ReadonlyArray<Rule> = [
     allows: (to, from) => {
       if (to.startsWith("modules/")) return from === "runtime/modules.ts" && /^modules\/\w+\/module\.ts$/u.test(to)
       // A driver is chosen in one place, by the settings that it says it takes.
-      const chooses = from === "runtime/compose.ts" || from === "runtime/config.ts"
+      const chooses = ["runtime/compose.ts", "runtime/config.ts", "runtime/cache/cache.ts"].includes(from)
       if (Object.keys(drivers).some((folder) => to.startsWith(folder))) return chooses
-      return !/^(?:@electric-sql\/pglite|kafkajs)/u.test(to)
+      return !/^(?:@electric-sql\/pglite|kafkajs|redis$)/u.test(to)
     },
   },
 ]

@@ -5,6 +5,7 @@ import type { Order } from "../../modules/order/contract/api.ts"
 import { canStartKafka } from "../testing/kafka.ts"
 import { askKafka, clientOf, membersOf } from "../testing/kafkaLog.ts"
 import { start, temporaryFolder, until } from "../testing/process.ts"
+import { spine } from "../testing/spine.ts"
 import {
   belongings,
   brokerOutages,
@@ -107,7 +108,11 @@ describe.runIf(await canStartKafka())("Two modules over Kafka", { timeout: 240_0
     }
     expect(await membersOfAll()).toBe(0)
     using folder = temporaryFolder()
-    await using both = await start({ dataDir: folder.path, env: { KAFKA_BOOTSTRAP_SERVERS: kafka.proxiedBootstrap } })
+    await using both = await start({
+      modules: spine,
+      dataDir: folder.path,
+      env: { KAFKA_BOOTSTRAP_SERVERS: kafka.proxiedBootstrap },
+    })
     expect(await membersOfAll()).toBe(2)
     await kafka.proxy.set({ blackHole: true })
     const began = Date.now()

@@ -6,6 +6,7 @@ import { freePort } from "../testing/freePort.ts"
 import { ownPostgres } from "../testing/postgres.ts"
 import { connectTo, type Postgres } from "../testing/postgresServer.ts"
 import { type Galleria, launch, start, temporaryFolder, until } from "../testing/process.ts"
+import { spine } from "../testing/spine.ts"
 
 /** A request is answered within 2 s, and this machine may be busy. */
 const inTimeMillis = 3_000
@@ -96,13 +97,13 @@ const tests = (server: Postgres) => {
   }
 
   beforeAll(async () => {
-    await using galleria = await start({ dataDir: prepared.path })
+    await using galleria = await start({ modules: spine, dataDir: prepared.path })
     await galleria.stop()
   })
   afterAll(() => prepared[Symbol.dispose]())
 
   const startOn = (url: string, dataDir: string, env: Readonly<Record<string, string>> = {}) =>
-    start({ dataDir, env: { DATABASE_URL: url, ...env } })
+    start({ modules: spine, dataDir, env: { DATABASE_URL: url, ...env } })
 
   const signUp = async (galleria: Galleria) =>
     (await galleria.call<{ id: number }>("POST", "/users", { email: "ada@example.org", name: "Ada" })).body.id
@@ -158,7 +159,11 @@ const tests = (server: Postgres) => {
 
     it("keeps one module on PostgreSQL and another in the embedded database", async () => {
       using folder = temporaryFolder(prepared.path)
-      await using galleria = await start({ dataDir: folder.path, env: { ORDER_DATABASE_URL: await newDatabase() } })
+      await using galleria = await start({
+        modules: spine,
+        dataDir: folder.path,
+        env: { ORDER_DATABASE_URL: await newDatabase() },
+      })
       const user_id = await signUp(galleria)
       expect((await galleria.call("POST", "/orders", { user_id, amount: 1 })).status).toBe(201)
       await until(
@@ -172,7 +177,7 @@ const tests = (server: Postgres) => {
       using other = temporaryFolder(prepared.path)
       const url = await newDatabase()
       await using first = await startOn(url, folder.path)
-      await using second = launch({ dataDir: other.path, env: { DATABASE_URL: url } })
+      await using second = launch({ modules: spine, dataDir: other.path, env: { DATABASE_URL: url } })
       expect(await second.exit).toEqual({ code: 1, signal: null })
       const { host, pathname } = new URL(url)
       expect(second.errors()).toBe(
@@ -189,7 +194,11 @@ const tests = (server: Postgres) => {
       const url = await newDatabase()
       const port = await freePort()
       await server.halt()
-      await using galleria = launch({ dataDir: folder.path, env: { DATABASE_URL: url, PORT: String(port) } })
+      await using galleria = launch({
+        modules: spine,
+        dataDir: folder.path,
+        env: { DATABASE_URL: url, PORT: String(port) },
+      })
       const ask = (path: string, method = "GET") => fetch(`http://127.0.0.1:${port}${path}`, { method })
       await until("it listens", () =>
         ask("/livez").then(
@@ -227,7 +236,7 @@ const tests = (server: Postgres) => {
       const url = await newDatabase()
       await server.halt()
       try {
-        await using galleria = launch({ dataDir: folder.path, env: { DATABASE_URL: url } })
+        await using galleria = launch({ modules: spine, dataDir: folder.path, env: { DATABASE_URL: url } })
         await until("it waits for its database", () => /The start waits for the database/u.test(galleria.output()))
         expect(await galleria.stop()).toEqual({ code: 0, signal: null })
       } finally {

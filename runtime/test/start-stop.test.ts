@@ -1,6 +1,6 @@
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { Agent, request } from "node:http"
 import { networkInterfaces } from "node:os"
 import { join } from "node:path"
@@ -114,7 +114,9 @@ describe("Starting", () => {
     writeFileSync(token, "secret-in-a-file")
     const wrong = {
       PORT: "eighty",
-      MODULES: "user,order,shop",
+      MODULES: "user,order,inventory,notification,shop",
+      HOLD_MINUTES: "0",
+      REDIS_URL: "redis://galleria:secret-in-a-url@localhost/cache",
       PARTITIONS: "0",
       RETENTION_DAYS: "1.5",
       RETRY_ATTEMPTS: "-1",
@@ -130,6 +132,9 @@ describe("Starting", () => {
       USER_WAIT_MS: "a while",
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://galleria:secret-in-a-url@collector:4318",
       ADMIN_TOKEN_FILE: token,
+      SMTP_URL: "http://galleria:secret-in-a-url@mail.example.org",
+      MAIL_FROM: "Galleria <nobody>",
+      CURRENCY: "dollars",
     }
     const secrets = { ADMIN_TOKEN: "secret-in-a-variable", KAFKA_SASL_PASSWORD: "secret-in-another" }
     const dataDir = join(folder.path, "data")
@@ -138,7 +143,7 @@ describe("Starting", () => {
     const named = [...message.matchAll(/^ {2}(\w+): \S/gmu)].map(([, name]) => name)
     expect(new Set(named)).toEqual(new Set(Object.keys(wrong)))
     expect(named).toHaveLength(Object.keys(wrong).length)
-    expect(message).toMatch(/^Galleria does not start, for 17 settings are wrong:\n/u)
+    expect(message).toContain(`Galleria does not start, for ${Object.keys(wrong).length} settings are wrong:\n`)
     expect(message).not.toContain("secret")
     expect(() => mkdirSync(dataDir)).not.toThrow()
   })
@@ -164,6 +169,11 @@ describe("Starting", () => {
     const level = join(folder.path, "level")
     writeFileSync(level, "loud\n")
     expect(await refused({ dataDir: folder.path, env: { LOG_LEVEL_FILE: level } })).toMatch(/LOG_LEVEL: /u)
+    const mail = join(folder.path, "mail")
+    writeFileSync(mail, "smtp://localhost:1\n")
+    await using galleria = await start({ dataDir: folder.path, env: { SMTP_URL_FILE: mail, MAIL_FROM: "" } })
+    const { body } = await galleria.call<{ checks: object }>("GET", "/readyz")
+    expect(body.checks).toMatchObject({ mail: "ok" })
   })
 
   it("stops when PARTITIONS is not what a topic has, and otherwise goes on with what is there", async () => {
@@ -318,5 +328,43 @@ describe("Stopping", () => {
     expect((await galleria.stop()).code).toBe(0)
     await using again = await start({ dataDir })
     expect(await isUp(again)).toBe(true)
+  })
+})
+
+const root = new URL("../..", import.meta.url).pathname
+const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  readonly scripts: Readonly<Record<string, string>>
+}
+
+describe("A script of package.json", () => {
+  it.each(["start", "dev"] as const)("passes SIGTERM on to the server, which ends cleanly (%s)", async (script) => {
+    using folder = temporaryFolder(prepared.path)
+    await using galleria = await start({ dataDir: folder.path, script })
+    const url = await galleria.url
+
+    galleria.kill("SIGTERM")
+    // npm's pipes close when its last child is gone: a server left behind would hold them open.
+    expect(await Promise.race([galleria.exit, sleep(15_000, "still running")])).not.toBe("still running")
+    await expect(fetch(`${url}/livez`)).rejects.toThrow("fetch failed")
+    expect(galleria.output()).not.toMatch(/"level":"(?:error|fatal)"/u)
+  })
+
+  it.each(Object.entries(scripts).filter(([name]) => !name.startsWith("check")))(
+    "checks the release of Node, and becomes its program (%s)",
+    (_name, command) => expect(command).toMatch(/^node runtime\/needsNode24\.cjs && exec /u),
+  )
+
+  it.each([
+    ["v18.20.4", 1],
+    ["v23.11.1", 1],
+    ["v24.0.0", 0],
+    ["v30.1.0", 0],
+  ])("is refused by an old Node in one sentence (%s)", (version, status) => {
+    const pretend = `for (const [name, value] of [["version", "${version}"], ["versions", { node: "${version.slice(1)}" }]])
+      Object.defineProperty(process, name, { value })
+      require("./runtime/needsNode24.cjs")`
+    const run = spawnSync(process.execPath, ["-e", pretend], { cwd: root, encoding: "utf8" })
+    const sentence = `Galleria needs Node 24 or newer; this is ${version} (${process.execPath}).\n`
+    expect(run).toMatchObject({ status, stderr: status === 0 ? "" : sentence })
   })
 })

@@ -10,6 +10,7 @@ import { EventBus } from "../events/EventBus.ts"
 import { make, type Module } from "../module/Module.ts"
 import { created, headers, Idempotency, problems } from "../http/Idempotency.ts"
 import { all, each } from "../module/Reaction.ts"
+import { again, done, task } from "../module/Task.ts"
 
 const Happened = define("happened", {
   data: Schema.Struct({ a: Schema.Int }),
@@ -26,12 +27,57 @@ const note = each({
   event: Happened,
   handle: ({ data }) => Things.use((all) => all.note(data.a)),
 })
+const send = task({
+  name: "things.send",
+  begin: (items) => Effect.succeed(items.map(({ id }) => ({ to: id }))),
+  call: ({ to }) =>
+    Effect.as(
+      Things.use((all) => all.note(to.length)),
+      { number: 1 },
+    ),
+  end: (results) =>
+    Effect.succeed(
+      results.map(({ result }) => (result._tag === "Answered" && result.answer.number > 0 ? done : again)),
+    ),
+})
 const rest = { name: "things", api, publishes: [Happened], migrations: {} } as const
 
 /** Right, so that what follows is wrong for its own reason. */
 export const right = {
-  things: make({ ...rest, reactions: [note], layer: http.pipe(Layer.provideMerge(things)) }),
+  things: make({ ...rest, reactions: [note], tasks: [send], layer: http.pipe(Layer.provideMerge(things)) }),
 } satisfies Record<string, Module>
+
+export const lacksAServiceOfATask = {
+  // @ts-expect-error a task needs Things, and the module's layer does not hand it out
+  things: make({ ...rest, tasks: [send], layer: http }),
+} satisfies Record<string, Module>
+
+export const endsWhatItDoesNotCall = task({
+  name: "things.misread",
+  begin: (items) => Effect.succeed(items.map(({ id }) => id)),
+  call: (id) => Effect.succeed(id.length),
+  end: ([{ result }]) => {
+    // @ts-expect-error the answer of the call is a number
+    const isGood = result._tag === "Answered" && result.answer.isGood
+    return Effect.succeed([isGood ? done : again])
+  },
+})
+
+export const callsWhatItDoesNotBegin = task({
+  name: "things.miscall",
+  begin: (items) => Effect.succeed(items.map(({ id }) => ({ to: id }))),
+  // @ts-expect-error what begins has no from
+  call: ({ from }) => Effect.succeed(from),
+  end: (results) => Effect.succeed(results.map(() => done)),
+})
+
+export const beginsWithItsOwnError = task({
+  name: "things.refuse",
+  // @ts-expect-error begin and end do not fail; what goes wrong there is a defect
+  begin: () => Effect.fail("no"),
+  call: () => Effect.void,
+  end: (results) => Effect.succeed(results.map(() => done)),
+})
 
 export const lacksAService = {
   // @ts-expect-error a reaction needs Things, and the module's layer does not hand it out

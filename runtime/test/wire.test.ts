@@ -187,7 +187,7 @@ if (await canStartKafka()) {
       expect((await deadLetters()).filter(({ module }) => module === "user")).toEqual([])
     })
 
-    it("are skipped and counted without a value, parked when they cannot be read, and hold the key that is in their data", async () => {
+    it("are skipped and counted without a value, parked when they cannot be read, and hold the order that is in their data, under the user's key", async () => {
       const before = (await deadLetters()).length
       const lines = [
         line({ key: "1", value: "NULL" }),

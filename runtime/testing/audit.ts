@@ -8,6 +8,7 @@ import type { Log } from "./kafkaLog.ts"
 import { connectTo } from "./postgresServer.ts"
 import type { Callable } from "./process.ts"
 import type { Ledger } from "./shoppers.ts"
+import { spine } from "./spine.ts"
 
 /** All pages of a list. */
 export const pagesOf = async <Item>(galleria: Callable, path: string): Promise<ReadonlyArray<Item>> => {
@@ -259,7 +260,7 @@ const copyModules = async (ask: Ask, to: PGlite) => {
       string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum) as columns
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
     where c.relkind = 'r' and a.attnum > 0 and not a.attisdropped and n.nspname = any($1) group by 1, 2`,
-    [Object.keys(modules)],
+    [spine],
   )
   for (const { schema, name, columns } of tables) {
     await to.exec(`create schema if not exists "${schema}"; create table ${name} (${columns})`)
@@ -273,7 +274,7 @@ const fill = (db: PGlite, table: string, rows: string) =>
 
 const auditDatabase = async (db: PGlite, ledger: Ledger) => {
   const faults: Array<string> = [...ledger.faults]
-  const statements = Object.values(modules).flatMap(({ name, reactions }) => {
+  const statements = [modules.user, modules.order].flatMap(({ name, reactions }) => {
     const rows = reactions.map((reaction) => `('${reaction.name}', '${reaction.event.type}')`)
     return Object.entries(foundInModule(name, `select * from (values ${rows.join()}) x (reaction, topic)`))
   })

@@ -1,7 +1,7 @@
 import { Context, type Duration, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import { randomUUID } from "node:crypto"
 import { drivers } from "../compose.ts"
-import { EventBus, type Handle, type Outgoing, type Received, type Topic } from "../events/EventBus.ts"
+import { EventBus, type Handle, type Outgoing, type Positions, type Received, type Topic } from "../events/EventBus.ts"
 import type { KafkaSettings } from "../events/kafka/client.ts"
 import * as KafkaEventBus from "../events/kafka/KafkaEventBus.ts"
 import { Loops, makeLoops } from "../module/loop.ts"
@@ -110,19 +110,19 @@ export const newGroup = (...topics: ReadonlyArray<string>) => {
    * One more member joins, and leaves with the check at the latest. `mine` are the calls that it got; once it is
    * `dead`, as the group may see it, others may have what it has in hand.
    */
-  const join = (handle: Handle = () => Effect.void, reads: ReadonlyArray<string> = topics) =>
+  const join = (handle: Handle = () => Effect.void, reads: ReadonlyArray<string> = topics, positions?: Positions) =>
     Effect.gen(function* () {
       const bus = yield* EventBus
       const member = {}
       const scope = yield* Scope.fork(yield* Effect.scope)
       const mine: Array<ReadonlyArray<Received>> = []
-      const watched: Handle = (records) =>
+      const watched: Handle = (records, spans) =>
         Effect.suspend(() => {
           taken(records, member)
           mine.push(records)
-          return handle(records)
+          return handle(records, spans)
         }).pipe(Effect.ensuring(Effect.sync(() => done(records.map(placeOf), member))))
-      yield* bus.consume({ group: name, topics: reads, handle: watched }).pipe(Scope.provide(scope))
+      yield* bus.consume({ group: name, topics: reads, handle: watched, positions }).pipe(Scope.provide(scope))
       const dead = Effect.sync(() => {
         deadOnes.add(member)
         done([...inHand.keys()], member)

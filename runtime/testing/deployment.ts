@@ -10,6 +10,7 @@ import { canStartKafka, type Kafka, startKafka } from "./kafka.ts"
 import { recordsOn } from "./kafkaLog.ts"
 import { canStartPostgres, connectTo, type Postgres, startPostgres } from "./postgresServer.ts"
 import { type Answer, type Exit, type Galleria, launch, temporaryFolder } from "./process.ts"
+import { spine } from "./spine.ts"
 import type { Ledger } from "./shoppers.ts"
 
 /** A way to run the same modules: a test that holds in each of them takes its site from here. */
@@ -37,7 +38,7 @@ export interface Site extends AsyncDisposable {
 }
 
 export interface Settings {
-  /** Those that run; all unless they are named. */
+  /** Those that run; the spine unless they are named. */
   readonly modules?: ReadonlyArray<string>
   /** Of each module, where there can be several; as many as the site is made for unless it is given. */
   readonly instances?: number
@@ -137,7 +138,7 @@ const siteOf = (options: {
   readonly dispose: () => Promise<void> | void
 }): Site => {
   const running = new Map<string, Part>()
-  const launchAll: Site["launch"] = ({ modules: named = Object.keys(modules), instances, env = {} } = {}) =>
+  const launchAll: Site["launch"] = ({ modules: named = spine, instances, env = {} } = {}) =>
     deploymentOf(
       options.plan(named, instances).map((plan) => {
         const known = running.get(plan.name)
@@ -180,7 +181,7 @@ const siteOf = (options: {
 const saysThatItPrepares = ({ parts }: Deployment) =>
   parts.every(({ galleria }) => /Preparing the database/u.test(galleria.output()))
 
-/** All modules in one process, with its embedded database and log: `npm run dev`. */
+/** The modules in one process, with its embedded database and log: `npm run dev`. */
 export const inOneProcess: Shape = {
   name: "in one process",
   settle: async () => {
@@ -207,7 +208,7 @@ export const overKafka: Shape & { readonly settle: (options?: KafkaOptions) => P
   name: "over Kafka",
   settle: async (options: KafkaOptions = {}) => {
     const kafka = await startKafka()
-    const folders = new Map(Object.keys(modules).map((module) => [module, temporaryFolder()]))
+    const folders = new Map(spine.map((module) => [module, temporaryFolder()]))
     const folderOf = (module: string) => folders.get(module)!.path
     const env = overKafkaEnv(kafka, options)
     const site = siteOf({
@@ -253,7 +254,7 @@ export const overKafkaAndPostgres: Shape & {
     const urlOf = (module: string) => databaseOf(postgres, `${module}_service`)
     await runAt(
       postgres.url,
-      Object.keys(modules).flatMap((module) => [
+      spine.flatMap((module) => [
         `create role ${module}_service login password '${new URL(urlOf(module)).password}'`,
         `create database ${module}_service owner ${module}_service`,
       ]),
@@ -271,12 +272,12 @@ export const overKafkaAndPostgres: Shape & {
       isPreparing: async () => {
         await using admin = await connectTo(postgres.url)
         const used = "select distinct datname from pg_stat_activity where application_name like 'galleria %'"
-        return (await admin.run(used)).length === Object.keys(modules).length
+        return (await admin.run(used)).length === spine.length
       },
       send: (records) => sendToKafka(kafka.bootstrap, records),
       audit: async (ledger) => [
         ...readdirSync(nothing.path).map((file) => `${file} is in a folder that nobody needs`),
-        ...(await auditServer(Object.keys(modules).map(urlOf), await recordsOn(kafka.bootstrap), ledger)),
+        ...(await auditServer(spine.map(urlOf), await recordsOn(kafka.bootstrap), ledger)),
       ],
       dispose: () => all.disposeAsync(),
     })

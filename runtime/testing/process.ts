@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
+import { startGuard } from "./guard.ts"
 
 /** A line of the log, which the child writes as JSON. */
 export interface LogRecord {
@@ -28,6 +29,8 @@ export interface Options {
   readonly dataDir: string
   /** The modules to run, as `npm start -- user` names them. */
   readonly modules?: ReadonlyArray<string>
+  /** The script of package.json that runs it; unset: its entry point alone, without npm. */
+  readonly script?: "start" | "dev"
   /** Settings; nothing else of the environment gets in, but for where programs and homes are. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -75,7 +78,9 @@ process.once("exit", sweep)
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1))
 
 /** Runs in the child: when this process is gone, even by kill -9, so is the child, for its standard input ends. */
-const guard = `process.stdin.on("end", () => process.kill(process.pid, "SIGKILL")).on("error", () => {}).resume().unref()`
+const guard = `data:text/javascript,${encodeURIComponent(
+  `process.stdin.on("end", () => process.kill(process.pid, "SIGKILL")).on("error", () => {}).resume().unref()`,
+)}`
 
 /** A temporary folder, removed when it goes out of scope (`using`): empty, or a copy of the folder `from`. */
 export const temporaryFolder = (from?: string) => {
@@ -107,20 +112,18 @@ export type Callable = Pick<Galleria, "call">
 /** Starts the child and does not wait for it. The port is a free one unless `env` says which. */
 export const launch = (options: Options): Galleria => {
   const { PATH = "", HOME = "", TMPDIR = tmpdir() } = process.env
-  const child = spawn(
-    process.execPath,
-    [
-      "--disable-warning=TimeoutNegativeWarning",
-      "--import",
-      `data:text/javascript,${encodeURIComponent(guard)}`,
-      main,
-      ...(options.modules ?? []),
-    ],
-    {
-      env: { PATH, HOME, TMPDIR, DATA_DIR: options.dataDir, PORT: "0", LOG_FORMAT: "json", ...options.env },
-      stdio: ["pipe", "pipe", "pipe"],
-    },
-  )
+  const { script, modules = [] } = options
+  const flags = ["--disable-warning=TimeoutNegativeWarning", "--import", guard]
+  const [command, ...args] =
+    script === undefined ? [process.execPath, ...flags, main] : ["npm", "run", "--silent", script, "--"]
+  const child = spawn(command, [...args, ...modules], {
+    cwd: root,
+    env: { PATH, HOME, TMPDIR, DATA_DIR: options.dataDir, PORT: "0", LOG_FORMAT: "json", ...options.env },
+    stdio: ["pipe", "pipe", "pipe"],
+    // A group of its own, so that the processes that npm starts can be killed with it.
+    detached: script !== undefined,
+  })
+  const group = script === undefined ? undefined : startGuard('cat; kill -9 "-$1"', String(child.pid))
   children.add(child)
   const records: Array<LogRecord> = []
   let output = ""
@@ -176,7 +179,10 @@ export const launch = (options: Options): Galleria => {
     exit,
     stop,
     call,
-    [Symbol.asyncDispose]: async () => void (await stop("SIGKILL")),
+    [Symbol.asyncDispose]: async () => {
+      await group?.release()
+      await stop("SIGKILL")
+    },
   }
 }
 
@@ -204,7 +210,8 @@ export const until = async (what: string, holds: () => boolean | Promise<boolean
   }
 }
 
-const main = new URL("../main.ts", import.meta.url).pathname
+const root = new URL("../..", import.meta.url).pathname
+const main = join(root, "runtime/main.ts")
 
 const recordIn = (line: string): LogRecord | undefined => {
   try {

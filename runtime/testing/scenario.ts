@@ -111,7 +111,7 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
 /** The group that hears what is told. */
 const hand = "hand"
 
-const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN }: Readonly<Record<string, string>>) =>
+const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL }: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const { url } = yield* galleria({
@@ -126,6 +126,7 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN }: Readonly<Record<s
       retryAttempts: 10,
       adminToken: ADMIN_TOKEN === undefined ? undefined : Redacted.make(ADMIN_TOKEN),
       otlp: undefined,
+      redis: REDIS_URL === undefined ? undefined : Redacted.make(REDIS_URL),
     })
 
     const events: Array<Told> = []
@@ -172,7 +173,27 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN }: Readonly<Record<s
       })
     }
 
-    const groups = [...modules.map(({ name }) => `${name}_service_group`), hand]
+    const readers = [
+      ...modules.map(({ name, reactions }) => ({
+        group: `${name}_service_group`,
+        events: reactions.map(({ event }) => event),
+      })),
+      { group: hand, events: eventsOf(modules) },
+    ]
+    const groups = readers.map(({ group }) => group)
+    /** Until then a group has no position, and nothing is under way to it. */
+    const joined = Effect.forEach(readers, ({ group, events }) =>
+      Effect.map(bus.lag(group), (lags) => {
+        const missing = events.filter(({ type }) => !lags.some(({ topic }) => topic === type))
+        assert.deepEqual(
+          missing.map(({ type }) => type),
+          [],
+          `${group} has not joined`,
+        )
+      }),
+    )
+    yield* Effect.orDie(eventually(joined))
+
     /** How many events were ever written, and how many of them are not on the log. */
     const written = Effect.forEach(
       databases,

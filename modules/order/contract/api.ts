@@ -136,8 +136,11 @@ export const HistoryEntry = Schema.Struct({
 }).annotate({ identifier: "HistoryEntry", description: "An event that the order told or learned." })
 export type HistoryEntry = typeof HistoryEntry.Type
 
+/** The most characters of a reason. */
+export const mostReason = 500
+
 export const Cancellation = Schema.Struct({
-  reason: Schema.optionalKey(text(500).annotate({ examples: ["ordered twice"] })),
+  reason: Schema.optionalKey(text(mostReason).annotate({ examples: ["ordered twice"] })),
 }).annotate({ identifier: "Cancellation" })
 
 const path = { id: IdText.annotate({ description: "The order's id." }) }

@@ -1,11 +1,13 @@
-import { describe, expect } from "@effect/vitest"
-import { Clock, Effect, Fiber } from "effect"
+import { describe, expect, it } from "@effect/vitest"
+import { Clock, Effect, Fiber, Layer } from "effect"
 import type { EventType } from "../../../runtime/events/Event.ts"
+import { drivers } from "../../../runtime/testing/memory.ts"
 import {
   eventually,
   onEveryDatabase,
   pagesOf,
   Scenario,
+  scenario,
   statusesOf,
   together,
 } from "../../../runtime/testing/scenario.ts"
@@ -76,6 +78,23 @@ const endingsOf = (id: number) =>
 
 const cancel = (id: number, body?: unknown) =>
   Effect.flatMap(Scenario, ({ post }) => post(`/orders/${id}/cancel`, body))
+
+interface Placed {
+  readonly id: number
+  readonly user_id: number
+}
+const paid = ({ id: order_id, user_id }: Placed, amount = "100.50") => ({
+  payment_id: next(),
+  order_id,
+  user_id,
+  amount,
+})
+const stock = ({ id: order_id, user_id }: Placed, change: "held" | "taken" | "released") => ({
+  order_id,
+  user_id,
+  change,
+  lines: [{ product_id: "LAPTOP001", quantity: 1, stock: 49, available: 49 }],
+})
 
 const userWaitMillis = 300
 
@@ -218,6 +237,19 @@ onBoth("the module order, alone", (it) => {
       }),
     )
 
+    it.effect.each([
+      { email: "ada@example.org", name: "Ada" },
+      { email: "no address\u0000\n\ud800", name: "" },
+      { email: "a".repeat(100_000), name: "Ada", age: 36, created_at: "2026-01-02T03:04:05Z" },
+    ])("are placed for a user of whom a foreign producer's bare JSON told", (more) =>
+      Effect.gen(function* () {
+        const { put, post } = yield* Scenario
+        const user_id = next()
+        yield* put({ topic: "user_created", value: Buffer.from(JSON.stringify({ user_id, ...more })) })
+        yield* eventually(Effect.map(post("/orders", { user_id, amount: 1 }), ({ status }) => expect(status).toBe(201)))
+      }),
+    )
+
     it.effect("of unknown users do not disturb those that they travel with", () =>
       Effect.gen(function* () {
         const { post } = yield* Scenario
@@ -350,23 +382,6 @@ onBothCrowded("an order for an unknown user", (it) => {
 
 const onBothWithSteps = await onEveryDatabase([order], { ORDER_STEPS: "payment,inventory" })
 onBothWithSteps("the module order, whose orders need payment and inventory", (it) => {
-  interface Placed {
-    readonly id: number
-    readonly user_id: number
-  }
-  const paid = ({ id: order_id, user_id }: Placed, amount = "100.50") => ({
-    payment_id: next(),
-    order_id,
-    user_id,
-    amount,
-  })
-  const stock = ({ id: order_id, user_id }: Placed, change: "held" | "taken" | "released") => ({
-    order_id,
-    user_id,
-    change,
-    lines: [{ product_id: "LAPTOP001", quantity: 1, stock: 49, available: 49 }],
-  })
-
   it.effect("tells of the steps, and stays created", () =>
     Effect.gen(function* () {
       const { settled } = yield* Scenario
@@ -375,6 +390,20 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
       expect((yield* toldOf(id, OrderCreated))[0]!.data.steps).toEqual(["payment", "inventory"])
       expect((yield* get(id)).body).toMatchObject({ status: "created", processed: false })
       expect(yield* endingsOf(id)).toEqual([])
+    }),
+  )
+
+  it.effect("is not locked, nor written to, upon its own order_created", () =>
+    Effect.gen(function* () {
+      const { tell, settled, database } = yield* Scenario
+      const { id, user_id } = yield* anOrder
+      yield* tell(OrderCreated, { order_id: id, user_id, amount: "100.50" })
+      yield* settled
+      // A row that was ever locked or changed says by which transaction in its xmax.
+      const sql = database("order")
+      expect(yield* sql`select xmax::text from orders where id = ${id}`).toEqual([{ xmax: "0" }])
+      yield* Effect.asVoid(sql.withTransaction(sql`select 1 from orders where id = ${id} for update`))
+      expect(yield* sql`select xmax::text from orders where id = ${id}`).not.toEqual([{ xmax: "0" }])
     }),
   )
 
@@ -458,7 +487,7 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     [PaymentFailed, "card_declined"],
     [PaymentRefunded, "hold_expired"],
     [InventoryRejected, "out_of_stock"],
-  ] as const)("fails upon $0.type, for the reason $1", ([event, reason]) =>
+  ] as const)("fails for the reason $1, which an event of payment or inventory gives", ([event, reason]) =>
     Effect.gen(function* () {
       const { settled } = yield* Scenario
       const order = yield* anOrder
@@ -473,6 +502,20 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
         `${event.type}: failed`,
         "order_failed: failed",
       ])
+    }),
+  )
+
+  it.effect("fails upon a payment that was declined for a reason of any text, which is then one line", () =>
+    Effect.gen(function* () {
+      const { tell, settled } = yield* Scenario
+      const order = yield* anOrder
+      const reason = `do\u0000not\r\nhonour\ud800${"!".repeat(1_000)}`
+      yield* tell(PaymentFailed, { ...paid(order), reason })
+      yield* settled
+      const { body } = yield* get(order.id)
+      expect(body).toMatchObject({ status: "failed", reason: `do not honour\ufffd${"!".repeat(486)}` })
+      expect((yield* toldOf(order.id, OrderFailed))[0]!.data.reason).toBe(body.reason)
+      expect((yield* historyOf(order.id))[1]!.data.reason).toBe(reason)
     }),
   )
 
@@ -520,15 +563,41 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
-  it.effect("learns from a foreign producer's bare JSON", () =>
+  it.effect("keeps in its history what a foreign producer's bare JSON says, as it was received", () =>
     Effect.gen(function* () {
       const { put, settled } = yield* Scenario
       const order = yield* anOrder
-      const data = { ...paid(order), amount: 100.5, currency: "of no concern" }
+      const data = { currency: { code: "€", "": [null, "\u0000\n\ud800"] }, ...paid(order), amount: 100.5 }
       yield* put({ topic: "payment_successful", value: Buffer.from(JSON.stringify(data)) })
       yield* settled
       expect((yield* get(order.id)).body.status).toBe("paid")
-      expect((yield* historyOf(order.id))[1]).toMatchObject({ type: "payment_successful", status: "paid" })
+      const [, learned] = yield* historyOf(order.id)
+      expect(learned).toMatchObject({ type: "payment_successful", status: "paid" })
+      expect(JSON.stringify(learned!.data)).toBe(JSON.stringify(data))
+    }),
+  )
+
+  it.effect("keeps in its history members that this release does not know, of each fact", () =>
+    Effect.gen(function* () {
+      const { tell, settled } = yield* Scenario
+      const order = yield* anOrder
+      const later = { note: "of a later release", nested: { list: [1, { a: "b" }] } }
+      const told: ReadonlyArray<readonly [EventType, object]> = [
+        [
+          InventoryUpdated,
+          { ...stock(order, "held"), ...later, lines: [{ ...stock(order, "held").lines[0], ...later }] },
+        ],
+        [PaymentSuccessful, { ...paid(order), ...later }],
+        [InventoryRejected, { order_id: order.id, user_id: order.user_id, reason: "hold_expired", ...later }],
+        [PaymentRefunded, { ...paid(order), reason: "hold_expired", ...later }],
+        [PaymentFailed, { ...paid(order), reason: "card_declined", ...later }],
+      ]
+      for (const [event, data] of told) {
+        yield* tell(event, data)
+        yield* settled
+      }
+      const history = (yield* historyOf(order.id)).filter(({ type }) => !type.startsWith("order_"))
+      expect(history.map(({ type, data }) => [type, data])).toEqual(told.map(([event, data]) => [event.type, data]))
     }),
   )
 
@@ -644,28 +713,79 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     )
   })
 
-  it.effect("parks a payment of another amount, and those of its key behind it", () =>
+  it.effect("parks a payment of another amount, and holds back later payments of that order alone", () =>
     Effect.gen(function* () {
       const { tell, settled, held } = yield* Scenario
-      const [order, other] = [yield* anOrder, yield* anOrder]
+      const order = yield* anOrder
+      const [next, other] = [yield* place(order.user_id), yield* anOrder]
       yield* tell(PaymentSuccessful, paid(order, "100.49"))
       yield* tell(PaymentSuccessful, paid(order))
+      yield* tell(PaymentSuccessful, paid(next))
       yield* tell(PaymentSuccessful, paid(other))
       yield* tell(InventoryUpdated, stock(order, "taken"))
       yield* settled
-      const entries = (yield* held("order")).filter(({ key }) => key === String(order.user_id))
+      const key = `order_id:${order.id}`
+      const entries = (yield* held("order")).filter((entry) => entry.key === key)
       expect(entries).toEqual([
         {
           reaction: "order.learn-paid",
-          key: String(order.user_id),
+          key,
           status: "parked",
           reason: "rejected",
           error: expect.stringContaining("amount"),
         },
-        { reaction: "order.learn-paid", key: String(order.user_id), status: "waiting", reason: null, error: null },
+        { reaction: "order.learn-paid", key, status: "waiting", reason: null, error: null },
       ])
       expect(steps(yield* historyOf(order.id))).toEqual(["order_created: created", "inventory_updated: created"])
-      expect((yield* get(other.id)).body.status).toBe("paid")
+      for (const { id } of [next, other]) expect((yield* get(id)).body.status).toBe("paid")
+    }),
+  )
+
+  it.effect.each([
+    [OrderCreated, "order.start"],
+    [PaymentSuccessful, "order.learn-paid"],
+    [PaymentFailed, "order.learn-declined"],
+    [PaymentRefunded, "order.learn-refunded"],
+    [InventoryUpdated, "order.learn-stock"],
+    [InventoryRejected, "order.learn-rejected"],
+  ] as const)(
+    "holds back, in $1, later events of the order alone, not those of its user's other orders",
+    ([event, reaction]) =>
+      Effect.gen(function* () {
+        const { put, settled, held } = yield* Scenario
+        const order = yield* anOrder
+        const other = yield* place(order.user_id)
+        const send = (data: object) =>
+          put({ topic: event.type, key: String(order.user_id), value: Buffer.from(JSON.stringify(data)) })
+        const said = { ...paid(order), ...stock(order, "held"), reason: "out_of_stock", shortages: [] }
+        yield* send({ ...said, amount: "much", change: "?", reason: 5 })
+        yield* send(said)
+        yield* send({ ...said, order_id: other.id })
+        yield* settled
+        const entries = (yield* held("order")).filter(({ key }) => key?.startsWith("order_id:"))
+        expect(entries.filter(({ key }) => key === `order_id:${order.id}`)).toMatchObject([
+          { reaction, status: "retrying", reason: "schema" },
+          { reaction, status: "waiting" },
+        ])
+        expect(entries.filter(({ key }) => key === `order_id:${other.id}`)).toEqual([])
+        const learned = event === OrderCreated ? 1 : 2
+        expect(yield* historyOf(order.id)).toHaveLength(1)
+        expect((yield* historyOf(other.id)).filter(({ type }) => !type.startsWith("order_f"))).toHaveLength(learned)
+      }),
+  )
+
+  it.effect("leaves an order of the first designs' bare JSON to its producer, and holds back nothing", () =>
+    Effect.gen(function* () {
+      const { put, settled, held } = yield* Scenario
+      const own = yield* anOrder
+      for (const order_id of [own.id, 9007199254740989]) {
+        const value = Buffer.from(`{"order_id":${order_id},"user_id":${own.user_id},"amount":"100.50"}`)
+        yield* put({ topic: "order_created", value })
+      }
+      yield* settled
+      expect((yield* held("order")).filter(({ key }) => key === `order_id:${own.id}`)).toEqual([])
+      expect((yield* get(own.id)).body.status).toBe("created")
+      expect((yield* get(9007199254740989)).status).toBe(404)
     }),
   )
 
@@ -678,7 +798,8 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
       const own = yield* place(user_id)
       yield* tell(PaymentSuccessful, paid(own))
       yield* settled
-      expect((yield* held("order")).filter(({ key }) => key === String(user_id))).toEqual([])
+      const keys = [theirs.order_id, own.id].map((id) => `order_id:${id}`)
+      expect((yield* held("order")).filter(({ key }) => keys.includes(key!))).toEqual([])
       expect((yield* get(own.id)).body.status).toBe("paid")
       expect((yield* get(theirs.order_id)).status).toBe(404)
     }),
@@ -691,7 +812,7 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
       const nobodys = { id: 9007199254740991, user_id: next() }
       yield* tellAll(PaymentSuccessful, [paid(one), paid(nobodys), paid(two)])
       yield* settled
-      const entries = (yield* held("order")).filter(({ key }) => key === String(nobodys.user_id))
+      const entries = (yield* held("order")).filter(({ key }) => key === `order_id:${nobodys.id}`)
       expect(entries).toMatchObject([
         {
           reaction: "order.learn-paid",
@@ -701,6 +822,44 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
         },
       ])
       for (const { id } of [one, two]) expect((yield* get(id)).body.status).toBe("paid")
+    }),
+  )
+})
+
+describe("the module order, started again with other ORDER_STEPS", () => {
+  it.live("ends each order by the steps that it was placed with", () =>
+    Effect.gen(function* () {
+      const site = Layer.succeedContext(yield* Layer.build(drivers()))
+      const life = <A, E>(ORDER_STEPS: string, lived: Effect.Effect<A, E, Scenario>) =>
+        Effect.provide(lived, scenario([order], { ORDER_STEPS }, site))
+      const learn = <E extends EventType>(event: E, data: E["data"]["Encoded"]) =>
+        Effect.flatMap(Scenario, ({ tell, settled }) => Effect.andThen(tell(event, data), settled))
+      const statusOf = ({ id }: Placed) => Effect.map(get(id), ({ body }) => body.status as string)
+
+      const [one, two, three] = yield* life("payment", Effect.all([anOrder, anOrder, anOrder]))
+      const later = yield* life(
+        "inventory",
+        Effect.gen(function* () {
+          yield* learn(PaymentSuccessful, paid(one))
+          expect(yield* statusOf(one)).toBe("processed")
+          yield* learn(InventoryUpdated, stock(two, "taken"))
+          expect(yield* statusOf(two)).toBe("created")
+          return yield* anOrder
+        }),
+      )
+      yield* life(
+        "none",
+        Effect.gen(function* () {
+          yield* learn(PaymentSuccessful, paid(two))
+          yield* learn(PaymentSuccessful, paid(later))
+          expect([yield* statusOf(two), yield* statusOf(later)]).toEqual(["processed", "paid"])
+          yield* learn(InventoryUpdated, stock(later, "taken"))
+          expect([yield* statusOf(later), yield* statusOf(three)]).toEqual(["processed", "created"])
+          const last = yield* anOrder
+          yield* (yield* Scenario).settled
+          expect(yield* statusOf(last)).toBe("processed")
+        }),
+      )
     }),
   )
 })

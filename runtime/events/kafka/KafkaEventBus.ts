@@ -8,12 +8,13 @@ import {
   EventBusError,
   type Lag,
   type Outgoing,
+  type Partition,
   PartitionsDiffer,
   type Topic,
 } from "../EventBus.ts"
-import { call, type KafkaSettings, makeKafka, renewable, typeOf } from "./client.ts"
+import { type KafkaSettings, makeKafka, renewable, typeOf } from "./client.ts"
 import { installCodecs } from "./codecs.ts"
-import { readAsMember, takeSeat } from "./member.ts"
+import { readAsMember } from "./member.ts"
 
 /** Bytes of keys, values and headers in one request: below what a broker takes in one batch (1 MB). */
 const mostBytes = 900_000
@@ -160,10 +161,11 @@ export const make = (kafka: () => Kafka) =>
         ),
       )
 
-    const consume: EventBus["Service"]["consume"] = ({ group, topics, handle }) =>
+    const consume: EventBus["Service"]["consume"] = (options) =>
       Effect.suspend(() => {
+        const { group, topics } = options
         read.set(group, new Set([...(read.get(group) ?? []), ...topics]))
-        return readAsMember({ kafka, group, topics, handle, prepare: heal })
+        return readAsMember({ kafka, ...options, prepare: heal, ends })
       }).pipe(Effect.provideService(Loops, loops))
 
     /** Where a group goes on in each partition, and what there is. */
@@ -191,53 +193,27 @@ export const make = (kafka: () => Kafka) =>
           topics
             .filter((topic) => existing.has(topic))
             .map(async (topic) =>
-              (await client.fetchTopicOffsets(topic)).map(({ partition, high }) => ({
+              (await client.fetchTopicOffsets(topic)).map(({ partition, low, high }) => ({
                 topic,
                 partition,
+                first: Number(low),
                 next: Number(high),
               })),
             ),
         )
-        return found.flat()
+        return found.flat().toSorted(byPartition)
       })
 
-    /**
-     * One more member joins, claims the topic's partitions, and moves their positions: whoever had them has let go of
-     * them, and takes them up at the new ones once the claimant has left.
-     */
-    const rewind: EventBus["Service"]["rewind"] = ({ group, topic, from, meanwhile }) => {
-      let done = false
-      const attempt = Effect.gen(function* () {
-        const parts = (yield* partitionsOf([topic])).get(topic) ?? 0
-        const eachBatch = ({ pause }: { readonly pause: () => unknown }) => Promise.resolve(void pause())
-        const seat = yield* takeSeat({ kafka, group, topics: [topic], claims: true, eachBatch })
-        const isClaimed = Effect.sync(() => (seat.assigned()[topic] ?? []).length === parts)
-        yield* Effect.repeat(isClaimed, { until: (claimed) => claimed, schedule: Schedule.spaced("20 millis") }).pipe(
-          Effect.timeoutOrElse({
-            duration: "30 seconds",
-            orElse: () => new EventBusError({ operation: "rewind", cause: new Error("others keep the topic") }),
-          }),
-        )
-        if (!done) yield* meanwhile
-        done = true
-        const offsets = yield* admin.use("rewind", "10 seconds", async (client) =>
-          from === undefined
-            ? (await client.fetchTopicOffsets(topic)).map(({ partition, low }) => ({ partition, offset: low }))
-            : client.fetchTopicOffsetsByTimestamp(topic, from),
-        )
-        yield* call("rewind", "10 seconds", () =>
-          seat.consumer.commitOffsets(offsets.map(({ partition, offset }) => ({ topic, partition, offset }))),
-        )
-      }).pipe(Effect.scoped)
-      return Effect.gen(function* () {
-        const began = performance.now()
-        yield* Effect.retry(attempt, {
-          // Once `meanwhile` has run there is no way back.
-          while: () => done && performance.now() - began < 60_000,
-          schedule: Schedule.spaced("500 millis"),
-        })
-      })
-    }
+    const since: EventBus["Service"]["since"] = (topic, time) =>
+      admin.use("look for a time", askedWithin, async (client) =>
+        (await client.fetchTopicOffsetsByTimestamp(topic, time))
+          .map(({ partition, offset }) => ({
+            topic,
+            partition,
+            next: Number(offset),
+          }))
+          .toSorted(byPartition),
+      )
 
     const probe = Effect.gen(function* () {
       yield* admin.use("answer", "2 seconds", (client) => client.describeCluster())
@@ -247,7 +223,7 @@ export const make = (kafka: () => Kafka) =>
       }
     })
 
-    return EventBus.of({ ensure, send, consume, rewind, lag, ends, probe })
+    return EventBus.of({ ensure, send, consume, lag, ends, since, probe })
   })
 
 export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loops> =>
@@ -255,6 +231,9 @@ export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loo
     Layer.effect(EventBus, Effect.flatMap(makeKafka(settings), make)),
     Layer.succeed(MessagingSystem, "kafka"),
   )
+
+const byPartition = (a: Partition, b: Partition) =>
+  a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition
 
 const topicsOf = (records: ReadonlyArray<Outgoing>) => new Set(records.map(({ topic }) => topic))
 

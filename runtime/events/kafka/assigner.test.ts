@@ -6,7 +6,6 @@ const { MemberAssignment } = kafkajs.AssignerProtocol
 
 interface Member {
   readonly topics: ReadonlyArray<string>
-  readonly claims?: boolean
 }
 
 type Assignment = Readonly<Record<string, Readonly<Record<string, ReadonlyArray<number>>>>>
@@ -20,11 +19,11 @@ const deal = async (members: Readonly<Record<string, Member>>, partitions: Reado
       // Of topics that it was not told of a client knows nothing.
       Array.from({ length: known.has(topic) ? partitions[topic]! : 0 }, (_, n) => ({ partitionId: n })).toReversed(),
   } as unknown as Cluster
-  const make = (claims: boolean) => assigner({ claims })({ cluster, groupId: "group", logger: undefined as never })
-  const dealt = await make(false).assign({
-    members: Object.entries(members).map(([memberId, { topics, claims = false }]) => ({
+  const one = assigner({ cluster, groupId: "group", logger: undefined as never })
+  const dealt = await one.assign({
+    members: Object.entries(members).map(([memberId, { topics }]) => ({
       memberId,
-      memberMetadata: make(claims).protocol({ topics: [...topics] }).metadata,
+      memberMetadata: one.protocol({ topics: [...topics] }).metadata,
     })),
     topics: [],
   })
@@ -80,15 +79,6 @@ describe("assigner", () => {
     const assignment = await deal({ a: { topics: ["x"] }, b: { topics: ["x"] } }, { x: 1 })
     expect(Object.keys(assignment)).toEqual(["a", "b"])
     expect(partitionsOf(assignment, "x")).toEqual([0])
-  })
-
-  it("gives whoever claims a topic all of it, and leaves the others the rest", async () => {
-    const assignment = await deal(
-      { a: { topics: ["x", "y"] }, b: { topics: ["x", "y"] }, claimant: { topics: ["x"], claims: true } },
-      { x: 4, y: 4 },
-    )
-    expect(ownersOf(assignment, "x")).toEqual([0, 1, 2, 3].map((n) => [n, "claimant"]))
-    expect(ownersOf(assignment, "y").map(([, member]) => member)).toEqual(["a", "b", "a", "b"])
   })
 
   it("deals the same to the same members, in whatever order they came", async () => {

@@ -103,6 +103,23 @@ const brokenDrivers: ReadonlyArray<Misused> = [
     red: { "puts a key into the same partition each time, the one that Java's client would choose": "of each key" },
   },
   {
+    driver: "remembers the offsets of a topic",
+    change: (kafka) =>
+      changed(kafka, {
+        admin: (config) => {
+          const admin = kafka.admin(config)
+          const known = new Map<string, ReturnType<typeof admin.fetchTopicOffsets>>()
+          const fetchTopicOffsets = (topic: string) => {
+            const offsets = known.get(topic) ?? admin.fetchTopicOffsets(topic)
+            known.set(topic, offsets)
+            return offsets
+          }
+          return { ...admin, fetchTopicOffsets }
+        },
+      }),
+    red: { "tells where topics end: behind every record whose send had succeeded": "the ends" },
+  },
+  {
     driver: "turns the records of a send round",
     change: sending((batch) => ({
       ...batch,

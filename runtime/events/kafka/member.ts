@@ -1,104 +1,31 @@
-import { Cause, Deferred, Duration, Effect, Exit, Latch, Result, Schedule, type Scope, ScopedRef } from "effect"
+import { Cause, Deferred, Duration, Effect, Exit, Latch, Result, Schedule, ScopedRef } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from "kafkajs"
+import type { EachBatchPayload, Kafka, KafkaMessage } from "kafkajs"
 import { loop, Loops } from "../../module/loop.ts"
-import { EventBusError, type Handle, HandledTooLate, HandleWithin, type Received } from "../EventBus.ts"
+import {
+  type End,
+  EventBusError,
+  type Handle,
+  HandledTooLate,
+  HandleWithin,
+  PositionMoved,
+  type Positions,
+  type Received,
+  type Span,
+} from "../EventBus.ts"
 import { restMillis } from "../rest.ts"
-import { assigner } from "./assigner.ts"
-import { call, retry, rootOf, typeOf } from "./client.ts"
-
-/** Whoever is not heard of for that long has left its group. A transaction that stands still ends well before. */
-const sessionMillis = 10_000
+import { typeOf } from "./client.ts"
+import { makeReach, placeOf } from "./reach.ts"
+import { type Seat, takeSeat } from "./seat.ts"
 
 /** Records in one call of `handle`: not so many that a rebalance waits long. */
 const slice = 500
-
-/** How long a rebalance waits for those who are busy: for any `handle` that ends in time. */
-const rebalanceMillis = 35_000
 
 /** Within this after it was interrupted a `handle` has ended, or it never will. */
 const graceMillis = 5_000
 
 /** A member that is at rest fetches twice a second. */
 const stallMillis = 30_000
-
-/** Closing waits that long for what is being handled; then it is interrupted, and its records come again. */
-const closeWithin = "4 seconds"
-
-interface Seat {
-  readonly consumer: Consumer
-  /** Why it reads no more; undefined while it does. */
-  readonly fault: () => EventBusError | undefined
-  /** The partitions that it has, by topic. */
-  readonly assigned: () => Readonly<Record<string, ReadonlyArray<number>>>
-  /** When it last heard of Kafka, or finished something (ms). */
-  readonly heard: () => number
-}
-
-/**
- * Takes a seat in a group, and gives it back with the scope. kafkajs' own restarts are switched off: they go on after
- * a disconnect, and after some failures they never come. Whoever finds a `fault` takes a new seat.
- */
-export const takeSeat = (options: {
-  readonly kafka: () => Kafka
-  readonly group: string
-  readonly topics: ReadonlyArray<string>
-  readonly claims: boolean
-  readonly eachBatch: (payload: EachBatchPayload) => Promise<void>
-  /** Called after each join, the first and those that rebalances bring. */
-  readonly joined?: () => void
-  /** Called when there is a fault to be seen. */
-  readonly faulted?: () => void
-}): Effect.Effect<Seat, EventBusError, Scope.Scope> =>
-  Effect.gen(function* () {
-    let fault: EventBusError | undefined
-    let heard = performance.now()
-    let assigned: Readonly<Record<string, ReadonlyArray<number>>> = {}
-    const consumer = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        options.kafka().consumer({
-          groupId: options.group,
-          sessionTimeout: sessionMillis,
-          rebalanceTimeout: rebalanceMillis,
-          heartbeatInterval: 1_000,
-          maxWaitTimeInMs: 500,
-          metadataMaxAge: 10_000,
-          allowAutoTopicCreation: false,
-          partitionAssigners: [assigner({ claims: options.claims })],
-          retry: { ...retry, restartOnFailure: () => Promise.resolve(false) },
-        }),
-      ),
-      (consumer) => Effect.ignore(call("leave a group", closeWithin, () => consumer.disconnect())),
-    )
-    const { CRASH, FETCH, END_BATCH_PROCESS, GROUP_JOIN } = consumer.events
-    const hear = () => void (heard = performance.now())
-    consumer.on(FETCH, hear)
-    consumer.on(END_BATCH_PROCESS, hear)
-    consumer.on(GROUP_JOIN, ({ payload }) => {
-      assigned = payload.memberAssignment
-      options.joined?.()
-      hear()
-    })
-    consumer.on(CRASH, ({ payload }) => {
-      fault = new EventBusError({ operation: "consume", cause: rootOf(payload.error) })
-      options.faulted?.()
-    })
-    yield* call("connect", "20 seconds", () => consumer.connect())
-    yield* call("subscribe", "20 seconds", () =>
-      consumer.subscribe({ topics: [...options.topics], fromBeginning: true }),
-    )
-    yield* call("join a group", "45 seconds", () =>
-      consumer.run({
-        autoCommit: false,
-        eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: 3,
-        eachBatch: options.eachBatch,
-      }),
-    )
-    // It does not reject when it could not join.
-    if (fault !== undefined) return yield* fault
-    return { consumer, fault: () => fault, assigned: () => assigned, heard: () => heard }
-  })
 
 /**
  * Reads topics as a member of a group until the scope closes, whatever becomes of the broker: a loop takes a seat, looks
@@ -109,6 +36,8 @@ export const readAsMember = (options: {
   readonly group: string
   readonly topics: ReadonlyArray<string>
   readonly handle: Handle
+  readonly positions?: Positions | undefined
+  readonly ends: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<End>, EventBusError>
   /** Done before a seat is taken: one topic that is missing would hold up all. */
   readonly prepare: Effect.Effect<void, EventBusError>
 }) =>
@@ -127,13 +56,18 @@ export const readAsMember = (options: {
     const failing = new Map<string, Failing>()
     /** What Kafka answered to whoever has lost the seat; undefined since the last join. */
     let lost: unknown
+    const reach = options.positions === undefined ? undefined : yield* makeReach(options.positions, options.ends)
 
-    const guarded = (records: NonEmptyReadonlyArray<Received>, evicted: Deferred.Deferred<never, unknown>) =>
+    const guarded = (
+      records: NonEmptyReadonlyArray<Received>,
+      span: Span,
+      evicted: Deferred.Deferred<never, unknown>,
+    ) =>
       Effect.suspend(() => {
         const call = {}
         busy.set(call, performance.now())
         const ended = Effect.sync(() => void (busy.delete(call), hung.delete(call)))
-        return options.handle(records).pipe(
+        return options.handle(records, [span]).pipe(
           Effect.timeoutOrElse({
             duration: deadlineMillis,
             orElse: () => new HandledTooLate({ millis: deadlineMillis }),
@@ -146,22 +80,48 @@ export const readAsMember = (options: {
 
     /** Its partition rests, and the others go on: to throw would in the end stop all. */
     const rest = (payload: EachBatchPayload, cause: Cause.Cause<unknown>) => {
-      const times = (failing.get(placeOf(payload))?.times ?? 0) + 1
-      failing.set(placeOf(payload), { times, cause })
+      const place = placeOf(payload.batch)
+      const times = (failing.get(place)?.times ?? 0) + 1
+      failing.set(place, { times, cause })
       const resume = payload.pause()
       setTimeout(() => void errorOf(Promise.resolve().then(resume)), restMillis(times))
       wake.openUnsafe()
     }
+
+    /** What a failed call means for its partition: that it rests, or that its position is asked for again. */
+    const fail = (payload: EachBatchPayload, cause: Cause.Cause<unknown>) =>
+      reach !== undefined && Cause.squash(cause) instanceof PositionMoved
+        ? Effect.catchCause(reach.again(payload.batch), (cause) => Effect.sync(() => rest(payload, cause)))
+        : Effect.sync(() => rest(payload, cause))
+
+    /** The offset from which a batch is to be handled; undefined when it is not what comes next. */
+    const beginOf = (payload: EachBatchPayload, evicted: Deferred.Deferred<never, unknown>) =>
+      Effect.gen(function* () {
+        const { batch } = payload
+        // It is not in kafkajs's types: the offset that was asked for.
+        const fetched = Number((batch as unknown as { readonly fetchedOffset: string }).fetchedOffset)
+        if (reach === undefined) return fetched
+        yield* Effect.raceFirst(Effect.andThen(reach.ready, reach.settled(batch)), Deferred.await(evicted))
+        // A seek is pending: what comes after it will be fetched from there.
+        if (payload.isStale()) return undefined
+        const at = reach.at(batch)
+        // No reaction has a position there, as while one is being reset.
+        if (at === undefined) return "rests"
+        if (fetched <= at) return at
+        reach.seek({ topic: batch.topic, partition: batch.partition, next: at })
+        return undefined
+      })
 
     /** Handles one batch, slice by slice; fails with what kafkajs has to know of: that the seat is lost. */
     const take = (payload: EachBatchPayload) =>
       Effect.gen(function* () {
         const { topic, partition, messages } = payload.batch
         const evicted = yield* Deferred.make<never, unknown>()
-        let since = performance.now()
+        /** Since when a `handle` runs; undefined while it is still to be found out where to begin. */
+        let since: number | undefined
         const beat = Effect.gen(function* () {
           // A `handle` that ignores its deadline does not keep its partition.
-          if (performance.now() - since > deadlineMillis) return
+          if (since !== undefined && performance.now() - since > deadlineMillis) return
           const refused = yield* Effect.promise(() => errorOf(payload.heartbeat()))
           if (refused === undefined) return
           lost ??= refused
@@ -171,25 +131,35 @@ export const readAsMember = (options: {
         })
         yield* Effect.forkChild(Effect.repeat(beat, Schedule.spaced("1 second")))
 
-        let next: number | undefined
-        for (const records of slicesOf(topic, partition, messages)) {
+        const begin = yield* beginOf(payload, evicted)
+        if (begin === undefined) return
+        if (begin === "rests") {
+          const resume = payload.pause()
+          setTimeout(() => void errorOf(Promise.resolve().then(resume)), restMillis(1))
+          return
+        }
+        since = performance.now()
+        let from = begin
+        for (const records of slicesOf(topic, partition, messages, begin)) {
           if (!payload.isRunning() || payload.isStale() || lost !== undefined) break
           since = performance.now()
-          const exit = yield* guarded(records, evicted)
+          const isLast = records.at(-1)!.offset === Number(messages.at(-1)!.offset)
+          const next = isLast ? Number(payload.batch.lastOffset()) + 1 : records.at(-1)!.offset + 1
+          const exit = yield* guarded(records, { topic, partition, from, next }, evicted)
           if (Exit.isFailure(exit)) {
-            rest(payload, exit.cause)
+            yield* fail(payload, exit.cause)
             break
           }
-          failing.delete(placeOf(payload))
-          next = records.at(-1)!.offset + 1
-          payload.resolveOffset(String(next - 1))
+          failing.delete(placeOf(payload.batch))
+          payload.resolveOffset(String(records.at(-1)!.offset))
+          // Not `consumer.commitOffsets`, which does nothing, and reports nothing, once the consumer stops.
+          reach?.done({ topic, partition, next }, payload)
+          from = next
         }
-        if (next !== undefined) {
-          const offsets = { topics: [{ topic, partitions: [{ partition, offset: String(next) }] }] }
-          // Not `consumer.commitOffsets`, which does nothing, and tells nobody, once the consumer stops. While a
-          // rebalance waits for us it is still taken, which spares the next a copy.
-          const refused = yield* Effect.promise(() => errorOf(payload.commitOffsetsIfNecessary(offsets)))
-          lost ??= refused
+        if (reach === undefined && from > begin) {
+          const offsets = { topics: [{ topic, partitions: [{ partition, offset: String(from) }] }] }
+          // While a rebalance waits for us it is still taken, which spares the next member a copy.
+          lost ??= yield* Effect.promise(() => errorOf(payload.commitOffsetsIfNecessary(offsets)))
         }
         if (lost !== undefined) return yield* Effect.fail(lost)
       })
@@ -222,12 +192,14 @@ export const readAsMember = (options: {
       yield* Effect.addFinalizer(() => Effect.sync(() => closed.abort()))
       const seat = yield* ScopedRef.fromAcquire(Effect.succeed(undefined as Seat | undefined))
       const give = ScopedRef.set(seat, Effect.succeed(undefined))
-      const joined = () => {
+      const joined: Parameters<typeof takeSeat>[0]["joined"] = ({ consumer, assignment }) => {
         lost = undefined
-        // Whoever has those partitions now will see for himself.
+        // The member that has those partitions now finds out by itself.
         failing.clear()
+        reach?.joined(consumer, assignment)
       }
-      const sit = takeSeat({ ...options, claims: false, eachBatch, joined, faulted: () => wake.openUnsafe() })
+      const ended = reach === undefined ? {} : { ended: reach.ended }
+      const sit = takeSeat({ ...options, ...ended, eachBatch, joined, faulted: () => wake.openUnsafe() })
       const turn = Effect.gen(function* () {
         if ((yield* ScopedRef.get(seat)) === undefined) {
           yield* options.prepare
@@ -246,8 +218,6 @@ export const readAsMember = (options: {
     yield* Effect.forkScoped(Effect.scoped(reading))
   })
 
-const placeOf = ({ batch }: EachBatchPayload) => `${batch.topic}/${batch.partition}`
-
 interface Failing {
   readonly times: number
   readonly cause: Cause.Cause<unknown>
@@ -260,9 +230,11 @@ const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   )
 
-const slicesOf = function* (topic: string, partition: number, messages: ReadonlyArray<KafkaMessage>) {
-  for (let at = 0; at < messages.length; at += slice) {
-    const [first, ...rest] = messages.slice(at, at + slice).map((message) => received(topic, partition, message))
+/** The messages from an offset on, in slices. */
+const slicesOf = function* (topic: string, partition: number, messages: ReadonlyArray<KafkaMessage>, begin: number) {
+  const due = messages.filter(({ offset }) => Number(offset) >= begin)
+  for (let at = 0; at < due.length; at += slice) {
+    const [first, ...rest] = due.slice(at, at + slice).map((message) => received(topic, partition, message))
     yield [first!, ...rest] as const
   }
 }

@@ -17,9 +17,9 @@ const make = Effect.gen(function* () {
     const consume: typeof bus.consume = ({ handle, ...options }) =>
       bus.consume({
         ...options,
-        handle: (records) =>
+        handle: (records, spans) =>
           Effect.flatMap(Deferred.isDone(dead), (isDead) =>
-            isDead ? Deferred.await(dead) : Effect.raceFirst(handle(records), Deferred.await(dead)),
+            isDead ? Deferred.await(dead) : Effect.raceFirst(handle(records, spans), Deferred.await(dead)),
           ),
       })
     const kill = Effect.asVoid(Deferred.fail(dead, "killed"))

@@ -1,6 +1,7 @@
 import { expect } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { byKey, grouped, newGroup, newTopic, numbered, offsetOf, placeOf, send } from "../../testing/bus.ts"
+import { EventBus } from "../EventBus.ts"
 import { type Check, Log } from "./Log.ts"
 
 /** Records whose time has passed. */
@@ -65,6 +66,21 @@ export const ofRetention: ReadonlyArray<Check> = [
       yield* late.settled
       expect(byKey(second.mine.flat()), "what is new").toEqual(byKey(numbered(topic, 20, 40)))
       expect(byKey(lone.mine.flat()), "what is new").toEqual(byKey(numbered(topic, 20, 40)))
+    }),
+  },
+  {
+    name: "tells the oldest record that is kept of each partition, or that there is none",
+    check: Effect.gen(function* () {
+      const { age } = yield* Log
+      const bus = yield* EventBus
+      const topic = yield* newTopic(1, Duration.hours(1))
+      const between = (first: number, next: number) => [{ topic, partition: 0, first, next }]
+      yield* send(numbered(topic, 0, 20))
+      expect(yield* bus.ends([topic]), "what is kept").toEqual(between(0, 20))
+      yield* age(topic)
+      expect(yield* bus.ends([topic]), "what is kept").toEqual(between(20, 20))
+      yield* send(numbered(topic, 20, 25))
+      expect(yield* bus.ends([topic]), "what is kept").toEqual(between(20, 25))
     }),
   },
 ]

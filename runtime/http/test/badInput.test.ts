@@ -191,7 +191,18 @@ const cancellations: ReadonlyArray<Case> = [
 ]
 
 const redriveAll = "/admin/dead-letters/redrive"
-const names: ReadonlyArray<Json> = ["null", "1", "[]", "{}", '""', '"a\\u0000"', '"\\ud800"', `"${"a".repeat(201)}"`]
+const names: ReadonlyArray<Json> = [
+  "null",
+  "1",
+  "[]",
+  "{}",
+  '""',
+  '"a\\u0000"',
+  '"a\\n"',
+  '"a\\u007f"',
+  '"\\ud800"',
+  `"${"a".repeat(201)}"`,
+]
 const administration: ReadonlyArray<Case> = [
   ...["module", "reaction", "type"].flatMap((field) =>
     refusedField(redriveAll, `/${field}`, names, (value) => object({ [field]: value })),
@@ -238,7 +249,7 @@ const queries: ReadonlyArray<Case> = [
   ),
   ...["module", "reaction"].flatMap((name) => [
     queryCase("/admin/dead-letters", `${name}=`, name),
-    queryCase("/admin/dead-letters", `${name}=a%00`, name),
+    ...["a%00", "a%0Ab", "%7Fa", "a%C2%85"].map((text) => queryCase("/admin/dead-letters", `${name}=${text}`, name)),
     queryCase("/admin/dead-letters", `${name}=${"a".repeat(201)}`, name),
     queryCase("/admin/dead-letters", `${name}=a&${name}=b`, name),
   ]),

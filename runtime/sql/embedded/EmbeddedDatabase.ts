@@ -21,6 +21,8 @@ const databaseIn = (postgres: EmbeddedPostgres["Service"], schema: string) =>
       }
       const database = Database.of({
         transaction: transactionOf(sql),
+        // One session has nobody to wait for.
+        patient: Effect.void,
         coalesce,
         exclusive: Effect.succeed(sql),
         upgrading: (work) => Effect.provideService(work, SqlClient.SqlClient, sql),

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
-/** What the runtime keeps beside the tables of every module (DELIVERY.md §1 and §2). */
+/** What the runtime keeps beside the tables of every module (see DELIVERY.md). */
 export const createDelivery = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   // Events that are written and not yet on the bus. `seq` is taken after the row lock of the aggregate.

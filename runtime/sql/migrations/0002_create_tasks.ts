@@ -1,10 +1,11 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
-/** Calls to the outside that are to be made, and how far the module's consumer has got. */
+/** Calls to the outside that are to be made. */
 export const createTasks = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  // `holder` is null while no call is marked; then it names the claim, and `due` is when its mark is too old.
+  // `holder` is null while no call is marked; then it names the claim, and `due` is when its mark is too old. `reason`
+  // and `error` say why a row is tried again; null: nothing went wrong.
   yield* sql`create table task (
     name text not null,
     id text not null,
@@ -12,16 +13,11 @@ export const createTasks = Effect.gen(function* () {
     attempts int not null default 0,
     holder text,
     is_unknown boolean not null default false,
+    reason text check (reason in ('failed', 'unknown', 'not-made')),
     error text,
     created_at timestamptz not null,
     primary key (name, id)
   )`
-  yield* sql`create index task_due on task (due)`
-  // The offset after the last record that the module has taken charge of, all before it included.
-  yield* sql`create table position (
-    topic text not null,
-    partition int not null,
-    next bigint not null,
-    primary key (topic, partition)
-  )`
+  yield* sql`create index task_due on task (name, due, id)`
+  yield* sql`create index task_failed on task (name, id) where reason = 'failed'`
 })

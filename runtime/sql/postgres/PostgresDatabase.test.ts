@@ -272,6 +272,17 @@ const tests = (server: Postgres) =>
         }),
       )
 
+      it.effect("is one in a patient transaction after 3 s, and only in that transaction", () =>
+        Effect.gen(function* () {
+          const { sql, transaction, patient } = yield* instance()
+          const timeout = Effect.map(Effect.orDie(sql`show lock_timeout`), ([row]) => row)
+          const before = yield* timeout
+          expect(yield* transaction(Effect.andThen(patient, timeout))).toEqual({ lock_timeout: "3s" })
+          expect(before).toEqual({ lock_timeout: "1s" })
+          expect(yield* timeout).toEqual(before)
+        }),
+      )
+
       it.effect("is a statement that runs, after 4 s, and does not cost the connection", () =>
         Effect.gen(function* () {
           const { sql } = yield* instance()

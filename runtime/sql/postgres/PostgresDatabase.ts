@@ -27,6 +27,7 @@ export const databaseAt = ({ alone = false, ...options }: SessionOptions & { rea
       const sql = yield* pooledClient(options)
       const database = Database.of({
         transaction: transactionOf(sql),
+        patient: Effect.asVoid(Effect.orDie(sql`set local lock_timeout = '3s'`)),
         coalesce: (many) => Effect.map(coalesce(many), (send) => (input) => patiently(send(input))),
         exclusive: Effect.map(lockedSession(options, "exclusive"), ({ sql }) => sql),
         upgrading: upgradingOf(options),

@@ -28,7 +28,7 @@ export interface SessionOptions {
 }
 
 /**
- * In the order of DELIVERY.md §1 (6): a statement ends before the transaction that waits for it is taken for idle, and
+ * In an order that matters: a statement ends before the transaction that waits for it is taken for idle, and
  * that before another instance takes over. Nobody waits for a lock for as long as a request waits for its answer.
  */
 const settings = {

@@ -67,7 +67,9 @@ const promised: Readonly<Record<string, readonly [type: string, ...labels: Reado
   galleria_inbox_duplicates_total: ["counter", "module"],
   galleria_reaction_seconds: ["histogram", "module", "reaction"],
   galleria_dead_letters: ["gauge", "module", "status"],
+  galleria_tasks: ["gauge", "module", "state", "task"],
   galleria_records_skipped_total: ["counter", "module", "topic"],
+  galleria_circuit_state: ["gauge", "circuit", "module"],
   http_server_request_duration_seconds: ["histogram", "http_request_method", "http_response_status_code", "http_route"],
 }
 
@@ -99,6 +101,15 @@ layer(scenario(Object.values(modules), { ORDER_STEPS: "none", USER_WAIT_MS: "600
         const id = yield* tell(OrderCreated, order)
         yield* tell(OrderCreated, order, id)
         yield* settled
+        const { database } = yield* Scenario
+        yield* database("user")`
+          insert into task (name, id, due, holder, reason, created_at)
+          select name, row_number() over ()::text, due::timestamptz, holder, reason, due::timestamptz
+          from (values
+            ('user.charge', '2020-01-01', null, null), ('user.charge', '2020-01-01', 'expired', null),
+            ('user.charge', '2120-01-01', null, null), ('user.charge', '2120-01-01', 'called', 'unknown'),
+            ('user.mail', '2120-01-01', null, 'failed'), ('user.mail', '2120-01-01', null, 'not-made'))
+            as x (name, due, holder, reason)`.pipe(Effect.orDie)
         const families = yield* read
         for (const [name, [type, ...labels]] of Object.entries(promised)) {
           const family = families.get(name)
@@ -125,6 +136,15 @@ layer(scenario(Object.values(modules), { ORDER_STEPS: "none", USER_WAIT_MS: "600
           valueOf("galleria_events_applied_total", { module: "user", reaction: "user.record-order" }),
         ).toBeGreaterThanOrEqual(1)
         expect(valueOf("galleria_outbox_pending", { module: "order" })).toBe(0)
+        const tasksOf = (task: string) =>
+          ["waiting", "due", "called", "failing"].map((state) =>
+            valueOf("galleria_tasks", { module: "user", task, state }),
+          )
+        expect(tasksOf("user.charge")).toEqual([1, 2, 1, 0])
+        expect(tasksOf("user.mail")).toEqual([0, 0, 0, 2])
+        const { database } = yield* Scenario
+        yield* Effect.orDie(database("user")`delete from task where name = 'user.mail'`)
+        expect((yield* read).get("galleria_tasks")!.samples.filter(({ value }) => value > 0)).toHaveLength(3)
       }),
     )
 

@@ -1,0 +1,122 @@
+import { Context, Effect, Layer, Schedule } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import { Deliveries } from "../../runtime/delivery/Deliveries.ts"
+import type { Event } from "../../runtime/events/Event.ts"
+import { heldKey } from "../../runtime/module/Reaction.ts"
+import { again, done, type Ended, type Item, type Next } from "../../runtime/module/Task.ts"
+import { OrderCancelled, type OrderCreated } from "../order/contract/events.ts"
+import { PaymentFailed, PaymentRefunded, PaymentSuccessful } from "../payment/contract/events.ts"
+import { type NewStock, ProductNotFound } from "./contract/api.ts"
+import { type News, sumOfLines } from "./Hold.ts"
+import { type Change, HoldStore } from "./HoldStore.ts"
+import { ProductCache } from "./ProductCache.ts"
+import { ProductStore } from "./ProductStore.ts"
+
+type Created = Event<typeof OrderCreated.data.Type>
+
+/** A hold that is too old. */
+interface Overdue {
+  readonly order_id: number
+  readonly user_id: number
+}
+
+/** Whatever of these is on its way may end a hold otherwise than by its age. */
+const endings = [PaymentSuccessful, PaymentFailed, PaymentRefunded, OrderCancelled]
+
+type Ends = Effect.Success<ReturnType<Deliveries["Service"]["ends"]>>
+
+/** How long is waited for the module to catch up, before that is tried again later. */
+const catchUp = Schedule.spaced("100 millis").pipe(Schedule.upTo({ duration: "1 second" }))
+
+/** What can be done with the inventory. */
+export class Inventory extends Context.Service<Inventory>()("inventory/Inventory", {
+  make: Effect.gen(function* () {
+    const products = yield* ProductStore
+    const holds = yield* HoldStore
+    const cache = yield* ProductCache
+    const deliveries = yield* Deliveries
+
+    const get = Effect.fn("Inventory.get")(function* (product_id: string) {
+      const product = yield* cache.get(product_id)
+      return product ?? (yield* new ProductNotFound({ product_id }))
+    })
+
+    const list = Effect.fn("Inventory.list")(products.list)
+
+    /** Sets what is on hand of a product, new or not; fails with `StockBelowReserved` when more is held. */
+    const set = Effect.fn("Inventory.set")(function* (product_id: string, stock: typeof NewStock.Type) {
+      const result = yield* products.set(product_id, stock)
+      yield* cache.forget(product_id)
+      return result
+    })
+
+    /** Holds or takes what orders need, all lines or none. Orders that need nothing of the inventory are ignored. */
+    const hold = Effect.fn("Inventory.hold")((orders: NonEmptyReadonlyArray<Created>) => {
+      const ours = orders.filter(({ data }) => data.steps.includes("inventory"))
+      return learnAll(
+        ours.map(({ data: { order_id, user_id, items, steps } }) => ({
+          order_id,
+          user_id,
+          news: { _tag: "Created", lines: sumOfLines(items), needsPayment: steps.includes("payment") },
+        })),
+      )
+    })
+
+    /** Learns what became of orders. */
+    const learn = Effect.fn("Inventory.learn")(
+      (orders: ReadonlyArray<{ readonly order_id: number; readonly user_id: number }>, news: News) =>
+        learnAll(orders.map(({ order_id, user_id }) => ({ order_id, user_id, news }))),
+    )
+
+    const learnAll = (changes: ReadonlyArray<Change>) => (changes.length === 0 ? Effect.void : holds.update(changes))
+
+    /** Those of the holds that are still held. One that is not never is again, so this needs no lock. */
+    const overdue = Effect.fn("Inventory.overdue")(function* (items: NonEmptyReadonlyArray<Item>) {
+      const users = yield* holds.held(items.map(({ id }) => Number(id)))
+      return items.map(({ id }): Overdue | undefined => {
+        const user_id = users.get(Number(id))
+        return user_id === undefined ? undefined : { order_id: Number(id), user_id }
+      })
+    })
+
+    /**
+     * Where the topics that may end the hold otherwise end now, after a while for the module to catch up with them. Asks
+     * the event log.
+     */
+    const endsOf = Effect.fn("Inventory.endsOf")(function* ({ order_id, user_id }: Overdue) {
+      const ends = yield* deliveries.ends(endings, String(user_id))
+      const isCaughtUp = deliveries.caughtUp(ends, heldKey("order_id", order_id))
+      yield* Effect.repeat(isCaughtUp, { until: (caughtUp) => caughtUp, schedule: catchUp })
+      return ends
+    })
+
+    /**
+     * Ends the holds that are still held, and for which nothing is on its way: by the lock of the hold, expiry and
+     * payment exclude each other. Where that is not known the hold stays, and is looked at again.
+     */
+    const expire = Effect.fn("Inventory.expire")(function* (results: NonEmptyReadonlyArray<Ended<Overdue, Ends>>) {
+      const held = yield* holds.lockHeld(results.map(({ call }) => call.order_id))
+      const expired: Array<Change> = []
+      const nexts: Array<Next> = []
+      for (const { call, result } of results) {
+        const { order_id } = call
+        const isOver = !held.has(order_id)
+        const mayExpire =
+          !isOver &&
+          result._tag === "Answered" &&
+          (yield* deliveries.caughtUp(result.answer, heldKey("order_id", order_id)))
+        if (mayExpire) expired.push({ ...call, news: { _tag: "Expired" } })
+        nexts.push(isOver || mayExpire ? done : again)
+      }
+      yield* learnAll(expired)
+      return nexts
+    })
+
+    return { get, list, set, hold, learn, overdue, endsOf, expire }
+  }),
+}) {
+  static readonly layer = Layer.effect(this, this.make).pipe(
+    Layer.provide([ProductCache.layer, HoldStore.layer]),
+    Layer.provide(ProductStore.layer),
+  )
+}

@@ -1,0 +1,84 @@
+import { Schema } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { InvalidCursor, page, PageQuery } from "../../../runtime/http/Page.ts"
+import { declare, Edge } from "../../../runtime/http/Problem.ts"
+import { text } from "../../Text.ts"
+import { ProductId } from "./ids.ts"
+
+export class ProductNotFound extends declare<ProductNotFound>()(
+  "ProductNotFound",
+  { slug: "product-not-found", status: 404, title: "Product not found", detail: "There is no product of this id." },
+  { product_id: ProductId },
+) {}
+
+export class StockBelowReserved extends declare<StockBelowReserved>()(
+  "StockBelowReserved",
+  {
+    slug: "stock-below-reserved",
+    status: 409,
+    title: "Stock below reserved",
+    detail: "More units than this are held for orders, and are part of the stock.",
+  },
+  { product_id: ProductId, reserved: Schema.Natural },
+) {}
+
+/** The most that can be set as stock. */
+const mostStock = 1_000_000_000
+
+const product_name = text(200).annotate({ examples: ["Gaming Laptop"] })
+
+export const NewStock = Schema.Struct({
+  product_name,
+  stock: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: mostStock })).annotate({
+    description: "The units on hand, those included that are held for orders.",
+    examples: [50],
+  }),
+}).annotate({ identifier: "NewStock" })
+
+export const Product = Schema.Struct({
+  product_id: ProductId,
+  product_name: Schema.String.annotate({ examples: ["Gaming Laptop"] }),
+  stock: Schema.Natural.annotate({ description: "The units on hand, those included that are held.", examples: [50] }),
+  reserved: Schema.Natural.annotate({ description: "The units that are held for orders.", examples: [2] }),
+  available: Schema.Natural.annotate({ description: "`stock` − `reserved`.", examples: [48] }),
+}).annotate({ identifier: "Product", description: "The product and its stock." })
+export type Product = typeof Product.Type
+
+const path = { product_id: ProductId.annotate({ description: "The product's id." }) }
+
+const location = Schema.String.annotate({ description: "The path of what was created." })
+
+const inventory = HttpApiGroup.make("inventory")
+  .add(
+    HttpApiEndpoint.get("list", "/inventory", {
+      query: PageQuery,
+      success: page(Product),
+      error: InvalidCursor,
+    }).annotateMerge(OpenApi.annotations({ summary: "List the products", description: "In the order of their ids." })),
+    HttpApiEndpoint.get("get", "/inventory/:product_id", {
+      params: path,
+      success: Product,
+      error: ProductNotFound,
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Get a product",
+        description: "The answer may be cached; it is never more than a second old.",
+      }),
+    ),
+    HttpApiEndpoint.put("set", "/inventory/:product_id", {
+      params: path,
+      payload: NewStock,
+      // What comes without headers is the first of these whose schema fits.
+      success: [Product, HttpApiSchema.WithHeaders(Product.pipe(HttpApiSchema.status(201)), { location })],
+      error: StockBelowReserved,
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Set the stock of a product",
+        description: "Creates the product the first time. Units that are held for orders stay held.",
+      }),
+    ),
+  )
+  .middleware(Edge)
+  .annotateMerge(OpenApi.annotations({ title: "Inventory", description: "Products and their stock." }))
+
+export const api = HttpApi.make("galleria").add(inventory).annotate(HttpApi.ParseOptions, { errors: "all" })

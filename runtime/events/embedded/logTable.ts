@@ -1,0 +1,120 @@
+import type { SqlClient } from "effect/sql"
+import type { Partition, Position, Span } from "../EventBus.ts"
+
+/** A record as it is kept. */
+export interface Row {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: bigint
+  readonly key: string | null
+  readonly value: Uint8Array | null
+  readonly headers: Record<string, string>
+  readonly time: Date
+}
+
+/** A record that is to be kept: in base64, for it goes through JSON. */
+export interface NewRow {
+  readonly n: number
+  readonly topic: string
+  readonly part: number
+  readonly key: string | null
+  readonly value: string | null
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export interface NewTopic {
+  readonly name: string
+  readonly partitions: number
+  readonly retention_ms: number | null
+}
+
+/** The statements of the embedded log, over its tables (`createLog.ts`). */
+export const logTable = (sql: SqlClient.SqlClient) => ({
+  topics: sql<{ name: string; count: number }>`select name, partitions as count from topic`,
+
+  makeTopics: (topics: ReadonlyArray<NewTopic>) => sql`
+    with made as (
+      insert into topic (name, partitions, retention_ms)
+      select name, partitions, retention_ms from json_to_recordset(${JSON.stringify(topics)}::json)
+        as x (name text, partitions int, retention_ms bigint) order by name
+      on conflict (name) do update set retention_ms = excluded.retention_ms
+      returning name, partitions)
+    insert into partition (topic, part) select name, generate_series(0, partitions - 1) from made
+    on conflict do nothing`,
+
+  append: (rows: ReadonlyArray<NewRow>, now: Date) => sql`
+    with input as materialized (
+      select * from json_to_recordset(${JSON.stringify(rows)}::json)
+        as x (n int, topic text, part int, key text, value text, headers json)),
+    moved as (
+      update partition p set next = p.next + c.records
+      from (select topic, part, count(*) as records from input group by topic, part) c
+      where p.topic = c.topic and p.part = c.part
+      returning p.topic, p.part, p.next - c.records as first)
+    insert into record (topic, part, "offset", key, value, headers, time)
+    select i.topic, i.part, m.first + row_number() over (partition by i.topic, i.part order by i.n) - 1,
+      i.key, decode(i.value, 'base64'), i.headers, ${now}
+    from input i join moved m on m.topic = i.topic and m.part = i.part`,
+
+  /** Records from these positions on; each partition that has some gets the same share, so that none waits for another. */
+  read: (positions: ReadonlyArray<Position>, limit: number) => sql<Row>`
+    with due as materialized (
+      select m.topic, m.partition as part, m.next
+      from json_to_recordset(${JSON.stringify(positions)}::json) as m (topic text, partition int, next bigint)
+      join partition e on e.topic = m.topic and e.part = m.partition and e.next > m.next)
+    select r.topic, r.part as partition, r."offset", r.key, r.value, r.headers, r.time
+    from due cross join lateral (
+      select * from record r where r.topic = due.topic and r.part = due.part and r."offset" >= due.next
+      order by r."offset" limit greatest(1, ${limit} / (select count(*) from due))) r
+    order by r.topic, r.part, r."offset"`,
+
+  /** Where a group is, by the log's own account; a group that is new in a partition begins at its oldest record. */
+  begin: (group: string, partitions: ReadonlyArray<Partition>) => sql<{
+    topic: string
+    partition: number
+    next: bigint
+  }>`
+    with made as (
+      insert into position (grp, topic, part, next)
+      select ${group}, e.topic, e.part, coalesce(
+        (select min("offset") from record r where r.topic = e.topic and r.part = e.part), e.next)
+      from json_to_recordset(${JSON.stringify(partitions)}::json) as m (topic text, partition int)
+      join partition e on e.topic = m.topic and e.part = m.partition
+      on conflict do nothing returning topic, part, next)
+    select topic, part as partition, next from made
+    union all
+    select p.topic, p.part, p.next from json_to_recordset(${JSON.stringify(partitions)}::json) as m (topic text, partition int)
+    join position p on p.grp = ${group} and p.topic = m.topic and p.part = m.partition`,
+
+  commit: (group: string, spans: ReadonlyArray<Pick<Span, "topic" | "partition" | "next">>) => sql`
+    insert into position (grp, topic, part, next)
+    select ${group}, topic, partition, next from json_to_recordset(${JSON.stringify(spans)}::json)
+      as x (topic text, partition int, next bigint) order by topic, partition
+    on conflict (grp, topic, part) do update set next = excluded.next`,
+
+  lag: (group: string) => sql<{ topic: string; partition: number; records: bigint }>`
+    select p.topic, p.part as partition, e.next - p.next as records
+    from position p join partition e on e.topic = p.topic and e.part = p.part
+    where p.grp = ${group} order by p.topic, p.part`,
+
+  ends: (topics: ReadonlyArray<string>) => sql<{ topic: string; partition: number; first: bigint; next: bigint }>`
+    select e.topic, e.part as partition, e.next, coalesce(
+      (select min(r."offset") from record r where r.topic = e.topic and r.part = e.part), e.next) as first
+    from partition e where e.topic in (select json_array_elements_text(${JSON.stringify(topics)}::json))
+    order by e.topic, e.part`,
+
+  since: (topic: string, time: Date) => sql<{ topic: string; partition: number; next: bigint }>`
+    select e.topic, e.part as partition, coalesce(
+      (select min(r."offset") from record r where r.topic = e.topic and r.part = e.part and r.time >= ${time}),
+      e.next) as next
+    from partition e where e.topic = ${topic} order by e.part`,
+
+  /** Removes records whose retention has passed, but for those that a known group has not read. */
+  prune: (now: Date) => sql`
+    delete from record r using topic t
+    where t.name = r.topic and t.retention_ms is not null
+      and r.time < ${now}::timestamptz - t.retention_ms * interval '1 millisecond'
+      and r."offset" < coalesce((select min(p.next) from position p where p.topic = r.topic and p.part = r.part), r."offset" + 1)`,
+})
+
+export type LogTable = ReturnType<typeof logTable>

@@ -1,0 +1,46 @@
+/** The modules that a walk knows, and the first part of the paths that each serves. */
+export const firstOf = {
+  user: "users",
+  order: "orders",
+  payment: "payments",
+  inventory: "inventory",
+  notification: "notifications",
+} as const
+
+export type ModuleName = keyof typeof firstOf
+export const moduleNames = Object.keys(firstOf) as ReadonlyArray<ModuleName>
+
+export interface Address {
+  readonly url: string
+  /** What must be served there; undefined: whatever its OpenAPI document lists. */
+  readonly module?: ModuleName
+}
+
+const isModule = (name: string): name is ModuleName => Object.hasOwn(firstOf, name)
+
+const isUrl = (text: string) => /^https?:$/u.test(URL.parse(text)?.protocol ?? "")
+
+const addressIn = (text: string): Address | string => {
+  const [, name, rest] = /^(\w+)=(.*)$/u.exec(text) ?? []
+  const url = (rest ?? text).replace(/\/+$/u, "")
+  if (name !== undefined && !isModule(name)) return `there is no module "${name}"; there are ${moduleNames.join(", ")}`
+  if (!isUrl(url)) return `"${text}" is no address: expected http://host:port or module=http://host:port`
+  return name === undefined ? { url } : { url, module: name }
+}
+
+/**
+ * The addresses to walk: the arguments (`URL` or `module=URL`), else those of `MODULE_URLS` (with commas), else
+ * `http://localhost:8000`. Texts that are none are returned as faults, each a sentence.
+ */
+export const addressesOf = (
+  given: ReadonlyArray<string>,
+  moduleUrls: string | undefined,
+): { readonly addresses: ReadonlyArray<Address>; readonly faults: ReadonlyArray<string> } => {
+  const listed = (moduleUrls ?? "").split(",").map((text) => text.trim())
+  const named = (given.length > 0 ? given : listed).filter((text) => text !== "")
+  const read = (named.length > 0 ? named : ["http://localhost:8000"]).map(addressIn)
+  return {
+    addresses: read.filter((one) => typeof one !== "string"),
+    faults: read.filter((one) => typeof one === "string"),
+  }
+}

@@ -1,0 +1,40 @@
+/** One thing that was looked at. */
+export interface Row {
+  readonly part: string
+  readonly step: string
+  readonly expected: string
+  readonly seen: string
+  readonly millis: number
+  readonly isRight: boolean
+}
+
+const headings = { part: "", step: "step", expected: "expected", seen: "seen", millis: "ms" }
+const widths = { part: 32, step: 14, expected: 46, seen: 46, millis: 7 }
+
+const line = (mark: string, cells: Readonly<Record<keyof typeof widths, string>>) =>
+  [
+    mark,
+    cells.part.padEnd(widths.part),
+    cells.step.padEnd(widths.step),
+    cells.expected.padEnd(widths.expected),
+    cells.seen.padEnd(widths.seen),
+    cells.millis.padStart(widths.millis),
+  ].join(" ")
+
+export const heading = line(" ", headings)
+
+/** The rows of one part, whose name stands in the first line alone. */
+export const linesOf = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
+  rows.map((row, index) =>
+    line(row.isRight ? "✓" : "✗", {
+      ...row,
+      part: index === 0 ? row.part : "",
+      millis: String(Math.round(row.millis)),
+    }),
+  )
+
+/** The closing line. */
+export const verdictOf = (rows: ReadonlyArray<Row>): string => {
+  const wrong = rows.filter(({ isRight }) => !isRight).length
+  return wrong === 0 ? `all ${rows.length} steps are right` : `${wrong} of ${rows.length} steps are wrong`
+}

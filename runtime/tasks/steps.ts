@@ -1,0 +1,74 @@
+import { Clock, Effect } from "effect"
+import { SqlClient } from "effect/sql"
+import { unlessStuck } from "../delivery/watch.ts"
+import type { CallResult, Task } from "../module/Task.ts"
+import { Database } from "../sql/Database.ts"
+import { make } from "./call.ts"
+import { claimBy } from "./claim.ts"
+import { finishBy } from "./finish.ts"
+import { type Claimed, taskTable, type TaskTable } from "./taskTable.ts"
+
+/** A row that is called: `call` is what its task's `begin` said. */
+export interface Called extends Claimed {
+  readonly call: unknown
+  /** When the mark is too old (ms). */
+  readonly until: number
+}
+
+/** A call with its result. */
+export interface Finished extends Called {
+  readonly result: CallResult<unknown>
+}
+
+/** What the steps work with. */
+export interface Tools {
+  readonly database: Database["Service"]
+  readonly table: TaskTable
+  /** `begin` or `end` of a task in the running transaction; fails when it does nothing for a while. */
+  readonly running: <A>(task: Task<never>, part: Effect.Effect<A>) => Effect.Effect<A>
+  /** The database does not answer. */
+  readonly isAway: Effect.Effect<boolean>
+}
+
+/**
+ * Does the tasks of one module, step by step (`module/Task.ts`): `claim` decides and marks, `make` calls, `finish`
+ * records. Each step may be the last of its process; any number of instances may work on one table.
+ */
+export const makeSteps = (
+  options: {
+    /** The statements it works by; others only to show that the tests notice. */
+    readonly table?: typeof taskTable
+  } = {},
+) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const database = yield* Database
+    const table = (options.table ?? taskTable)(sql)
+    const tools: Tools = {
+      database,
+      table,
+      running: (task, part) =>
+        unlessStuck(sql, part, {
+          millis: stuckMillis,
+          stuck: Effect.die(new Error(`${task.name} did nothing for ${stuckMillis / 1_000} s`)),
+        }),
+      isAway: Effect.match(database.probe, { onSuccess: () => false, onFailure: () => true }),
+    }
+    return {
+      /** Which of the tasks have rows that are due. */
+      namesDue: (names: ReadonlyArray<string>) =>
+        Effect.gen(function* () {
+          yield* database.writable
+          return yield* table.namesDue(names, new Date(yield* Clock.currentTimeMillis))
+        }),
+      claim: claimBy(tools),
+      make,
+      finish: finishBy(tools),
+      failed: table.failed,
+    }
+  })
+
+export type Steps = Effect.Success<ReturnType<typeof makeSteps>>
+
+/** `begin` or `end` that does nothing for that long is stuck, in milliseconds: less than what ends its idle transaction. */
+const stuckMillis = 4_000

@@ -1,0 +1,29 @@
+import { globSync, readFileSync } from "node:fs"
+
+const root = new URL("../..", import.meta.url)
+
+/** A file, by its path from the project's folder. */
+export const read = (path: string) => readFileSync(new URL(path, root), "utf8")
+
+/** The names of all suites, as their files give them; of one for each driver, the part that they share. */
+export const suites = new Set(
+  globSync(["{modules,runtime}/**/*.test.ts", "runtime/**/*Suite.ts"], { cwd: root }).flatMap((path) =>
+    [
+      ...read(path).matchAll(/(?:describe(?:\.concurrent)?|suiteOnEveryDatabase|\))\(\s*["`]([^"`$]+?)["`]? ?[,(]/gu),
+    ].map(([, name]) => name!),
+  ),
+)
+
+/** The rows of the first table after a heading: their cells. */
+export const rowsAfter = (text: string, heading: string) =>
+  text
+    .slice(text.indexOf(`${heading}\n`))
+    .split("\n\n")
+    .find((part) => part.startsWith("|"))!
+    .trimEnd()
+    .split("\n")
+    .slice(2)
+    .map((row) => row.split("|").map((cell) => cell.trim()))
+
+/** The names of suites in a cell. */
+export const named = (cell: string) => [...cell.matchAll(/\*([^*]+)\*/gu)].map(([, name]) => name!)
