@@ -20,7 +20,7 @@ import { makeRetryTurn } from "./delivery/retry.ts"
 import * as Admin from "./http/Admin.ts"
 import { type Check, type Health, healthRoutes, whileStarting } from "./health/health.ts"
 import { urlOf } from "./http/address.ts"
-import { routesOf } from "./http/document.ts"
+import { placesToLook, routesOf } from "./http/document.ts"
 import { documentation } from "./http/documentation.ts"
 import * as edge from "./http/edge.ts"
 import * as idempotencyTable from "./http/idempotencyTable.ts"
@@ -83,7 +83,7 @@ const tasksBell = "tasks"
 
 /** All that one module gets, on a database of its own, migrated. */
 const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
-  const migrated = Layer.effectDiscard(migrate(module.migrations))
+  const migrated = Layer.effectDiscard(migrate(module.migrations, module.name))
   const outbox = Layer.effect(
     Outbox,
     Effect.gen(function* () {
@@ -390,8 +390,9 @@ export const galleria = (settings: Settings) =>
     )
     const url = urlOf(host, server.port)
     yield* Effect.logInfo(`Galleria runs ${placesOf(settings)}`)
-    const paths = [...new Set(routesOf(modules).map(({ path }) => path.split("/")[1]))]
-    yield* Effect.logInfo(`Try ${[...paths, "readyz", "docs"].map((path) => `${url}/${path}`).join(", ")}`)
+    yield* Effect.logInfo(
+      `Try ${[...placesToLook(modules), "/readyz", "/docs"].map((path) => `${url}${path}`).join(", ")}`,
+    )
     return { url, ended }
   }).pipe((program) =>
     Effect.flatMap(Layer.build(platform(settings)), (context) => Effect.provideContext(program, context)),

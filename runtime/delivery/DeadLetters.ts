@@ -1,7 +1,8 @@
 import { Clock, Context, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
-import { isStructured, keyIn } from "../events/cloudEvents.ts"
+import { keyIn } from "../events/cloudEvents.ts"
 import { bytesOf, type KeptValue } from "../inbox/Inbox.ts"
+import { shownOf } from "./shown.ts"
 
 /** The statuses of an entry as people see them; what waits behind an entry is counted with it. */
 export const Status = Schema.Literals(["retrying", "parked", "resolved", "redriven", "discarded"]).annotate({
@@ -123,22 +124,9 @@ interface Row extends Omit<DeadLetter, "module" | "event" | "offset" | "waiting"
   readonly waiting: bigint
 }
 
-/** What the event says, and when it was told: of a structured event what its envelope says of it. */
-const saidIn = ({ headers, ...event }: Row["event"]): { readonly data: unknown; readonly time: string | null } => {
-  const text = bytesOf(event).toString()
-  try {
-    const said: unknown = JSON.parse(text)
-    if (!isStructured(headers)) return { data: said, time: headers["ce_time"] ?? null }
-    const { data, time } = said as { readonly data?: unknown; readonly time?: unknown }
-    return { data: data ?? said, time: typeof time === "string" ? time : null }
-  } catch {
-    return { data: text, time: headers["ce_time"] ?? null }
-  }
-}
-
 const viewOf = (module: string, row: Row): DeadLetter => {
   const { id, type, source, headers } = row.event
-  const said = saidIn(row.event)
+  const said = shownOf(bytesOf(row.event).toString(), headers)
   return {
     ...row,
     module,

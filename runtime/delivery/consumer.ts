@@ -2,7 +2,7 @@ import { Cause, Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql"
 import { type Handle, type Partition, PositionMoved } from "../events/EventBus.ts"
-import { inbox } from "../inbox/Inbox.ts"
+import { inbox, type Outcome } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { placeOfRecord } from "../telemetry/messages.ts"
@@ -25,6 +25,8 @@ const suspectAfter = 5
 
 /** More of them are not remembered; without one an event is suspected a few calls later. */
 const mostSuspicions = 1_000
+
+type Failure = Exclude<Outcome, { readonly status: "waiting" }>
 
 /** What became of deliveries: those that took effect, and how many had been taken charge of before. */
 interface Taken {
@@ -148,9 +150,7 @@ const makeTake = (options: Options) =>
       Effect.gen(function* () {
         const outcome = yield* takeOne(delivery, progress, isDoubted)
         if (outcome !== "applied" && outcome !== "known" && outcome.status !== "waiting") {
-          yield* Effect.logWarning(
-            `${serviceOf(options.module)} ${delivery.reaction} failed (${outcome.reason}), its key waits`,
-          ).pipe(
+          yield* Effect.logWarning(`${serviceOf(options.module)} ${failureOf(delivery, outcome)}`).pipe(
             Effect.annotateLogs({ event_id: delivery.event_id, topic: delivery.record.topic, status: outcome.status }),
             loggedAt(placeOfRecord(delivery.record)),
           )
@@ -231,6 +231,15 @@ const makeTake = (options: Options) =>
   })
 
 const serviceOf = (module: string) => `[${module.charAt(0).toUpperCase()}${module.slice(1)}Service]`
+
+/** What became of an event that failed. What does not match a schema is not told: the text of that has values in it. */
+const failureOf = ({ reaction, key, record }: Delivery, { status, reason, error }: Failure) => {
+  const what = reaction === ofNoReaction ? `cannot read a record of ${record.topic}` : `${reaction} failed`
+  const why = reason === "schema" ? `the data do not match the schema of ${record.topic}` : error
+  const next = status === "parked" ? "it is parked" : "it is tried again"
+  const others = key === null ? "" : ", and later events of its key wait"
+  return `${what} (${reason})${why === "" ? "" : `: ${why}`}; ${next}${others}`
+}
 
 const report = (module: string, { applied, known }: Taken) =>
   Effect.gen(function* () {

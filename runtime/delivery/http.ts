@@ -44,7 +44,9 @@ export const http = (modules: ReadonlyArray<Administered>) =>
           yield* Effect.logInfo(
             `A person asked to ${action} an event of ${reaction}${changed ? "" : ", which changed nothing"}`,
           ).pipe(Effect.annotateLogs({ module, dead_letter: id, was: status }))
-          return (yield* find(id)).entry
+          // What took effect is answered with success, whatever becomes of the look at it.
+          const now = yield* Effect.catchCause(letters.find(id), () => Effect.succeed(undefined))
+          return now ?? (changed ? { ...entry, ...changedBy[action] } : entry)
         })
 
       const findReaction = (name: string) =>
@@ -110,5 +112,10 @@ export const http = (modules: ReadonlyArray<Administered>) =>
       })
     }),
   )
+
+const changedBy = {
+  redrive: { status: "retrying", attempts: 0 },
+  discard: { status: "discarded", waiting: 0, next_attempt_at: null },
+} as const
 
 const newestFirst = (entries: Array<DeadLetter>) => entries.sort((a, b) => (a.id < b.id ? 1 : a.id > b.id ? -1 : 0))

@@ -251,6 +251,10 @@ describe("decode", () => {
       ["https://example.org/user_created/3", 3],
       ["/schemas/user_created", 1],
       ["/schemas/user_created/v2", 1],
+      ["https://example.org/schemas/2024", 1],
+      ["https://example.org/schemas/2", 1],
+      ["https://example.org/order_created/2", 1],
+      ["https://example.org/user_created/2024", 1],
       ["", 1],
     ])("of dataschema %j is %d", (dataschema, version) => {
       expect(read(binary({ dataschema })).version).toBe(version)
@@ -259,12 +263,51 @@ describe("decode", () => {
   })
 
   describe("the time", () => {
-    it.each([undefined, "", "yesterday", "-000001-01-01T00:00:00Z", "+010000-01-01T00:00:00Z"])(
-      "%j gives way to the record's",
+    it.each([
+      ["2026-03-04T05:06:07.890Z", "2026-03-04T05:06:07.890Z"],
+      ["2026-03-04T05:06:07z", "2026-03-04T05:06:07.000Z"],
+      ["2026-03-04T05:06:07.890123+05:45", "2026-03-03T23:21:07.890Z"],
+      ["2026-03-04T05:06:07.890", "2026-03-04T05:06:07.890Z"],
+      ["2026-03-04T05:06", "2026-03-04T05:06:00.000Z"],
+      ["2026-03-04 05:06:07", "2026-03-04T05:06:07.000Z"],
+    ])("%s is %s in any zone of this process, as RFC 3339 or UTC", (time, instant) => {
+      const zone = process.env["TZ"]
+      try {
+        for (const here of ["UTC", "Asia/Kathmandu", "America/St_Johns"]) {
+          process.env["TZ"] = here
+          expect(read(binary({ time })).time.toISOString()).toBe(instant)
+          expect(read(structured({ time })).time.toISOString()).toBe(instant)
+        }
+      } finally {
+        if (zone === undefined) delete process.env["TZ"]
+        else process.env["TZ"] = zone
+      }
+    })
+
+    it.each([Number.NaN, -1, 1e300, Number.POSITIVE_INFINITY, 8_640_000_000_000_001])(
+      "of a record that has none that is one (%d) is the event's own, else 1970",
       (time) => {
-        expect(read(binary({ time })).time).toEqual(new Date(Date.UTC(2026, 0, 2)))
+        expect(read(binary({ time: "2026-03-04T05:06:07Z" }, { time })).time.toISOString()).toBe(
+          "2026-03-04T05:06:07.000Z",
+        )
+        expect(read(binary({ time: undefined }, { time })).time.getTime()).toBe(0)
+        expect(read(record({ time, value: json({ user_id: 7 }) })).time.getTime()).toBe(0)
       },
     )
+
+    it.each([
+      undefined,
+      "",
+      "yesterday",
+      "4 March 2026",
+      "2026-03-04",
+      "2026-13-04T00:00:00Z",
+      "2026",
+      "-000001-01-01T00:00:00Z",
+      "+010000-01-01T00:00:00Z",
+    ])("%j gives way to the record's", (time) => {
+      expect(read(binary({ time })).time).toEqual(new Date(Date.UTC(2026, 0, 2)))
+    })
   })
 
   describe("the id of a bare record", () => {

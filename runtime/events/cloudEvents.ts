@@ -19,7 +19,21 @@ export type Decoded =
   | { readonly _tag: "Malformed"; readonly reason: string; readonly id: string; readonly source: string }
   | { readonly _tag: "Tombstone" }
 
-const versionOf = (schema: string | undefined): number => Number(/\/(\d+)$/u.exec(schema ?? "")?.[1] ?? 1)
+/** The version in a `dataschema` of ours, or in another that ends in `/<type>/<version>`; any other says nothing of one. */
+const versionOf = (type: string, schema: string | undefined): number => {
+  const [, named = "", version] = /^(.*)\/(\d+)$/su.exec(schema ?? "") ?? []
+  const isOurs = named === `/schemas/${type}`
+  const isVersion = isOurs || (named.endsWith(`/${type}`) && /^[1-9]\d{0,2}$/u.test(version!))
+  return isVersion ? Number(version) : 1
+}
+
+const iso = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?$/u
+
+/** Of an RFC 3339 time; one without a zone is UTC, whatever zone this process is in. Of all else, not a number. */
+const millisOf = (time: string): number => {
+  const parts = iso.exec(time)
+  return parts === null ? Number.NaN : Date.parse(parts[1] === undefined ? `${time}Z` : time)
+}
 
 /** An event of ours as a record, in CloudEvents' binary mode: the value is the data alone. */
 export const encode = (event: {
@@ -93,7 +107,7 @@ export const decode = (record: Received): Decoded => {
       id,
       source,
       type,
-      time: typeof time === "string" ? Date.parse(time) : Number.NaN,
+      time: typeof time === "string" ? millisOf(time) : Number.NaN,
       schema: typeof dataschema === "string" ? dataschema : undefined,
       data: structured ? json["data"] : json,
     },
@@ -110,8 +124,8 @@ const event = (
     id: said.id,
     source: said.source,
     type: said.type,
-    time: new Date(isTime(said.time) ? said.time : record.time),
-    version: versionOf(said.schema),
+    time: new Date([said.time, record.time, 0].find(isTime)!),
+    version: versionOf(said.type, said.schema),
     key: storable(record.key ?? keyIn(said.data)),
     data: said.data,
   },

@@ -31,6 +31,13 @@ export const routesOf = (owners: ReadonlyArray<Owner>) => {
   return Array.from(routes, ([path, methods]) => ({ path, methods, test: testOf(path) }))
 }
 
+/** Paths that answer to anybody who just looks: of each API the first that has nothing to fill in, if it has one. */
+export const placesToLook = (owners: ReadonlyArray<Owner>): ReadonlyArray<string> =>
+  owners.flatMap(({ api }) => {
+    const plain = endpointsOf(api).filter(({ method, path }) => method === "GET" && !path.includes(":"))
+    return plain.slice(0, 1).map(({ path }) => path)
+  })
+
 const pathOf = ({ path }: HttpApiEndpoint.Top) => path.replaceAll(/:(\w+)/gu, "{$1}")
 
 const testOf = (path: string) =>

@@ -87,10 +87,10 @@ const tests = (server: Postgres) => {
   let databases = 0
 
   /** A database of its own for one process. */
-  const newDatabase = async () => {
+  const newDatabase = async (how = "") => {
     const name = `whole_${++databases}`
     await using admin = await connectTo(server.url)
-    await admin.run(`create database ${name}`)
+    await admin.run(`create database ${name} ${how}`)
     const url = new URL(server.url)
     url.pathname = `/${name}`
     return url.href
@@ -187,6 +187,16 @@ const tests = (server: Postgres) => {
       await first.stop("SIGKILL")
       await using third = await startOn(url, other.path)
       expect((await third.call("GET", "/readyz")).status).toBe(200)
+    })
+
+    it("is refused by a database that is not UTF-8, in one sentence", async () => {
+      using folder = temporaryFolder(prepared.path)
+      const url = new URL(await newDatabase("encoding 'LATIN1' locale 'C' template template0"))
+      await using galleria = launch({ modules: spine, dataDir: folder.path, env: { DATABASE_URL: url.href } })
+      expect(await galleria.exit).toEqual({ code: 1, signal: null })
+      expect(galleria.errors()).toBe(
+        `the database of user, ${url.host}${url.pathname}, cannot be used: its encoding is LATIN1, not UTF8: create it with encoding 'UTF8' template template0\n`,
+      )
     })
 
     it("starts before its database, answers meanwhile, and is there as soon as that is", async () => {

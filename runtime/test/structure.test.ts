@@ -218,6 +218,21 @@ for (const module of Object.values(modules)) {
       }),
     )
 
+    it.effect("compares text in an index byte by byte, so that it is found on any machine", () =>
+      Effect.gen(function* () {
+        const { database } = yield* Scenario
+        const indexed = yield* database(name)<{ name: string; collation: string }>`
+          select distinct i.indrelid::regclass || '.' || a.attname as name, c.collname as collation
+          from pg_index i join pg_class t on t.oid = i.indrelid
+          join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+          join pg_collation c on c.oid = a.attcollation
+          join pg_namespace n on n.oid = t.relnamespace
+          where (n.nspname = ${name} or n.nspname like ${`${name}\\_%`}) and t.relname not like '%_migrations'`
+        expect(indexed.length).toBeGreaterThan(5)
+        expect(indexed.filter(({ collation }) => collation !== "C")).toEqual([])
+      }),
+    )
+
     it.effect("keeps to a schema of its own", () =>
       Effect.gen(function* () {
         const { database } = yield* Scenario

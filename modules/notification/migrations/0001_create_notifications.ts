@@ -14,8 +14,8 @@ export const createNotifications = Effect.gen(function* () {
   // One for each event, however often the event is handled.
   yield* sql`create table notifications (
     id bigint generated always as identity primary key,
-    event_source text not null,
-    event_id text not null,
+    event_source text collate "C" not null,
+    event_id text collate "C" not null,
     user_id bigint not null,
     order_id bigint,
     kind text not null,

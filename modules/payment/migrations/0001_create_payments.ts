@@ -8,7 +8,7 @@ export const createPayments = Effect.gen(function* () {
   yield* sql`create table payments (
     order_id bigint primary key,
     id bigint unique,
-    status text not null default 'none'
+    status text collate "C" not null default 'none'
       check (status in ('none', 'pending', 'successful', 'failed', 'refunded')),
     reason text,
     go boolean not null default false,
@@ -17,7 +17,7 @@ export const createPayments = Effect.gen(function* () {
     user_id bigint,
     amount numeric(10, 2) check (amount >= 0.01),
     payment_method text,
-    key text unique,
+    key text collate "C" unique,
     chargeable_at timestamptz,
     failed_at timestamptz,
     created_at timestamptz,

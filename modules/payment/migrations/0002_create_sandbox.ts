@@ -8,15 +8,15 @@ export const createSandbox = Effect.gen(function* () {
   const there = yield* sql`select 1 from pg_namespace where nspname = 'payment_sandbox'`
   if (there.length === 0) yield* sql`create schema payment_sandbox`
   yield* sql`create table payment_sandbox.requests (
-    key text primary key,
+    key text collate "C" primary key,
     payment_method text not null,
     attempts int not null
   )`
   yield* sql`create table payment_sandbox.charges (
-    key text primary key,
+    key text collate "C" primary key,
     amount numeric(10, 2) not null,
     charged_at timestamptz not null,
-    refund_key text unique,
+    refund_key text collate "C" unique,
     refunded_at timestamptz
   )`
 })

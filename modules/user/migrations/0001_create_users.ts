@@ -6,7 +6,7 @@ export const createUsers = Effect.gen(function* () {
   yield* sql`create table users (
     id bigint generated always as identity primary key,
     email text not null,
-    email_key text not null unique,
+    email_key text collate "C" not null unique,
     name text not null,
     created_at timestamptz not null
   )`

@@ -1,13 +1,16 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
-/** What the runtime keeps beside the tables of every module (see DELIVERY.md). */
+/**
+ * What the runtime keeps beside the tables of every module (see DELIVERY.md). Text in an index is compared byte by
+ * byte: other collations change with the operating system, and an index that was made by another one finds nothing.
+ */
 export const createDelivery = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   // Events that are written and not yet on the bus. `seq` is taken after the row lock of the aggregate.
   yield* sql`create table outbox (
     seq bigint generated always as identity (cache 1) primary key,
-    event_id text not null,
+    event_id text collate "C" not null,
     type text not null,
     version int not null,
     key text not null,
@@ -18,9 +21,9 @@ export const createDelivery = Effect.gen(function* () {
   )`
   // Events that were taken charge of: applied, parked or queued.
   yield* sql`create table inbox (
-    reaction text not null,
-    source text not null,
-    event_id text not null,
+    reaction text collate "C" not null,
+    source text collate "C" not null,
+    event_id text collate "C" not null,
     taken_at timestamptz not null,
     primary key (reaction, source, event_id)
   )`
@@ -28,11 +31,11 @@ export const createDelivery = Effect.gen(function* () {
   // Events that stepped aside, and those of their key behind them. The open entries are the state of a key.
   yield* sql`create table held (
     pos bigint generated always as identity primary key,
-    id text not null unique,
-    reaction text not null,
-    key text,
-    source text not null,
-    event_id text not null,
+    id text collate "C" not null unique,
+    reaction text collate "C" not null,
+    key text collate "C",
+    source text collate "C" not null,
+    event_id text collate "C" not null,
     status text not null check (status in ('waiting', 'retrying', 'parked', 'resolved', 'redriven', 'discarded')),
     attempts int not null default 0,
     reason text,
@@ -63,7 +66,7 @@ export const createDelivery = Effect.gen(function* () {
     primary key (scope, key)
   )`
   yield* sql`create index idempotency_age on idempotency (created_at)`
-  yield* sql`create table secrets (name text primary key, value text not null)`
+  yield* sql`create table secrets (name text collate "C" primary key, value text not null)`
   // Puts the members of one JSON object in front of those of another, as text: what only the database knows, such as
   // a new id, before what the statement was given.
   yield* sql`create function completed(head text, rest text) returns text language sql immutable

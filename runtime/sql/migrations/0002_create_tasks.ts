@@ -7,8 +7,8 @@ export const createTasks = Effect.gen(function* () {
   // `holder` is null while no call is marked; then it names the claim, and `due` is when its mark is too old. `reason`
   // and `error` say why a row is tried again; null: nothing went wrong.
   yield* sql`create table task (
-    name text not null,
-    id text not null,
+    name text collate "C" not null,
+    id text collate "C" not null,
     due timestamptz not null,
     attempts int not null default 0,
     holder text,

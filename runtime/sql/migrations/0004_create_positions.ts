@@ -7,8 +7,8 @@ export const createPositions = Effect.gen(function* () {
   // next: the reaction has taken charge of all before it; -1: the log's beginning; null: the reaction is being reset.
   // epoch: counts what moved the position other than the consumer.
   yield* sql`create table position (
-    reaction text not null,
-    topic text not null,
+    reaction text collate "C" not null,
+    topic text collate "C" not null,
     partition int not null,
     next bigint,
     epoch bigint not null default 0,
@@ -16,7 +16,7 @@ export const createPositions = Effect.gen(function* () {
   )`
   // A reset that was requested and is not done.
   yield* sql`create table reset (
-    reaction text primary key,
+    reaction text collate "C" primary key,
     id uuid not null,
     topic text not null,
     asked_at timestamptz not null

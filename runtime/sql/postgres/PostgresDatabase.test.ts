@@ -446,6 +446,50 @@ const tests = (server: Postgres) =>
         }),
       )
 
+      it.effect.each(["LATIN1", "SQL_ASCII", "EUC_JP"])("is refused to a database in %s", (encoding) =>
+        Effect.gen(function* () {
+          const { admin } = yield* Place
+          const name = `other_${process.pid}_${encoding.toLowerCase()}`
+          yield* admin.unsafe(`create database ${name} encoding '${encoding}' locale 'C' template template0`)
+          yield* Effect.addFinalizer(() => Effect.orDie(admin`drop database ${admin(name)} with (force)`))
+          const { error } = yield* failureOf(instance({ by: (url) => void (url.pathname = `/${name}`) }))
+          expect(error).toBeInstanceOf(DatabaseRefused)
+          expect(String(error)).toMatch(new RegExp(`its encoding is ${encoding}, not UTF8`, "u"))
+        }),
+      )
+
+      it.effect("reads and writes values the same, whatever the database has set", () =>
+        Effect.gen(function* () {
+          const { admin, url } = yield* Place
+          const database = new URL(url).pathname.slice(1)
+          const set = {
+            datestyle: "German, DMY",
+            intervalstyle: "sql_standard",
+            timezone: "Asia/Kathmandu",
+            bytea_output: "escape",
+            standard_conforming_strings: "off",
+            transform_null_equals: "on",
+          }
+          for (const [name, value] of Object.entries(set)) {
+            yield* admin.unsafe(`alter database ${database} set ${name} to '${value}'`)
+            yield* Effect.addFinalizer(() => Effect.orDie(admin.unsafe(`alter database ${database} reset ${name}`)))
+          }
+          const { sql } = yield* instance()
+          const at = new Date("2026-02-03T04:05:06.789Z")
+          const [row] = yield* sql`
+            select ${at}::timestamptz as at, '2026-02-03'::date::text as day, 'a\\b' as text, 'ff'::bytea as bytes,
+              '1 day 2 hours'::interval::text as span, null = null as nulls`
+          expect(row).toEqual({
+            at,
+            day: "2026-02-03",
+            text: "a\\b",
+            bytes: new Uint8Array(Buffer.from("ff")),
+            span: "1 day 02:00:00",
+            nulls: null,
+          })
+        }),
+      )
+
       it.effect("keeps to the module's schema whatever options the URL has, and takes the others", () =>
         Effect.gen(function* () {
           const { schema, sql } = yield* instance({

@@ -10,6 +10,7 @@ import { addressOf, nameOf } from "./address.ts"
 import { makeBells } from "./bells.ts"
 import { pooledClient } from "./client.ts"
 import { lockedSession, onlySession } from "./lock.ts"
+import { askServer, faultIn } from "./server.ts"
 import type { Session, SessionOptions } from "./session.ts"
 
 /** Looks again soon: what is waited for takes moments. */
@@ -22,6 +23,8 @@ const soon = Schedule.spaced("100 millis")
 export const databaseAt = ({ alone = false, ...options }: SessionOptions & { readonly alone?: boolean }) =>
   Layer.effectContext(
     Effect.gen(function* () {
+      const fault = faultIn(yield* refusable(options, askServer(options)))
+      if (fault !== undefined) return yield* refusedOf(options, fault)
       if (alone) yield* refusable(options, takeAlone(options))
       yield* refusable(options, ensureSchema(options))
       const sql = yield* pooledClient(options)
@@ -42,10 +45,7 @@ export const databaseAt = ({ alone = false, ...options }: SessionOptions & { rea
 const refusedOf = ({ schema, url }: SessionOptions, reason: string) =>
   new DatabaseRefused({ module: schema, database: nameOf(addressOf(Redacted.value(url))), reason })
 
-/**
- * The server does not know the user (class 28) or a setting (42704, before PostgreSQL 14), or does not
- * let the user create a schema (42501).
- */
+/** The server does not know the user (class 28) or a setting (42704), or does not let the user create a schema (42501). */
 const refusals = /^(?:28|42704|42501)/u
 
 /** To wait would not help where the server says no. */

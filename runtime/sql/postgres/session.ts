@@ -33,6 +33,13 @@ export interface SessionOptions {
  */
 const settings = {
   client_encoding: "UTF8",
+  // How values are written, whatever the database or the user has set.
+  datestyle: "ISO, MDY",
+  intervalstyle: "postgres",
+  timezone: "UTC",
+  bytea_output: "hex",
+  standard_conforming_strings: "on",
+  transform_null_equals: "off",
   default_transaction_isolation: "read committed",
   synchronous_commit: "on",
   jit: "off",

@@ -1,0 +1,39 @@
+import { Effect } from "effect"
+import { clientOn } from "./client.ts"
+import { openSession, type SessionOptions } from "./session.ts"
+
+/** What is taken for granted of a database, and cannot be set for a session. */
+export interface Server {
+  /** As PostgreSQL counts: 170004 for 17.4. */
+  readonly version: number
+  readonly encoding: string
+  /** Bytes of a page, which bound the length of a key. */
+  readonly page: number
+}
+
+const oldest = 14
+const leastPage = 8_192
+
+/** Why a database cannot be used, undefined when it can. */
+export const faultIn = ({ version, encoding, page }: Server): string | undefined => {
+  if (version < oldest * 10_000) {
+    return `PostgreSQL ${oldest} or later is needed, and this is ${Math.floor(version / 10_000)}`
+  }
+  if (encoding !== "UTF8") {
+    return `its encoding is ${encoding}, not UTF8: create it with encoding 'UTF8' template template0`
+  }
+  if (page < leastPage) return `its block_size is ${page}, less than ${leastPage} bytes: keys do not fit`
+  return undefined
+}
+
+/** Asks a database what it is, on a session that is closed again. */
+export const askServer = (options: SessionOptions) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const sql = yield* clientOn(options, yield* openSession(options))
+      const [server] = yield* sql<Server>`
+        select current_setting('server_version_num')::int as version, current_setting('server_encoding') as encoding,
+          current_setting('block_size')::int as page`
+      return server!
+    }),
+  )
