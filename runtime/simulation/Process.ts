@@ -43,6 +43,7 @@ export const makeProcess = (
   Effect.gen(function* () {
     const failing = new Map<string, number>()
     let isKilled = false
+    let hasFailed = false
     /** What a loop may have to do; a loop that found nothing has nothing until something happens. */
     const due = { relay: true, tasks: true, retry: false }
     const next = new Map<string, number>()
@@ -93,6 +94,7 @@ export const makeProcess = (
         const span = { ...place, from, next: from + records.length }
         if (fails !== undefined) {
           failing.set(fails.id, fails.until)
+          hasFailed = true
           due.retry = true
         }
         if (plant.movesFirst) yield* positions.advance([span])
@@ -145,6 +147,8 @@ export const makeProcess = (
       hasTasks: tasks.length > 0,
       due,
       happened,
+      /** Tasks and dead letters may be due by now. */
+      timePassed: () => void Object.assign(due, { tasks: true, retry: hasFailed }),
       unread,
       peek: (place: Partition, count: number) => log.read(place).slice(nextOf(place), nextOf(place) + count),
       /** The log hands out records again, from so many before the position. */

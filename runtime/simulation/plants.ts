@@ -2,18 +2,20 @@ import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import { inbox } from "../inbox/Inbox.ts"
 import { done } from "../module/Task.ts"
-import type { Plant } from "./Plant.ts"
+import type { Mistake } from "./Plant.ts"
 
 type Numbers = ReadonlyArray<{ readonly id: bigint }>
 
 /** The reactions that `names` matches take no notice of orders for which `ignored` is true in the table. */
 const forgets = (
   name: string,
+  foundBy: number,
   names: RegExp,
   table: string,
   isIgnored: (found: string | undefined) => boolean,
-): Plant => ({
+): Mistake => ({
   name,
+  foundBy,
   reaction: (reaction, sql) =>
     !names.test(reaction.name)
       ? reaction
@@ -40,14 +42,15 @@ const unmark = (sql: SqlClient.SqlClient) =>
   Effect.orDie(sql<Numbers>`update payments set call = 'no' where call = 'out'`)
 
 /** What is wrong in ORDER-LIFE's and DELIVERY.md's sense, each of which some seed finds. */
-export const plants: ReadonlyArray<Plant> = [
-  forgets("payment forgets a stop that comes early", /^payment\.stop-/u, "payments", isUnknownPayment),
-  forgets("inventory forgets a stop that comes early", /^inventory\.release-/u, "holds", isUnknownHold),
-  forgets("inventory forgets a payment that comes early", /^inventory\.take$/u, "holds", isUnknownHold),
-  forgets("inventory releases only what is held", /^inventory\.release-/u, "holds", (status) => status === "taken"),
-  forgets("payment forgets to refund", /^payment\.stop-/u, "payments", (status) => status === "successful"),
+export const plants: ReadonlyArray<Mistake> = [
+  forgets("payment forgets a stop that comes early", 7, /^payment\.stop-/u, "payments", isUnknownPayment),
+  forgets("inventory forgets a stop that comes early", 1, /^inventory\.release-/u, "holds", isUnknownHold),
+  forgets("inventory forgets a payment that comes early", 1, /^inventory\.take$/u, "holds", isUnknownHold),
+  forgets("inventory releases only what is held", 1, /^inventory\.release-/u, "holds", (status) => status === "taken"),
+  forgets("payment forgets to refund", 1, /^payment\.stop-/u, "payments", (status) => status === "successful"),
   {
     name: "payment takes a lost answer for a decline",
+    foundBy: 1,
     task: (task) =>
       task.name !== charge
         ? task
@@ -65,11 +68,13 @@ export const plants: ReadonlyArray<Plant> = [
   },
   {
     name: "payment does not mark its calls",
+    foundBy: 1,
     task: (task, sql) =>
       task.name !== charge ? task : { ...task, begin: (items) => Effect.tap(task.begin(items), () => unmark(sql)) },
   },
   {
     name: "payment never looks up a failed payment",
+    foundBy: 1,
     task: (task, sql) =>
       task.name !== charge
         ? task
@@ -86,13 +91,15 @@ export const plants: ReadonlyArray<Plant> = [
               }),
           },
   },
-  { name: "a position moves before the effects", movesFirst: true },
+  { name: "a position moves before the effects", foundBy: 2, movesFirst: true },
   {
     name: "an event passes those of its key that failed",
+    foundBy: 1,
     inbox: (sql) => ({ ...inbox(sql), heldOf: () => Effect.succeed(() => false) }),
   },
   {
     name: "a copy is not recognised",
+    foundBy: 3,
     inbox: (sql) => {
       const right = inbox(sql)
       return { ...right, takeCharge: (deliveries) => Effect.as(right.takeCharge(deliveries), [...deliveries]) }

@@ -1,7 +1,7 @@
 /**
  * `npm run simulate [-- --seeds N] [--seed S] [--plants]`: runs all modules in one process on N seeds (1000), the known
  * ones first and then from a random one on, or from `--seed`; `--seed` alone is that one. A seed that fails is printed
- * with its trace, and joins `seeds.json`. `--plants` says instead which seed, from 1 to N, finds each planted mistake.
+ * with its trace, and joins `seeds.json`. `--plants` says instead which of N seeds, from 1 or `--seed` on, finds each planted mistake.
  *
  * Exits with 1 when a seed failed, or a planted mistake was not found.
  */
@@ -44,16 +44,18 @@ const runSeeds = (world: World, seeds: ReadonlyArray<number>) =>
     return failed === 0
   })
 
-const findPlants = (world: World, most: number) =>
+const findPlants = (world: World, first: number, count: number) =>
   Effect.gen(function* () {
-    let missed = 0
-    for (const plant of plants) {
-      let seed = 1
-      while (seed <= most && (yield* simulate(world, seed, plant)).faults.length === 0) seed++
-      if (seed > most) missed++
-      print(`${plant.name}: ${seed > most ? `not found by ${most} seeds` : `found by seed ${seed}`}`)
+    let missing = plants
+    for (let seed = first; seed < first + count && missing.length > 0; seed++) {
+      for (const plant of missing) {
+        if ((yield* simulate(world, seed, plant)).faults.length === 0) continue
+        print(`${plant.name}: found by seed ${seed}`)
+        missing = missing.filter((one) => one !== plant)
+      }
     }
-    return missed === 0
+    for (const { name } of missing) print(`${name}: not found by ${count} seeds`)
+    return missing.length === 0
   })
 
 const main = Effect.gen(function* () {
@@ -63,7 +65,7 @@ const main = Effect.gen(function* () {
   const seed = number(values.seed, "seed")
   const seeds = number(values.seeds, "seeds")
   const world = yield* makeWorld
-  if (values.plants) return yield* findPlants(world, seeds ?? 300)
+  if (values.plants) return yield* findPlants(world, seed ?? 1, seeds ?? 300)
   const first = seed ?? Math.floor(Math.random() * 1_000_000_000)
   const rest = Array.from({ length: seeds ?? (seed === undefined ? 1_000 : 1) }, (_, n) => first + n)
   return yield* runSeeds(world, seed === undefined ? [...known, ...rest] : rest)
