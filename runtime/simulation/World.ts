@@ -70,7 +70,7 @@ const start = (places: ReadonlyArray<Place>, settings: Readonly<Record<string, s
       running.push({ ...place, reactions, tasks })
       const own = place.module.name === "order" ? Orders.layer : place.module.name === "user" ? Users.layer : undefined
       if (own === undefined) continue
-      const built = yield* Effect.provideContext(Layer.build(own as Layer.Layer<Orders | Users, never, never>), context)
+      const built = yield* Effect.provideContext(Layer.build(own as Layer.Layer<Orders | Users>), context)
       services = services === undefined ? built : Context.merge(services, built)
     }
     return { running, orders: Context.get(services!, Orders), users: Context.get(services!, Users) }

@@ -152,7 +152,7 @@ const run = (world: World, seed: number, plant: Plant, trace: Array<string>) =>
       const { isCancelled, items, ...order } = waiting.shift()!
       const price = items.length === 0 ? { amount: BigDecimal.fromStringUnsafe("7.00") } : { items }
       const lines = items.map(({ product_id, quantity }) => `${quantity} ${product_id}`).join(" and ")
-      const { value } = yield* orders.place({ ...order, ...price } as never, claim)
+      const { value } = yield* orders.place({ ...order, ...price }, claim)
       say(`user ${order.user_id} orders ${lines || "by an amount"} with ${order.payment_method}: order ${value.id}`)
       processes.find(({ name }) => name === "order")!.happened()
       if (isCancelled) cancellable.push(value.id)
