@@ -81,7 +81,7 @@ const outboxBell = "outbox"
 const tasksBell = "tasks"
 
 /** All that one module gets, on a database of its own, migrated. */
-const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
+export const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
   const migrated = Layer.effectDiscard(migrate(module.migrations))
   const outbox = Layer.effect(
     Outbox,
