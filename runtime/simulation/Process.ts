@@ -82,7 +82,8 @@ export const makeProcess = (
 
     const kept = ({ topic, partition }: Partition) =>
       Effect.map(
-        sql<{ next: bigint }>`select next from position where topic = ${topic} and partition = ${partition}`,
+        sql<{ next: bigint }>`
+          select min(next) as next from position where topic = ${topic} and partition = ${partition}`,
         ([row]) => Number(row!.next),
       )
 
@@ -97,7 +98,7 @@ export const makeProcess = (
           hasFailed = true
           due.retry = true
         }
-        if (plant.movesFirst) yield* positions.advance([span])
+        if (plant.movesFirst) yield* positions.moveAll([span])
         isKilled = kill === "before the commit"
         const exit = yield* Effect.exit(handle(records, [span]))
         isKilled = false
