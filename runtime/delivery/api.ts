@@ -42,7 +42,12 @@ export class LogNotWhole extends declare<LogNotWhole>()(
     title: "Log not whole",
     detail: "The event log has pruned records of this topic: what a reset undoes could not come again.",
   },
-  { since: Schema.String.annotate({ description: "When the log took the oldest record that it has." }) },
+  {
+    since: Schema.String.annotate({
+      description: "When the log took the oldest record that it has.",
+      examples: ["2026-01-02T03:04:05.000Z"],
+    }),
+  },
 ) {}
 
 /** The name of a module, a reaction or a type: whatever is not one matches nothing. */
