@@ -19,7 +19,7 @@ export class StockBelowReserved extends declare<StockBelowReserved>()(
     title: "Stock below reserved",
     detail: "More units than this are held for orders, and are part of the stock.",
   },
-  { product_id: ProductId, reserved: Schema.Natural },
+  { product_id: ProductId, reserved: Schema.Natural.annotate({ examples: [3] }) },
 ) {}
 
 /** The most that can be set as stock. */
