@@ -404,7 +404,8 @@ layer(scenario(every, unpaid), { excludeTestServices: true })("who knows /openap
       const path = "/admin/dead-letters?status=parked"
       const answer = yield* eventually(
         Effect.map(get(path), (answer) => {
-          expect(answer.body.items).toHaveLength(1)
+          // One for each module that reacts to it.
+          expect(answer.body.items).toHaveLength(2)
           return answer
         }),
       )
