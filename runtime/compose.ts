@@ -19,6 +19,7 @@ import { makeReplay, positionsBell } from "./delivery/replay.ts"
 import { makeRetryTurn } from "./delivery/retry.ts"
 import * as Admin from "./http/Admin.ts"
 import { type Check, type Health, healthRoutes, whileStarting } from "./health/health.ts"
+import { urlOf } from "./http/address.ts"
 import { routesOf } from "./http/document.ts"
 import { documentation } from "./http/documentation.ts"
 import * as edge from "./http/edge.ts"
@@ -387,7 +388,7 @@ export const galleria = (settings: Settings) =>
       Effect.andThen(Effect.sync(() => (health.state = "running"))),
       Effect.forkScoped({ startImmediately: true }),
     )
-    const url = `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${server.port}`
+    const url = urlOf(host, server.port)
     yield* Effect.logInfo(`Galleria runs ${placesOf(settings)}`)
     const paths = [...new Set(routesOf(modules).map(({ path }) => path.split("/")[1]))]
     yield* Effect.logInfo(`Try ${[...paths, "readyz", "docs"].map((path) => `${url}/${path}`).join(", ")}`)

@@ -28,6 +28,9 @@ const isCollector = (text: string) => {
   return url.username === "" && url.password === "" ? undefined : "a URL with a user or password cannot be used"
 }
 
+/** Other characters do not arrive in a header as they were sent. */
+const isToken = (text: string) => /^[!-~]+$/u.test(text) || "expected printable ASCII characters without spaces"
+
 const saslMechanisms = { PLAIN: "plain", "SCRAM-SHA-256": "scram-sha-256", "SCRAM-SHA-512": "scram-sha-512" } as const
 
 const isServer = (text: string) =>
@@ -43,7 +46,10 @@ const databaseVariable = (module: string) => `${module.toUpperCase()}_DATABASE_U
 
 /** The runtime's own settings. A module's are declared with the module. */
 const own = {
-  HOST: Config.String("HOST").pipe(Config.withDefault("127.0.0.1")),
+  HOST: Config.String("HOST").pipe(
+    Config.withDefault("127.0.0.1"),
+    Config.map((host) => host.replace(/^\[(.*)\]$/u, "$1")),
+  ),
   PORT: number("PORT", 0, 65_535).pipe(Config.withDefault(8000)),
   MODULES: Config.option(Config.String("MODULES")),
   DATA_DIR: Config.String("DATA_DIR").pipe(Config.withDefault(".data")),
@@ -54,7 +60,9 @@ const own = {
     Config.withDefault("info"),
   ),
   LOG_FORMAT: Config.option(Config.schema(Schema.Literals(["pretty", "json"]), "LOG_FORMAT")),
-  ADMIN_TOKEN: Config.option(Config.Redacted("ADMIN_TOKEN")),
+  ADMIN_TOKEN: Config.option(
+    Config.map(Config.schema(Schema.String.check(Schema.makeFilter(isToken)), "ADMIN_TOKEN"), Redacted.make),
+  ),
   OTEL_EXPORTER_OTLP_ENDPOINT: Config.option(
     Config.schema(Schema.String.check(Schema.makeFilter(isCollector)), "OTEL_EXPORTER_OTLP_ENDPOINT"),
   ),
@@ -111,7 +119,9 @@ export const environment = (env: Readonly<Record<string, string | undefined>>) =
     else if (!existsSync(path)) faults.push(`${name}: there is no such file`)
     else {
       try {
-        values[plain] = readFileSync(path, "utf8").trim()
+        const value = readFileSync(path, "utf8").trim()
+        if (value === "") faults.push(`${name}: the file is empty`)
+        else values[plain] = value
       } catch {
         faults.push(`${name}: the file cannot be read`)
       }

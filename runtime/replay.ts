@@ -9,6 +9,7 @@ import { parseArgs } from "node:util"
 import { drivers, galleria } from "./compose.ts"
 import { readLogSettings, readSettings, type Settings } from "./config.ts"
 import type { Replay } from "./delivery/replay.ts"
+import { urlOf } from "./http/address.ts"
 import { Loops, makeLoops } from "./module/loop.ts"
 import { modules } from "./modules.ts"
 import * as logs from "./telemetry/logs.ts"
@@ -82,7 +83,7 @@ const show = ({ topic, state, remaining }: Replay) =>
 const main = Effect.gen(function* () {
   const { reaction, from, reset } = yield* options
   const settings = yield* readSettings({ env, named: [], known: modules })
-  const there = `http://${settings.host}:${settings.port}`
+  const there = urlOf(settings.host, settings.port)
   const url = (yield* isRunning(there)) ? there : yield* runAlone(settings, reaction)
   let state = yield* ask(settings, url, "/admin/replays", { reaction, reset, ...(from === undefined ? {} : { from }) })
   let all = state.remaining

@@ -79,6 +79,24 @@ export const Kinds = {
     title: "Bad request",
     detail: "The request is not HTTP as this server understands it.",
   }),
+  unauthorized: register({
+    slug: "unauthorized",
+    status: 401,
+    title: "Unauthorized",
+    detail: "This needs `Authorization: Bearer` with the token of ADMIN_TOKEN.",
+  }),
+  forbidden: register({
+    slug: "forbidden",
+    status: 403,
+    title: "Forbidden",
+    detail: "Without ADMIN_TOKEN only requests of the machine itself are answered, by a loopback address and no proxy.",
+  }),
+  tooManyRequests: register({
+    slug: "too-many-requests",
+    status: 429,
+    title: "Too many requests",
+    detail: "There were too many wrong tokens; try again after `Retry-After` seconds.",
+  }),
   notFound: register({
     slug: "not-found",
     status: 404,

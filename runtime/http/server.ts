@@ -7,6 +7,7 @@ import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { turnedAway } from "../telemetry/http.ts"
 import { Received } from "./body.ts"
+import { urlOf } from "./address.ts"
 import { boundIntake } from "./intake.ts"
 import { type Kind, Kinds, problemOf, responseOf } from "./Problem.ts"
 
@@ -24,7 +25,8 @@ export class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("Addr
         : code === "EACCES"
           ? "this user may not listen there; set PORT to 1024 or more"
           : code
-    return `cannot listen on ${this.host}:${this.port}: ${why}`
+    const { host } = new URL(urlOf(this.host, this.port))
+    return `cannot listen on ${host}: ${why}`
   }
 }
 

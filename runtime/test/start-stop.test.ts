@@ -1,6 +1,8 @@
-import { spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { Agent, request } from "node:http"
+import { networkInterfaces } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -27,6 +29,21 @@ const refused = async (options: Options): Promise<string> => {
   expect(await galleria.exit, galleria.output()).toEqual({ code: 1, signal: null })
   expect(galleria.output()).not.toMatch(/^\s+at /mu)
   return galleria.errors()
+}
+
+const hasIPv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1"))
+
+/** Runs `npm run replay`, which asks the process that runs where the settings say. */
+const replay = async (env: Readonly<Record<string, string>>, reaction: string) => {
+  const script = new URL("../replay.ts", import.meta.url).pathname
+  const child = spawn(process.execPath, [script, "--reaction", reaction], {
+    env: { PATH: process.env["PATH"], ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  let output = ""
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (output += part.toString()))
+  const [code] = (await once(child, "close")) as [number | null]
+  return { code, output }
 }
 
 const isUp = async (galleria: Galleria) => (await galleria.call("GET", "/readyz")).status === 200
@@ -66,6 +83,22 @@ describe("Starting", () => {
     )
     expect(await isUp(galleria)).toBe(true)
   })
+
+  const hosts = ["::1", "[::1]", "::", "0.0.0.0", "127.0.0.1", "localhost"]
+  it.each(hosts.filter((host) => hasIPv6 || !host.includes(":")))(
+    "says where it answers when it listens on %s, and a replay finds it there",
+    async (HOST) => {
+      using folder = temporaryFolder(prepared.path)
+      await using galleria = await start({ dataDir: folder.path, env: { HOST } })
+      const { port } = new URL(await galleria.url)
+      expect(await isUp(galleria)).toBe(true)
+      const env = { DATA_DIR: folder.path, HOST, PORT: port }
+      expect(await replay(env, "user.record-order")).toEqual({
+        code: 0,
+        output: expect.stringMatching(/^user\.record-order has met 0 records of order_created again$/mu),
+      })
+    },
+  )
 
   it("refuses modules that do not exist, named as arguments or by MODULES", async () => {
     using folder = temporaryFolder()
@@ -125,6 +158,15 @@ describe("Starting", () => {
     expect(await refused({ dataDir: folder.path, env: { ADMIN_TOKEN_FILE: folder.path } })).toMatch(
       /ADMIN_TOKEN_FILE: the file cannot be read/u,
     )
+    for (const name of ["ADMIN_TOKEN", "DATABASE_URL", "KAFKA_SASL_PASSWORD"]) {
+      writeFileSync(token, " \n")
+      const message = await refused({ dataDir: folder.path, env: { [`${name}_FILE`]: token } })
+      expect(message).toContain(`${name}_FILE: the file is empty`)
+    }
+    writeFileSync(token, "two words\n")
+    const message = await refused({ dataDir: folder.path, env: { ADMIN_TOKEN_FILE: token } })
+    expect(message).toMatch(/^ {2}ADMIN_TOKEN: expected printable ASCII characters without spaces$/mu)
+    expect(message).not.toContain("two words")
     const level = join(folder.path, "level")
     writeFileSync(level, "loud\n")
     expect(await refused({ dataDir: folder.path, env: { LOG_LEVEL_FILE: level } })).toMatch(/LOG_LEVEL: /u)

@@ -111,7 +111,7 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
 /** The group that hears what is told. */
 const hand = "hand"
 
-const make = (modules: ReadonlyArray<Module>, redisUrl: string | undefined) =>
+const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL }: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const { url } = yield* galleria({
@@ -124,9 +124,9 @@ const make = (modules: ReadonlyArray<Module>, redisUrl: string | undefined) =>
       partitions: undefined,
       retentionDays: 30,
       retryAttempts: 10,
-      adminToken: undefined,
+      adminToken: ADMIN_TOKEN === undefined ? undefined : Redacted.make(ADMIN_TOKEN),
       otlp: undefined,
-      redis: redisUrl === undefined ? undefined : Redacted.make(redisUrl),
+      redis: REDIS_URL === undefined ? undefined : Redacted.make(REDIS_URL),
     })
 
     const events: Array<Told> = []
@@ -242,7 +242,7 @@ export const scenario = (
   settings: Readonly<Record<string, string>> = {},
   on: ReturnType<typeof drivers> = drivers(),
 ) =>
-  Layer.effect(Scenario, make(modules, settings["REDIS_URL"])).pipe(
+  Layer.effect(Scenario, make(modules, settings)).pipe(
     Layer.provide([
       on,
       ConfigProvider.layer(ConfigProvider.fromUnknown(settings)),

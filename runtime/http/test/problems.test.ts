@@ -18,6 +18,7 @@ const promised: Readonly<Record<number, string>> = {
   413: "content-too-large",
   415: "unsupported-media-type",
   422: "validation-failed idempotency-key-reused",
+  429: "too-many-requests",
   431: "headers-too-large",
   500: "internal",
   503: "unavailable",
