@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { auditGroup } from "../audit/api.ts"
 import { Admin } from "../http/Admin.ts"
 import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
 import { declare, Edge } from "../http/Problem.ts"
@@ -159,4 +160,7 @@ const deadLetters = HttpApiGroup.make("deadLetters")
     }),
   )
 
-export const api = HttpApi.make("galleria").add(deadLetters).annotate(HttpApi.ParseOptions, { errors: "all" })
+export const api = HttpApi.make("galleria")
+  .add(deadLetters)
+  .add(auditGroup)
+  .annotate(HttpApi.ParseOptions, { errors: "all" })

@@ -33,6 +33,7 @@ export const importsOf = ({ path, text }: Source): ReadonlyArray<Import> =>
 /** What the runtime offers to modules: the ports, and no other file (see runtime/README.md). */
 const ports = [
   "runtime/module/Module.ts",
+  "runtime/module/Audit.ts",
   "runtime/module/Reaction.ts",
   "runtime/module/Task.ts",
   "runtime/tasks/Tasks.ts",
