@@ -3,6 +3,7 @@ import { Context, Deferred, Duration, Effect, Fiber, Latch, Layer, Redacted, Sch
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
+import { auditHttp } from "./audit/http.ts"
 import * as cache from "./cache/cache.ts"
 import { eventsOf, type Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
@@ -82,7 +83,7 @@ const outboxBell = "outbox"
 const tasksBell = "tasks"
 
 /** All that one module gets, on a database of its own, migrated. */
-const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
+export const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
   const migrated = Layer.effectDiscard(migrate(module.migrations, module.name))
   const outbox = Layer.effect(
     Outbox,
@@ -153,7 +154,7 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
     const opening = Layer.build(portsOf(module, (yield* Databases).of(module.name)))
     const ports = yield* onceThere(opening, tellOfWaiting(module, waits))
     const built = yield* Layer.build(Layer.provide(module.layer, Layer.succeedContext(ports)))
-    const { reactions: bound, tasks, checks: own } = Context.get(built, Bound)
+    const { reactions: bound, tasks, checks: own, audit } = Context.get(built, Bound)
     const reactions = bound.map(atMost(settings.retryAttempts))
     const database = Context.get(ports, Database)
     const group = `${module.name}_service_group`
@@ -239,6 +240,7 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters),
       replay,
       lag: positions.lag(),
+      audit,
     }
   }).pipe(Effect.annotateLogs("module", module.name))
 
@@ -247,7 +249,7 @@ const retentionOf = (settings: Settings) => Duration.days(settings.retentionDays
 /** The pages for people who run this, over all modules; keys and databases of pages are the first module's. */
 const admin = (running: ReadonlyArray<Effect.Success<ReturnType<typeof start>>>, settings: Settings) =>
   HttpApiBuilder.layer(adminApi).pipe(
-    Layer.provide(adminHttp(running)),
+    Layer.provide([adminHttp(running), auditHttp(running)]),
     Layer.provide(Admin.layer(settings.adminToken)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )

@@ -1,5 +1,6 @@
 import { Layer } from "effect"
 import { make } from "../../runtime/module/Module.ts"
+import { audit } from "./audit.ts"
 import { api } from "./contract/api.ts"
 import { InventoryRejected, InventoryUpdated } from "./contract/events.ts"
 import { http } from "./http.ts"
@@ -15,6 +16,7 @@ export const inventory = make({
   publishes: [InventoryUpdated, InventoryRejected],
   reactions,
   tasks,
+  audit,
   migrations: { "0001_create_inventory": createInventory },
   settings,
   layer: http.pipe(Layer.provideMerge(Inventory.layer)),

@@ -1,5 +1,6 @@
 import { Layer } from "effect"
 import { make } from "../../runtime/module/Module.ts"
+import { audit } from "./audit.ts"
 import { api } from "./contract/api.ts"
 import { NotificationSent } from "./contract/events.ts"
 import { http } from "./http.ts"
@@ -23,6 +24,7 @@ export const notification = make({
       fault: Mailer.use(({ fault }) => fault),
     },
   ],
+  audit,
   migrations: { "0001_create_notifications": createNotifications },
   settings,
   layer: http.pipe(Layer.provideMerge(Notifications.layer), Layer.provideMerge(mailer)),

@@ -1,5 +1,6 @@
 import { Layer } from "effect"
 import { make } from "../../runtime/module/Module.ts"
+import { audit } from "./audit.ts"
 import { api } from "./contract/api.ts"
 import { OrderCancelled, OrderCreated, OrderFailed, OrderProcessed } from "./contract/events.ts"
 import { http } from "./http.ts"
@@ -13,6 +14,7 @@ export const order = make({
   api,
   publishes: [OrderCreated, OrderCancelled, OrderProcessed, OrderFailed],
   reactions,
+  audit,
   migrations: { "0001_create_orders": createOrders },
   settings,
   layer: http.pipe(Layer.provideMerge(Orders.layer)),

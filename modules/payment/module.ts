@@ -1,6 +1,7 @@
 import { Effect, Layer, Option } from "effect"
 import { make } from "../../runtime/module/Module.ts"
 import { Circuit, circuitName } from "./Circuit.ts"
+import { audit } from "./audit.ts"
 import { api } from "./contract/api.ts"
 import { PaymentFailed, PaymentRefunded, PaymentSuccessful } from "./contract/events.ts"
 import { http } from "./http.ts"
@@ -27,6 +28,7 @@ export const payment = make({
   reactions,
   tasks,
   checks: [{ name: circuitName, fault: Circuit.use(({ fault }) => fault) }],
+  audit,
   migrations: { "0001_create_payments": createPayments, "0002_create_sandbox": createSandbox },
   settings,
   layer: http.pipe(Layer.provideMerge(Layer.mergeAll(Payments.layer, Circuit.layer, provider))),

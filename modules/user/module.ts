@@ -1,5 +1,6 @@
 import { Layer } from "effect"
 import { make } from "../../runtime/module/Module.ts"
+import { audit } from "./audit.ts"
 import { api } from "./contract/api.ts"
 import { UserCreated, UserOrderSummaryUpdated } from "./contract/events.ts"
 import { http } from "./http.ts"
@@ -12,6 +13,7 @@ export const user = make({
   api,
   publishes: [UserCreated, UserOrderSummaryUpdated],
   reactions,
+  audit,
   migrations: { "0001_create_users": createUsers },
   layer: http.pipe(Layer.provideMerge(Users.layer)),
 })

@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { auditGroup } from "../audit/api.ts"
 import { Admin } from "../http/Admin.ts"
 import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
 import { declare, Edge } from "../http/Problem.ts"
@@ -42,7 +43,12 @@ export class LogNotWhole extends declare<LogNotWhole>()(
     title: "Log not whole",
     detail: "The event log has pruned records of this topic: what a reset undoes could not come again.",
   },
-  { since: Schema.String.annotate({ description: "When the log took the oldest record that it has." }) },
+  {
+    since: Schema.String.annotate({
+      description: "When the log took the oldest record that it has.",
+      examples: ["2026-01-02T03:04:05.000Z"],
+    }),
+  },
 ) {}
 
 /** The name of a module, a reaction or a type: whatever is not one matches nothing. */
@@ -154,4 +160,7 @@ const deadLetters = HttpApiGroup.make("deadLetters")
     }),
   )
 
-export const api = HttpApi.make("galleria").add(deadLetters).annotate(HttpApi.ParseOptions, { errors: "all" })
+export const api = HttpApi.make("galleria")
+  .add(deadLetters)
+  .add(auditGroup)
+  .annotate(HttpApi.ParseOptions, { errors: "all" })

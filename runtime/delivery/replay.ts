@@ -14,6 +14,7 @@ export const Replay = Schema.Struct({
   topic: Schema.String.annotate({ examples: ["order_created"] }),
   state: Schema.Literals(["resetting", "reading", "done"]).annotate({
     description: "`resetting` while the reaction undoes what it did, then `reading`.",
+    examples: ["reading"],
   }),
   remaining: Schema.Natural.annotate({
     description: "Records of the topic that the module has still to read.",

@@ -64,6 +64,7 @@ const positionsOf = (members: number) =>
   `reads where the positions of a group of ${members} say, whatever its own are, and tells what each call covers`
 const positionsMoved = "begins again where the positions say when they were moved, also while a member is busy"
 const positionsRefuse = "asks again where to begin when a call finds its position moved back, and goes on there"
+const positionsUnknown = "handles nothing until it is known where to begin"
 const positionsEnds = "says where a topic ends, and since which offset it has what it took at a time or later"
 const endsBehind = "tells where topics end: behind every record whose send had succeeded"
 const oldest = "tells the oldest record that is kept of each partition, or that there is none"
@@ -399,6 +400,7 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
     breaking: (bus) => ({ ...bus, consume: (options) => bus.consume({ ...options, positions: undefined }) }),
     red: {
       [positionsOf(1)]: "not seen in time: the positions are at the end",
+      [positionsOf(2)]: "not seen in time: the positions are at the end",
       [positionsMoved]: "not seen in time: the positions are at the end",
       [positionsRefuse]: "not seen in time: the positions are at the end",
     },
@@ -442,6 +444,24 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
     }),
     red: { [positionsRefuse]: "not seen in time: the positions are at the end" },
     patience: "10 seconds",
+  },
+  {
+    driver: "begins at the start of a topic when it is not known where to begin",
+    breaking: (bus) => ({
+      ...bus,
+      consume: ({ positions, ...options }) =>
+        bus.consume({
+          ...options,
+          positions: positions && {
+            ...positions,
+            begin: (partitions, ends) =>
+              Effect.orElseSucceed(positions.begin(partitions, ends), () =>
+                partitions.map((partition) => ({ ...partition, next: 0 })),
+              ),
+          },
+        }),
+    }),
+    red: { [positionsUnknown]: "the answers" },
   },
   {
     driver: "tells of calls that they cover less than they do",

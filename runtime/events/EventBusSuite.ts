@@ -439,9 +439,9 @@ export const checks: ReadonlyArray<Check> = [
   {
     name: "gives a new topic the default number of partitions when none is asked for",
     check: Effect.gen(function* () {
-      const group = newGroup(yield* newTopic(undefined))
-      yield* group.join()
-      expect(yield* lagOf(group.name), "its partitions").toHaveLength(defaultPartitions)
+      const bus = yield* EventBus
+      const ends = yield* bus.ends([yield* newTopic(undefined)])
+      expect(ends, "its partitions").toHaveLength(defaultPartitions)
     }),
   },
   {

@@ -11,6 +11,7 @@ import type { Deliveries } from "../delivery/Deliveries.ts"
 import type { Outbox } from "../outbox/Outbox.ts"
 import type { Database } from "../sql/Database.ts"
 import type { Migrations } from "../sql/migrate.ts"
+import type { Audit } from "./Audit.ts"
 import type { Reaction } from "./Reaction.ts"
 import type { Tasks } from "../tasks/Tasks.ts"
 import type { Task } from "./Task.ts"
@@ -35,13 +36,14 @@ export interface Check<out R> {
   readonly fault: Effect.Effect<string | undefined, never, R>
 }
 
-/** A module's reactions, tasks and checks, with its own services in them. */
+/** A module's reactions, tasks, checks and audit, with its own services in them. */
 export class Bound extends Context.Service<
   Bound,
   {
     readonly reactions: ReadonlyArray<Reaction<never>>
     readonly tasks: ReadonlyArray<Task<never>>
     readonly checks: ReadonlyArray<Check<never>>
+    readonly audit: Audit | undefined
   }
 >()("galleria/Bound") {}
 
@@ -90,6 +92,7 @@ export const make = <
   const Checks extends ReadonlyArray<Check<any>> = [],
   Services = never,
   Needs = never,
+  AuditNeeds = never,
 >(options: {
   readonly name: Name
   readonly api: HttpApi.HttpApi<"galleria", Groups>
@@ -97,6 +100,8 @@ export const make = <
   readonly reactions?: Reactions
   readonly tasks?: TaskList
   readonly checks?: Checks
+  /** What the module contributes to an audit; made once, at the start. */
+  readonly audit?: Effect.Effect<Audit, never, AuditNeeds>
   readonly migrations: Migrations
   readonly settings?: Readonly<Record<string, Config.Config<unknown>>>
   readonly layer: Layer.Layer<Services | HttpApiGroup.ToService<"galleria", Groups>, never, Needs>
@@ -105,6 +110,7 @@ export const make = <
   const reactions: ReadonlyArray<Reaction<Wanted>> = options.reactions ?? []
   const tasks: ReadonlyArray<Task<Wanted>> = options.tasks ?? []
   const checks: ReadonlyArray<Check<Wanted>> = options.checks ?? []
+  const audit: Effect.Effect<Audit | undefined, never, AuditNeeds> = options.audit ?? Effect.succeed(undefined)
   const bound = Layer.effect(
     Bound,
     Effect.gen(function* () {
@@ -123,6 +129,7 @@ export const make = <
           end: (results) => Effect.provideContext(task.end(results), services),
         })),
         checks: shown.map(({ name, fault }) => ({ name, fault: Effect.provideContext(fault, services) })),
+        audit: yield* audit,
       }
     }),
   )

@@ -33,6 +33,7 @@ export const importsOf = ({ path, text }: Source): ReadonlyArray<Import> =>
 /** What the runtime offers to modules: the ports, and no other file (see runtime/README.md). */
 const ports = [
   "runtime/module/Module.ts",
+  "runtime/module/Audit.ts",
   "runtime/module/Reaction.ts",
   "runtime/module/Task.ts",
   "runtime/tasks/Tasks.ts",
@@ -59,7 +60,7 @@ const isVocabulary = (to: string) => to === "effect" || to === "effect/http-api"
 /** Values of the domain that several modules speak, such as modules/Money.ts. */
 const isSharedValue = (to: string) => /^modules\/[A-Z]\w*\.ts$/u.test(to)
 const moduleOf = (path: string) => /^modules\/([a-z]\w*)\//u.exec(path)?.[1]
-const isTest = (path: string) => /(?:^|\/)(?:test|suite)\//u.test(path) || path.endsWith(".test.ts")
+const isTest = (path: string) => /(?:^|\/)(?:test|suite|simulation)\//u.test(path) || path.endsWith(".test.ts")
 
 interface Rule {
   readonly who: string

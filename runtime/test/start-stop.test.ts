@@ -10,13 +10,14 @@ import type { Order } from "../../modules/order/contract/api.ts"
 import { modules } from "../modules.ts"
 import { pagesOf } from "../testing/audit.ts"
 import { type Galleria, launch, type Options, start, temporaryFolder, until } from "../testing/process.ts"
+import { spine } from "../testing/spine.ts"
 
 /** A folder that was started once and stopped: copies of it start faster. */
 const prepared = temporaryFolder()
 let firstStart = ""
 
 beforeAll(async () => {
-  await using galleria = await start({ dataDir: prepared.path })
+  await using galleria = await start({ modules: spine, dataDir: prepared.path })
   expect(await galleria.stop()).toEqual({ code: 0, signal: null })
   firstStart = galleria.output()
 })
@@ -263,7 +264,7 @@ describe("Stopping", () => {
       const dataDir = folder.path
       const fates: Array<Fate> = []
       {
-        await using galleria = await start({ dataDir })
+        await using galleria = await start({ modules: spine, dataDir })
         const url = await galleria.url
         const { body } = await galleria.call<{ id: number }>("POST", "/users", { email: "a@example.org", name: "A" })
         const shoppers = Array.from({ length: 24 }, (_, n) => shopOnOneConnection(url, body.id, `shopper-${n}`))
@@ -278,7 +279,7 @@ describe("Stopping", () => {
       expect(fates.filter(({ is }) => is === "lost")).toEqual([])
       expect(fates.filter((fate) => fate.is === "answered" && ![200, 201, 503].includes(fate.status))).toEqual([])
 
-      await using again = await start({ dataDir })
+      await using again = await start({ modules: spine, dataDir })
       const tags = (await pagesOf<typeof Order.Encoded>(again, "/orders")).map(({ items }) => items[0]!.product_id)
       const acknowledged = fates.flatMap((fate) => (fate.is === "answered" && fate.status === 201 ? [fate.tag] : []))
       expect(tags.sort()).toEqual(acknowledged.sort())
@@ -287,7 +288,7 @@ describe("Stopping", () => {
 
   it("answers a request that takes longer than a stop may take with 503", async () => {
     using folder = temporaryFolder(prepared.path)
-    await using galleria = await start({ dataDir: folder.path, env: { USER_WAIT_MS: "60000" } })
+    await using galleria = await start({ modules: spine, dataDir: folder.path, env: { USER_WAIT_MS: "60000" } })
     const waiting = galleria.call("POST", "/orders", { user_id: 1_000, amount: "1" })
     await sleep(200)
     const began = Date.now()
@@ -298,7 +299,7 @@ describe("Stopping", () => {
 
   it("ends at once at a second signal", async () => {
     using folder = temporaryFolder(prepared.path)
-    await using galleria = await start({ dataDir: folder.path, env: { USER_WAIT_MS: "8000" } })
+    await using galleria = await start({ modules: spine, dataDir: folder.path, env: { USER_WAIT_MS: "8000" } })
     const waiting = galleria.call("POST", "/orders", { user_id: 1_000, amount: "1" }).catch(() => "no answer")
     await sleep(200)
     galleria.kill("SIGTERM")
@@ -326,7 +327,7 @@ describe("Stopping", () => {
     await using galleria = launch({ dataDir })
     await until("it prepares the database", () => /Preparing/u.test(galleria.output()))
     expect((await galleria.stop()).code).toBe(0)
-    await using again = await start({ dataDir })
+    await using again = await start({ modules: spine, dataDir })
     expect(await isUp(again)).toBe(true)
   })
 })

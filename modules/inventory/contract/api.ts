@@ -3,7 +3,7 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { InvalidCursor, page, PageQuery } from "../../../runtime/http/Page.ts"
 import { declare, Edge } from "../../../runtime/http/Problem.ts"
 import { text } from "../../Text.ts"
-import { ProductId } from "./ids.ts"
+import { ProductId, ProductIdText } from "./ids.ts"
 
 export class ProductNotFound extends declare<ProductNotFound>()(
   "ProductNotFound",
@@ -19,7 +19,7 @@ export class StockBelowReserved extends declare<StockBelowReserved>()(
     title: "Stock below reserved",
     detail: "More units than this are held for orders, and are part of the stock.",
   },
-  { product_id: ProductId, reserved: Schema.Natural },
+  { product_id: ProductId, reserved: Schema.Natural.annotate({ examples: [3] }) },
 ) {}
 
 /** The most that can be set as stock. */
@@ -44,7 +44,7 @@ export const Product = Schema.Struct({
 }).annotate({ identifier: "Product", description: "The product and its stock." })
 export type Product = typeof Product.Type
 
-const path = { product_id: ProductId.annotate({ description: "The product's id." }) }
+const path = { product_id: ProductIdText }
 
 const location = Schema.String.annotate({ description: "The path of what was created." })
 

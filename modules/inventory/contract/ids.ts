@@ -1,10 +1,14 @@
 import { Schema } from "effect"
 
-/** A product as people name it, such as `LAPTOP001`. */
-export const ProductId = Schema.String.check(
+const written = Schema.String.check(
   Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/u, { message: "expected 1 to 64 letters, digits, dots, - or _" }),
-).annotate({
+).annotate({ examples: ["LAPTOP001"] })
+
+/** A product as people name it, such as `LAPTOP001`. */
+export const ProductId = written.annotate({
   identifier: "ProductId",
   description: "The name by which people order it.",
-  examples: ["LAPTOP001"],
 })
+
+/** The same as part of a path. */
+export const ProductIdText = written.annotate({ description: "The product's id." })

@@ -431,7 +431,15 @@ describe("Bad input", () => {
         ask(url, { path: `/orders/${order}` }),
         ask(url, { path: `/users/${user}/order-summary` }),
       ])
-      return placed.processed && summary.orders_count === 1
+      const sent = await ask(url, { path: `/notifications?user_id=${user}` })
+      const { text } = await ask(url, { path: "/metrics" })
+      const unsent = text.split("\n").filter((line) => /^galleria_outbox_pending\{.*\} [1-9]/u.test(line))
+      return (
+        placed.processed &&
+        summary.orders_count === 1 &&
+        sent.body.items.filter(({ status }: { status: string }) => status === "sent").length === 4 &&
+        unsent.length === 0
+      )
     })
     before = await world()
   })

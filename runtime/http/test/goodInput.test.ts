@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { type Galleria, start, temporaryFolder } from "../../testing/process.ts"
+import { spine } from "../../testing/spine.ts"
 import { ask, type Ask, expectProblem, json, post } from "./ask.ts"
 import { goodEmails, goodMoney, goodText, words } from "./badValues.ts"
 
@@ -12,7 +13,7 @@ let last = 0
 const anEmail = () => `user.${++last}@example.org`
 
 beforeAll(async () => {
-  galleria = await start({ dataDir: folder.path, env: { USER_WAIT_MS: "10000" } })
+  galleria = await start({ modules: spine, dataDir: folder.path, env: { USER_WAIT_MS: "10000" } })
   url = await galleria.url
   user = (await post(url, "/users", { email: anEmail(), name: "A" })).body.id
   expect((await order({ amount: 1 })).body.id).toBe(1)

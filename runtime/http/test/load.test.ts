@@ -5,6 +5,7 @@ import { connect as connectSocket, type Socket } from "node:net"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { connect, type Connection, request } from "../../bench/connection.ts"
 import { type Galleria, start, temporaryFolder, until } from "../../testing/process.ts"
+import { spine } from "../../testing/spine.ts"
 import { mostAtOnce } from "../intake.ts"
 import { ask, expectProblem, post } from "./ask.ts"
 
@@ -16,7 +17,7 @@ let user: number
 let filesAtFirst: number
 
 beforeAll(async () => {
-  galleria = await start({ dataDir: folder.path, env: { USER_WAIT_MS: "10000" } })
+  galleria = await start({ modules: spine, dataDir: folder.path, env: { USER_WAIT_MS: "10000" } })
   url = await galleria.url
   port = Number(new URL(url).port)
   user = (await post(url, "/users", { email: "a@example.org", name: "A" })).body.id

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { type Galleria, start, temporaryFolder, until } from "../../testing/process.ts"
+import { spine } from "../../testing/spine.ts"
 import { ask, expectProblem, post } from "./ask.ts"
 
 const folder = temporaryFolder()
@@ -12,7 +13,7 @@ const signUp = async (name: string) => (await post(url, "/users", { email: `${na
 
 /** Three of all that is listed, for each of two users. */
 beforeAll(async () => {
-  galleria = await start({ dataDir: folder.path, env: { USER_WAIT_MS: "10000" } })
+  galleria = await start({ modules: spine, dataDir: folder.path, env: { USER_WAIT_MS: "10000" } })
   url = await galleria.url
   for (const name of ["ada", "eve", "joe"]) await signUp(name)
   for (const user_id of [1, 1, 1, 2, 2, 2]) await post(url, "/orders", { user_id, amount: 1 })
@@ -118,7 +119,7 @@ describe("A cursor", () => {
     const cursors = await Promise.all(lists.map(async (list) => [list, (await firstPage(list)).next_cursor] as const))
     const before = await Promise.all(cursors.map(async ([list, cursor]) => (await after(list, cursor)).body.items))
     expect(await galleria.stop()).toEqual({ code: 0, signal: null })
-    galleria = await start({ dataDir: folder.path })
+    galleria = await start({ modules: spine, dataDir: folder.path })
     url = await galleria.url
     await signUp("zoe")
     for (const user_id of [1, 2]) await post(url, "/orders", { user_id, amount: 1 })

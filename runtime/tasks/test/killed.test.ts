@@ -16,7 +16,7 @@ const live = (folder: string, life: number) =>
 
 const wholeTurn = (life: number) => ({ end: 0, said: `${life}.made was done in a turn` })
 
-describe("the worker of tasks, killed by kill -9 between every two statements and around its calls", () => {
+describe("The worker of tasks under kill -9", () => {
   it(
     "makes each call that was decided on once, and brings back as unknown what it cannot know",
     { timeout: 600_000 },

@@ -5,6 +5,7 @@ import { type Collector, collect, type Metric, type Span } from "../../testing/c
 import * as otlp from "../otlp.ts"
 import { traced } from "../trace.ts"
 import { type Galleria, start, temporaryFolder, until } from "../../testing/process.ts"
+import { spine } from "../../testing/spine.ts"
 
 const caller = { trace: "4bf92f3577b34da6a3ce929d0e0e4736", span: "00f067aa0ba902b7" }
 const traceparent = `00-${caller.trace}-${caller.span}-01`
@@ -17,7 +18,7 @@ const secrets = /lovelace|augusta|gaming|999\.95|1999\.90|123\.45|jane|changed m
 /** A folder with a user, of which each test takes a copy. */
 const prepared = temporaryFolder()
 beforeAll(async () => {
-  await using galleria = await start({ dataDir: prepared.path })
+  await using galleria = await start({ modules: spine, dataDir: prepared.path })
   expect(await galleria.call("POST", "/users", { email: "first@example.org", name: "First" })).toMatchObject({
     status: 201,
     body: { id: 1 },
@@ -27,7 +28,7 @@ beforeAll(async () => {
 afterAll(() => prepared[Symbol.dispose]())
 
 const withOtlp = (endpoint: string, dataDir: string) =>
-  start({ dataDir, env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, LOG_LEVEL: "trace" } })
+  start({ modules: spine, dataDir, env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, LOG_LEVEL: "trace" } })
 
 const isVisible = async (galleria: Galleria, count: number) =>
   (await galleria.call<{ orders_count: number }>("GET", "/users/2/order-summary")).body.orders_count === count
@@ -318,7 +319,7 @@ describe("The settings of OTLP", () => {
 describe("Without a collector", () => {
   it("goes on with the caller's trace in events and in the log", async () => {
     using copy = temporaryFolder(prepared.path)
-    await using galleria = await start({ dataDir: copy.path })
+    await using galleria = await start({ modules: spine, dataDir: copy.path })
     const trace = "0af7651916cd43dd8448eb211c80319c"
     const order = { user_id: 1, amount: "1" }
     const traces = (type: string) =>

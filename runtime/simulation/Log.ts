@@ -1,0 +1,58 @@
+import { Effect } from "effect"
+import { decode } from "../events/cloudEvents.ts"
+import { EventBus, type Partition, type Received } from "../events/EventBus.ts"
+import { partitionOf } from "../events/partition.ts"
+
+/** Partitions of each topic: users in different ones are read in any order. */
+export const partitions = 2
+
+/** An event log in memory, which is read by hand. */
+export const makeLog = (now: () => number) => {
+  const records = new Map<string, ReadonlyArray<Array<Received>>>()
+
+  const topic = (name: string) => {
+    const known = records.get(name) ?? Array.from({ length: partitions }, () => [])
+    records.set(name, known)
+    return known
+  }
+
+  const bus = EventBus.of({
+    ensure: () => Effect.void,
+    send: (outgoing) =>
+      Effect.sync(() => {
+        for (const record of outgoing) {
+          const partition = partitionOf(record.key ?? "", partitions)
+          const into = topic(record.topic)[partition]!
+          into.push({ ...record, partition, offset: into.length, time: now() })
+        }
+      }),
+    consume: () => Effect.void,
+    lag: () => Effect.succeed([]),
+    ends: (topics) =>
+      Effect.sync(() =>
+        topics.flatMap((name) =>
+          topic(name).map(({ length: next }, partition) => ({ topic: name, partition, first: 0, next })),
+        ),
+      ),
+    since: () => Effect.succeed([]),
+    probe: Effect.void,
+  })
+
+  return {
+    bus,
+    read: ({ topic: name, partition }: Partition): ReadonlyArray<Received> => topic(name)[partition]!,
+    /** The events of a topic, each once. */
+    events: (name: string) => {
+      const found = topic(name)
+        .flat()
+        .flatMap((record) => {
+          const decoded = decode(record)
+          return decoded._tag === "Event" ? [decoded.envelope] : []
+        })
+      return [...new Map(found.map((event) => [event.id, event])).values()]
+    },
+    clear: () => records.clear(),
+  }
+}
+
+export type Log = ReturnType<typeof makeLog>

@@ -1,0 +1,167 @@
+import { Effect, Exit } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import { SqlError } from "effect/sql"
+import { makeConsumer } from "../delivery/consumer.ts"
+import { makeRetryTurn } from "../delivery/retry.ts"
+import type { Partition, Received } from "../events/EventBus.ts"
+import { atMost, type Reaction } from "../module/Reaction.ts"
+import type { CallResult, Task } from "../module/Task.ts"
+import { relayTurn } from "../outbox/relay.ts"
+import { type Called, makeSteps } from "../tasks/steps.ts"
+import type { SimulatedClock } from "./clock.ts"
+import type { Log } from "./Log.ts"
+import type { Plant } from "./Plant.ts"
+import type { Running } from "./World.ts"
+
+/** The attempts of an event before it is parked. */
+const retryAttempts = 10
+
+const connectionLost = Effect.die(
+  new SqlError.SqlError({ reason: new SqlError.ConnectionError({ cause: new Error("killed"), message: "killed" }) }),
+)
+
+/** A call that is marked, and how it went once it was made. */
+export interface Call {
+  readonly task: Task<never>
+  readonly called: Called
+  result?: CallResult<unknown>
+}
+
+/** What goes wrong with a call of `consume`. */
+export interface Mishap {
+  /** The process is killed after a reaction ran, before the commit; or after the commit, before the log knows of it. */
+  readonly kill?: "before the commit" | "after the commit"
+  /** The reactions to this event fail until then (ms). */
+  readonly fails?: { readonly id: string; readonly until: number }
+}
+
+/** One module of a process, whose loops are turned by hand. */
+export const makeProcess = (
+  { module, ports, sql, positions, partitions, ...bound }: Running,
+  { log, clock, plant }: { readonly log: Log; readonly clock: SimulatedClock; readonly plant: Plant },
+) =>
+  Effect.gen(function* () {
+    const failing = new Map<string, number>()
+    let isKilled = false
+    let hasFailed = false
+    /** What a loop may have to do; a loop that found nothing has nothing until something happens. */
+    const due = { relay: true, tasks: true, retry: false }
+    const next = new Map<string, number>()
+
+    const faulty = (reaction: Reaction<never>): Reaction<never> => ({
+      ...reaction,
+      run: (events) =>
+        Effect.suspend(() => {
+          const isFailing = events.some(({ id }) => (failing.get(id) ?? 0) > clock.now())
+          if (isFailing) return Effect.die(new Error("a planned failure"))
+          return Effect.andThen(
+            reaction.run(events),
+            Effect.suspend(() => (isKilled ? connectionLost : Effect.void)),
+          )
+        }),
+    })
+
+    const reactions = bound.reactions
+      .map(atMost(retryAttempts))
+      .map((reaction) => faulty(plant.reaction?.(reaction, sql) ?? reaction))
+    const tasks = bound.tasks.map((task) => plant.task?.(task, sql) ?? task)
+    const steps = yield* makeSteps()
+    const retryTurn = yield* makeRetryTurn({ module: module.name, reactions })
+    const starting = makeConsumer({
+      module: module.name,
+      reactions,
+      positions,
+      ...(plant.inbox && { inbox: plant.inbox }),
+    }).pipe(Effect.provideContext(ports))
+    let handle = yield* starting
+
+    const happened = () => void Object.assign(due, { relay: true, tasks: true })
+    const nameOf = ({ topic, partition }: Partition) => `${topic}/${partition}`
+    const nextOf = (place: Partition) => next.get(nameOf(place)) ?? 0
+    const unread = (place: Partition) => log.read(place).length - nextOf(place)
+
+    const kept = ({ topic, partition }: Partition) =>
+      Effect.map(
+        sql<{ next: bigint }>`
+          select min(next) as next from position where topic = ${topic} and partition = ${partition}`,
+        ([row]) => Number(row!.next),
+      )
+
+    /** Takes so many records of a partition, from the position on, and says whether they were taken charge of. */
+    const consume = (place: Partition, count: number, { kill, fails }: Mishap = {}) =>
+      Effect.gen(function* () {
+        const from = nextOf(place)
+        const records = log.read(place).slice(from, from + count) as unknown as NonEmptyReadonlyArray<Received>
+        const span = { ...place, from, next: from + records.length }
+        if (fails !== undefined) {
+          failing.set(fails.id, fails.until)
+          hasFailed = true
+          due.retry = true
+        }
+        if (plant.movesFirst) yield* positions.moveAll([span])
+        isKilled = kill === "before the commit"
+        const exit = yield* Effect.exit(handle(records, [span]))
+        isKilled = false
+        happened()
+        if (Exit.isSuccess(exit) && kill === undefined) next.set(nameOf(place), span.next)
+        if (Exit.isFailure(exit)) next.set(nameOf(place), yield* kept(place))
+        if (kill !== undefined) handle = yield* starting
+        return Exit.isSuccess(exit)
+      })
+
+    /** Sends what is in the outbox; killed before it is deleted there, it is sent again by the next turn. */
+    const relay = (isKilled: boolean) =>
+      Effect.gen(function* () {
+        const send: Log["bus"]["send"] = (records) =>
+          isKilled ? Effect.andThen(log.bus.send(records), connectionLost) : log.bus.send(records)
+        const exit = yield* Effect.exit(relayTurn(sql, { send }, `/galleria/${module.name}`))
+        due.relay = Exit.isFailure(exit)
+      })
+
+    /** Claims at most `limit` rows of each task that are due. */
+    const claim = (limit: number) =>
+      Effect.gen(function* () {
+        const names = yield* steps.namesDue(tasks.map(({ name }) => name))
+        due.tasks = names.size > 0
+        const calls: Array<Call> = []
+        for (const task of tasks.filter(({ name }) => names.has(name))) {
+          const { called } = yield* steps.claim(task, limit)
+          calls.push(...called.map((called) => ({ task, called })))
+        }
+        due.relay = true
+        return calls
+      })
+
+    const finish = ({ task, called, result }: Call) =>
+      Effect.tap(steps.finish(task, [{ ...called, result: result! }]), () => Effect.sync(happened))
+
+    const retry = Effect.tap(retryTurn, (isMore) =>
+      Effect.sync(() => {
+        due.retry = isMore
+        if (isMore) happened()
+      }),
+    )
+
+    return {
+      name: module.name,
+      partitions,
+      hasTasks: tasks.length > 0,
+      due,
+      happened,
+      /** Tasks and dead letters may be due by now. */
+      timePassed: () => void Object.assign(due, { tasks: true, retry: hasFailed }),
+      unread,
+      peek: (place: Partition, count: number) => log.read(place).slice(nextOf(place), nextOf(place) + count),
+      /** The log hands out records again, from so many before the position. */
+      goBack: (place: Partition, by: number) => void next.set(nameOf(place), Math.max(0, nextOf(place) - by)),
+      isBehindStart: (place: Partition) => nextOf(place) > 0,
+      consume,
+      relay,
+      claim,
+      make: ({ task, called }: Call) => steps.make(task, called),
+      finish,
+      retry,
+    }
+  }).pipe(Effect.provideContext(ports))
+
+export type Process = Effect.Success<ReturnType<typeof makeProcess>>

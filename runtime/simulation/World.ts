@@ -1,0 +1,123 @@
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { ConfigProvider, Context, Effect, Latch, Layer } from "effect"
+import { HttpRouter } from "effect/http"
+import { SqlClient } from "effect/sql"
+import { Orders } from "../../modules/order/Orders.ts"
+import { Users } from "../../modules/user/Users.ts"
+import * as cache from "../cache/cache.ts"
+import { portsOf } from "../compose.ts"
+import { makePositions, type ModulePositions } from "../delivery/positions.ts"
+import { EventBus, type Partition } from "../events/EventBus.ts"
+import { Bound, Deployment, type Module } from "../module/Module.ts"
+import type { Reaction } from "../module/Reaction.ts"
+import { modules as byName } from "../modules.ts"
+import { Databases } from "../sql/Database.ts"
+import * as EmbeddedDatabase from "../sql/embedded/EmbeddedDatabase.ts"
+import { EmbeddedPostgres } from "../sql/embedded/EmbeddedPostgres.ts"
+import { makeClock } from "./clock.ts"
+import { makeLog, partitions } from "./Log.ts"
+
+const modules: ReadonlyArray<Module> = Object.values(byName)
+
+/** What is put on the shelf before each run. */
+export const stock = { A: 2, B: 1 } as const
+
+/** A module on its migrated schema: what stays the same from run to run. */
+interface Place {
+  readonly module: Module
+  readonly ports: Effect.Success<ReturnType<typeof portsBuilt>>
+  readonly sql: SqlClient.SqlClient
+  readonly positions: ModulePositions
+  /** What it reads. */
+  readonly partitions: ReadonlyArray<Partition>
+}
+
+const portsBuilt = (module: Module) =>
+  Effect.flatMap(Databases, (databases) => Layer.build(portsOf(module, databases.of(module.name))))
+
+const placeOf = (module: Module) =>
+  Effect.gen(function* () {
+    const ports = yield* portsBuilt(module)
+    const topics = [...new Set(module.reactions.map(({ event }) => event.type))]
+    const read = topics.flatMap((topic) => Array.from({ length: partitions }, (_, partition) => ({ topic, partition })))
+    const reactions = module.reactions as ReadonlyArray<Reaction<never>>
+    const moved = Latch.makeUnsafe(false)
+    const positions = yield* Effect.provideContext(makePositions({ module: module.name, reactions, moved }), ports)
+    yield* positions.begin(read, (yield* EventBus).ends(topics))
+    return { module, ports, sql: Context.get(ports, SqlClient.SqlClient), positions, partitions: read } satisfies Place
+  })
+
+/** What every module shares, new in each run: nothing is remembered of the circuit, for example. */
+const platform = Layer.mergeAll(
+  HttpRouter.layer,
+  NodeHttpServer.layerHttpServices,
+  cache.layer(undefined),
+  Layer.succeed(Deployment, { modules: modules.map(({ name }) => name), distributed: false }),
+)
+
+/** Starts all modules as one process does, and gives out the services by which requests come in. */
+const start = (places: ReadonlyArray<Place>, settings: Readonly<Record<string, string>>) =>
+  Effect.gen(function* () {
+    const shared = yield* Layer.build(platform)
+    const running = []
+    let services: Context.Context<Orders | Users> | undefined
+    for (const place of places) {
+      const context = Context.merge(shared, place.ports)
+      const { reactions, tasks } = Context.get(
+        yield* Effect.provideContext(Layer.build(place.module.layer), context),
+        Bound,
+      )
+      running.push({ ...place, reactions, tasks })
+      const own = place.module.name === "order" ? Orders.layer : place.module.name === "user" ? Users.layer : undefined
+      if (own === undefined) continue
+      const built = yield* Effect.provideContext(Layer.build(own as Layer.Layer<Orders | Users>), context)
+      services = services === undefined ? built : Context.merge(services, built)
+    }
+    return { running, orders: Context.get(services!, Orders), users: Context.get(services!, Users) }
+  }).pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(settings)))
+
+export type Running = Effect.Success<ReturnType<typeof start>>["running"][number]
+
+/** Tables that are not emptied: what a module's database is, rather than what happened. */
+const kept = ["runtime_migrations", "module_migrations", "secrets", "position", "reaction_start"]
+
+/** One embedded database in memory with all modules in it, an event log, and a clock, for any number of runs. */
+export const makeWorld = Effect.gen(function* () {
+  const clock = makeClock()
+  const log = makeLog(clock.now)
+  const places = yield* Effect.provideService(Effect.forEach(modules, placeOf), EventBus, log.bus)
+  const { sql } = places[0]!
+  const schemas = [...modules.map(({ name }) => name), "payment_sandbox"]
+  const tables = yield* sql<{ name: string }>`
+    select format('%I.%I', schemaname, tablename) as name from pg_tables
+    where schemaname in ${sql.in(schemas)} and tablename not in ${sql.in(kept)}`
+  const sequences = yield* sql<{ name: string }>`
+    select format('%I.%I', schemaname, sequencename) as name from pg_sequences where schemaname in ${sql.in(schemas)}`
+  const literal = (texts: ReadonlyArray<string>) => sql.literal(texts.join(", "))
+  const emptied = literal(tables.map(({ name }, n) => `emptied_${n} as (delete from ${name})`))
+  const rewound = literal(modules.map(({ name }, n) => `rewound_${n} as (update "${name}".position set next = 0)`))
+  const restarted = literal(sequences.map(({ name }) => `setval('${name}', 1, false)`))
+  const shelf = JSON.stringify(Object.entries(stock).map(([product_id, stock]) => ({ product_id, stock })))
+
+  /** Forgets all that happened, and fills the shelf. Rows are deleted: to truncate so many tables takes far longer. */
+  const reset = Effect.gen(function* () {
+    log.clear()
+    clock.restart()
+    yield* sql`with ${emptied}, ${rewound} select ${restarted}`
+    yield* sql`
+      with shelf as (
+        insert into inventory.products (product_id, product_name, stock)
+        select product_id, product_id, stock from json_to_recordset(${shelf}::json) as x (product_id text, stock bigint)
+        returning product_id, stock)
+      insert into inventory.ledger (product_id, change, stock_change, reserved_change, at)
+      select product_id, 'put', stock, 0, ${new Date(clock.now())} from shelf`
+  })
+
+  return { clock, log, sql, reset, start: (settings: Readonly<Record<string, string>>) => start(places, settings) }
+})
+
+export type World = Effect.Success<typeof makeWorld>
+
+/** Where a world is made; `snapshot` as in `EmbeddedPostgres.layerMemory`. */
+export const database = (snapshot?: string) =>
+  Layer.provideMerge(EmbeddedDatabase.layer, EmbeddedPostgres.layerMemory(snapshot === undefined ? {} : { snapshot }))
