@@ -20,6 +20,19 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   })
 }
 
+const logSettings = readLogSettings(env, process.stdout.isTTY)
+
+const isStop = (cause: Cause.Cause<unknown>) => signalled !== undefined && Cause.hasInterruptsOnly(cause)
+
+/** A failure with a name says enough by its message; a defect is told in full. */
+const whyOf = (cause: Cause.Cause<unknown>) => {
+  const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
+  return failure instanceof Error ? failure.message : Cause.pretty(cause)
+}
+
+/** Whoever collects the log finds the reason there too; on a terminal standard error shows it. */
+const logEnd = (cause: Cause.Cause<unknown>) => Effect.logFatal(whyOf(cause))
+
 const main = Effect.gen(function* () {
   const settings = yield* readSettings({ env, named: argv.slice(2), known: modules })
   const context = yield* Layer.build(
@@ -32,21 +45,16 @@ const main = Effect.gen(function* () {
   return yield* ended
 }).pipe(
   Effect.scoped,
+  Effect.tapCause((cause) => (isStop(cause) || logSettings.format === "pretty" ? Effect.void : logEnd(cause))),
   // Modules read their settings as `readSettings` did: an empty variable is unset, and a secret may be in a file.
   Effect.provide(ConfigProvider.layer(environment(env).provider)),
-  Effect.provide(logs.layer(readLogSettings(env, process.stdout.isTTY))),
+  Effect.provide(logs.layer(logSettings)),
 )
-
-/** A failure with a name says enough by its message; a defect is told in full. */
-const whyOf = (cause: Cause.Cause<unknown>) => {
-  const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
-  return failure instanceof Error ? failure.message : Cause.pretty(cause)
-}
 
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,
   teardown: (exit, done) => {
-    if (signalled !== undefined && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return done(0)
+    if (Exit.isFailure(exit) && isStop(exit.cause)) return done(0)
     if (Exit.isFailure(exit)) process.stderr.write(`${whyOf(exit.cause)}\n`)
     Runtime.defaultTeardown(exit, done)
   },

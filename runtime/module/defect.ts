@@ -1,8 +1,18 @@
-/** What a defect says: it may be anything, even what has no text. */
+/** What a defect says: it may be anything. An error without a message, or one whose message fails, says its name. */
 export const textOf = (defect: unknown): string => {
   try {
-    return String(defect instanceof Error ? defect.message : defect)
+    const text = String(defect instanceof Error ? defect.message : defect)
+    return text === "" ? nameOf(defect) : text
+  } catch (failure) {
+    return `${nameOf(defect)}, whose message cannot be read${failure instanceof Error ? `: ${failure.message}` : ""}`
+  }
+}
+
+const nameOf = (defect: unknown): string => {
+  try {
+    const { name, constructor } = defect as Error
+    return name !== "Error" && typeof name === "string" && name !== "" ? name : constructor.name || "an error"
   } catch {
-    return "an error without a text"
+    return "an error without a name"
   }
 }

@@ -1,5 +1,6 @@
 import { Cause, Layer, Logger, References } from "effect"
 import type { LogSettings } from "../config.ts"
+import { textOf } from "../module/defect.ts"
 import { placeIn } from "./trace.ts"
 
 type Fields = Readonly<Record<string, unknown>>
@@ -26,20 +27,29 @@ const plain = (text: string): string =>
 const clean = (value: unknown): unknown => {
   if (typeof value === "string") return plain(value)
   if (typeof value === "number" || typeof value === "boolean" || value === null) return value
-  return plain(textOf(value))
+  return plain(shown(value))
 }
 
-const textOf = (value: unknown): string => {
-  if (value instanceof Error) return `${value.name}: ${value.message}`
+const shown = (value: unknown): string => {
   try {
+    if (value instanceof Error) return `${value.name}: ${textOf(value)}`
     return JSON.stringify(value) ?? String(value)
   } catch {
-    return "what cannot be told"
+    return textOf(value)
   }
 }
 
 /** The lines of a stack trace stay lines, each a part of the record that it belongs to. */
-const pretty = (cause: Cause.Cause<unknown>) => Cause.pretty(cause).split(/\r?\n/u).slice(0, 50).map(plain).join("\n")
+const pretty = (cause: Cause.Cause<unknown>) => told(cause).split(/\r?\n/u).slice(0, 50).map(plain).join("\n")
+
+/** An error may fail to be told; the line is written all the same. */
+const told = (cause: Cause.Cause<unknown>) => {
+  try {
+    return Cause.pretty(cause)
+  } catch {
+    return textOf(Cause.squash(cause))
+  }
+}
 
 /**
  * A log line as a record: `timestamp, level, message, module, trace_id, span_id` and what belongs to the line. Ids only:

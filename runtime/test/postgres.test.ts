@@ -199,6 +199,21 @@ const tests = (server: Postgres) => {
       )
     })
 
+    it("says in one sentence which migration failed, of which module, where and why", async () => {
+      using folder = temporaryFolder(prepared.path)
+      const url = await newDatabase()
+      {
+        await using admin = await connectTo(url)
+        await admin.run(`create schema "order"`)
+        await admin.run(`create table "order".users_cache (n int)`)
+      }
+      await using galleria = launch({ modules: spine, dataDir: folder.path, env: { DATABASE_URL: url } })
+      expect(await galleria.exit).toEqual({ code: 1, signal: null })
+      const why = `migration 0001_create_orders of order failed (modules/order/migrations/0001_create_orders.ts): relation "users_cache" already exists`
+      expect(galleria.errors()).toBe(`${why}\n`)
+      expect(galleria.records.at(-1)).toMatchObject({ level: "fatal", message: why })
+    })
+
     it("starts before its database, answers meanwhile, and is there as soon as that is", async () => {
       using folder = temporaryFolder(prepared.path)
       const url = await newDatabase()

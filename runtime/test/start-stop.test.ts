@@ -28,6 +28,10 @@ const refused = async (options: Options): Promise<string> => {
   await using galleria = launch(options)
   expect(await galleria.exit, galleria.output()).toEqual({ code: 1, signal: null })
   expect(galleria.output()).not.toMatch(/^\s+at /mu)
+  // The reason is in the log as well, as a record like any other.
+  const last = galleria.records.at(-1)
+  expect(last).toMatchObject({ level: "fatal", module: "runtime" })
+  expect(last?.message.slice(0, 40)).toBe(galleria.errors().replaceAll(/\s+/gu, " ").slice(0, 40))
   return galleria.errors()
 }
 
@@ -99,6 +103,15 @@ describe("Starting", () => {
       })
     },
   )
+
+  it("names addresses to try that answer", async () => {
+    using folder = temporaryFolder(prepared.path)
+    await using galleria = await start({ dataDir: folder.path })
+    const line = galleria.records.map(({ message }) => message).find((message) => message.startsWith("Try "))!
+    const urls = line.slice("Try ".length).split(", ")
+    expect(urls.length).toBeGreaterThan(Object.keys(modules).length)
+    for (const url of urls) expect([url, (await fetch(url)).status]).toEqual([url, 200])
+  })
 
   it("refuses modules that do not exist, named as arguments or by MODULES", async () => {
     using folder = temporaryFolder()

@@ -1,5 +1,5 @@
 import { expect, it } from "@effect/vitest"
-import { Effect, Logger } from "effect"
+import { Cause, Effect, Logger } from "effect"
 import { describe } from "vitest"
 import { lineOf } from "../logs.ts"
 import { placeOf, traced } from "../trace.ts"
@@ -49,6 +49,24 @@ describe("A log record", () => {
         order_id: 7,
       })
       expect(yield* records(Effect.logInfo("up"))).toMatchObject([{ module: "runtime" }])
+    }),
+  )
+
+  it.effect("is written of an error that cannot be told", () =>
+    Effect.gen(function* () {
+      class CardRefused extends Error {
+        override get message(): string {
+          throw new Error("there is no card")
+        }
+      }
+      const [line, other] = yield* records(
+        Effect.andThen(
+          Effect.logError("no", Cause.die(new CardRefused())),
+          Effect.logInfo("still", { error: new CardRefused() }, new CardRefused()),
+        ),
+      )
+      expect(line.cause).toMatch(/CardRefused|there is no card/u)
+      expect(other.message).toMatch(/^still .*there is no card/u)
     }),
   )
 
