@@ -4,7 +4,7 @@ import type { Event } from "../events/Event.ts"
 import type { Received } from "../events/EventBus.ts"
 import { type Aside, keepValue, type Outcome } from "../inbox/Inbox.ts"
 import { heldKey, type Reaction } from "../module/Reaction.ts"
-import { outcomeOf, waiting } from "./outcome.ts"
+import { ofNoReaction, outcomeOf, waiting } from "./outcome.ts"
 
 /** One event for one reaction, and what is to be done about it. */
 export interface Delivery extends Work {
@@ -25,9 +25,6 @@ export interface Work {
 
 /** How long an event of a newer version waits before it is tried again: the next release may know it. */
 const newerVersionMillis = 60_000
-
-/** In the place of a reaction's name: the record could not be read, so no reaction ever saw it. */
-export const ofNoReaction = "*"
 
 /** A delivery as it is set aside. */
 export const asideOf = (delivery: Delivery, outcome: Outcome): Aside => {

@@ -2,16 +2,16 @@ import { Cause, Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql"
 import { type Handle, type Partition, PositionMoved } from "../events/EventBus.ts"
-import { inbox, type Outcome } from "../inbox/Inbox.ts"
+import { inbox } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { placeOfRecord } from "../telemetry/messages.ts"
 import * as metrics from "../telemetry/metrics.ts"
 import { loggedAt } from "../telemetry/trace.ts"
 import { ReactionStuck, type Run, runReaction, takeAlone } from "./attempt.ts"
-import { asideOf, deliveriesOf, type Delivery, ofNoReaction } from "./Delivery.ts"
+import { asideOf, deliveriesOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "./fault.ts"
-import { waiting } from "./outcome.ts"
+import { failureOf, ofNoReaction, waiting } from "./outcome.ts"
 import { makePace } from "./pace.ts"
 import type { ModulePositions } from "./positions.ts"
 import { makeProgress, type Progress } from "./progress.ts"
@@ -25,8 +25,6 @@ const suspectAfter = 5
 
 /** More of them are not remembered; without one an event is suspected a few calls later. */
 const mostSuspicions = 1_000
-
-type Failure = Exclude<Outcome, { readonly status: "waiting" }>
 
 /** What became of deliveries: those that took effect, and how many had been taken charge of before. */
 interface Taken {
@@ -231,15 +229,6 @@ const makeTake = (options: Options) =>
   })
 
 const serviceOf = (module: string) => `[${module.charAt(0).toUpperCase()}${module.slice(1)}Service]`
-
-/** What became of an event that failed. What does not match a schema is not told: the text of that has values in it. */
-const failureOf = ({ reaction, key, record }: Delivery, { status, reason, error }: Failure) => {
-  const what = reaction === ofNoReaction ? `cannot read a record of ${record.topic}` : `${reaction} failed`
-  const why = reason === "schema" ? `the data do not match the schema of ${record.topic}` : error
-  const next = status === "parked" ? "it is parked" : "it is tried again"
-  const others = key === null ? "" : ", and later events of its key wait"
-  return `${what} (${reason})${why === "" ? "" : `: ${why}`}; ${next}${others}`
-}
 
 const report = (module: string, { applied, known }: Taken) =>
   Effect.gen(function* () {

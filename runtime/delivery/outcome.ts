@@ -49,3 +49,21 @@ export const clean = (text: string): string =>
     .slice(0, 2_000)
     .toWellFormed()
     .replace(/[\u0000-\u001f\u007f-\u009f]+/gu, " ")
+
+/** In the place of a reaction's name: the record could not be read, so no reaction ever saw it. */
+export const ofNoReaction = "*"
+
+/**
+ * What became of an event that failed, for the log: which reaction, why, and what comes next. Why data do not match a
+ * schema is not told: that text has values in it.
+ */
+export const failureOf = (
+  delivery: { readonly reaction: string; readonly key: string | null; readonly record: { readonly topic: string } },
+  { status, reason, error }: Exclude<Outcome, { readonly status: "waiting" }>,
+): string => {
+  const { reaction, key, record } = delivery
+  const what = reaction === ofNoReaction ? `cannot read a record of ${record.topic}` : `${reaction} failed`
+  const why = reason === "schema" ? `the data do not match the schema of ${record.topic}` : error
+  const next = status === "parked" ? "it is parked" : "it is tried again"
+  return `${what} (${reason})${why === "" ? "" : `: ${why}`}; ${next}${key === null ? "" : ", and later events of its key wait"}`
+}

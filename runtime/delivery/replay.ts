@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto"
 import { EventBus } from "../events/EventBus.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
-import { ofNoReaction } from "./Delivery.ts"
+import { ofNoReaction } from "./outcome.ts"
 import { beginning, type ModulePositions } from "./positions.ts"
 
 /** Where a replay stands. */

@@ -9,7 +9,8 @@ import { placeOfRecord } from "../telemetry/messages.ts"
 import * as metrics from "../telemetry/metrics.ts"
 import { loggedAt } from "../telemetry/trace.ts"
 import { attempt, takeAlone } from "./attempt.ts"
-import { deliveriesOf, type Delivery, ofNoReaction } from "./Delivery.ts"
+import { deliveriesOf, type Delivery } from "./Delivery.ts"
+import { ofNoReaction } from "./outcome.ts"
 
 /** Events of one key in one turn: a busy key must drain faster than it fills, or it never leaves the slow path. */
 const perTurn = 50

@@ -77,12 +77,15 @@ export interface Module {
   readonly layer: Layer.Layer<Bound, never, Ports | Platform>
 }
 
+/** A layer that lacks services is none; the compiler names them at the module's `layer`. */
+type Sealed<Lacking> = [Lacking] extends [never] ? unknown : { readonly "the layer lacks": Lacking }
+
 type NeedsOf<Item> = Item extends Reaction<infer R> | Task<infer R> | Check<infer R> ? R : never
 
 /**
  * Makes a module. Its layer hands out its HTTP groups and the services that its reactions, tasks and checks need; what
  * it needs itself are ports. A reaction whose service the layer lacks does not compile, nor does an API without its
- * handlers.
+ * handlers; the error stands at the module's `layer`.
  */
 export const make = <
   const Name extends string,
@@ -104,7 +107,13 @@ export const make = <
   readonly audit?: Effect.Effect<Audit, never, AuditNeeds>
   readonly migrations: Migrations
   readonly settings?: Readonly<Record<string, Config.Config<unknown>>>
-  readonly layer: Layer.Layer<Services | HttpApiGroup.ToService<"galleria", Groups>, never, Needs>
+  readonly layer: Layer.Layer<Services | HttpApiGroup.ToService<"galleria", Groups>, never, Needs> &
+    Sealed<
+      Exclude<
+        Needs | Exclude<NeedsOf<Reactions[number] | TaskList[number] | Checks[number]> | AuditNeeds, Services>,
+        Ports | Platform
+      >
+    >
 }) => {
   type Wanted = NeedsOf<Reactions[number] | TaskList[number] | Checks[number]>
   const reactions: ReadonlyArray<Reaction<Wanted>> = options.reactions ?? []
@@ -141,6 +150,11 @@ export const make = <
     tasks,
     migrations: options.migrations,
     settings: options.settings ?? {},
-    layer: Layer.merge(bound, HttpApiBuilder.layer(options.api)).pipe(Layer.provide(options.layer)),
+    // What it still needs are ports: `Sealed` saw to it.
+    layer: Layer.merge(bound, HttpApiBuilder.layer(options.api)).pipe(Layer.provide(options.layer)) as Layer.Layer<
+      Bound,
+      never,
+      Ports | Platform
+    >,
   }
 }

@@ -48,8 +48,12 @@ export const right = {
 } satisfies Record<string, Module>
 
 export const lacksAServiceOfATask = {
-  // @ts-expect-error a task needs Things, and the module's layer does not hand it out
-  things: make({ ...rest, tasks: [send], layer: http }),
+  things: make({
+    ...rest,
+    tasks: [send],
+    // @ts-expect-error a task needs Things, and the module's layer does not hand it out
+    layer: http,
+  }),
 } satisfies Record<string, Module>
 
 export const endsWhatItDoesNotCall = task({
@@ -80,21 +84,29 @@ export const beginsWithItsOwnError = task({
 })
 
 export const lacksAService = {
-  // @ts-expect-error a reaction needs Things, and the module's layer does not hand it out
-  things: make({ ...rest, reactions: [note], layer: http }),
-} satisfies Record<string, Module>
-
-export const meetsTheBus = {
-  // @ts-expect-error a module is not given the bus
   things: make({
     ...rest,
     reactions: [note],
+    // @ts-expect-error a reaction needs Things, and the module's layer does not hand it out
+    layer: http,
+  }),
+} satisfies Record<string, Module>
+
+export const meetsTheBus = {
+  things: make({
+    ...rest,
+    reactions: [note],
+    // @ts-expect-error a module is not given the bus
     layer: http.pipe(Layer.provideMerge(Layer.effect(Things, Effect.as(EventBus, { note: () => Effect.void })))),
   }),
 } satisfies Record<string, Module>
 
-// @ts-expect-error the API has a group that nobody handles
-export const lacksItsHandlers = make({ ...rest, reactions: [note], layer: things })
+export const lacksItsHandlers = make({
+  ...rest,
+  reactions: [note],
+  // @ts-expect-error the API has a group that nobody handles
+  layer: things,
+})
 
 export const readsWhatIsNotThere = all({
   name: "things.misread",
