@@ -107,5 +107,6 @@ export const audit = <E = never, E2 = never>(options: {
       const ids = [...new Set(suspects.map(({ order_id }) => order_id))]
       suspects = persisting(yield* compareSome(sources, ids, limit), suspects)
     }
-    return [...local, ...suspects.map(({ order_id: _, ...violation }) => violation)]
+    const named = ({ invariant, module, subject, details }: Violation) => ({ invariant, module, subject, details })
+    return [...local, ...suspects.map(named)]
   })
