@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import { Schema, SchemaTransformation } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Admin } from "../http/Admin.ts"
 import { declare, Edge } from "../http/Problem.ts"
@@ -11,7 +11,9 @@ export class ModuleNotFound extends declare<ModuleNotFound>()("ModuleNotFound", 
   detail: "No module of this name runs here.",
 }) {}
 
-const moduleName = Schema.String.check(Schema.isPattern(/^[a-z]{1,64}$/)).annotate({
+const moduleName = Schema.String.check(
+  Schema.isPattern(/^[a-z]{1,64}$/u, { message: "expected the name of a module" }),
+).annotate({
   description: "The name of a module.",
   examples: ["order"],
 })
@@ -28,8 +30,15 @@ const Audited = Schema.Struct({
   violations: Schema.Array(Violation),
 }).annotate({ identifier: "Audited", description: "What was found, and when." })
 
-const Count = (minimum: number, maximum: number) =>
-  Schema.FiniteFromString.check(Schema.isInt(), Schema.isBetween({ minimum, maximum }))
+const digits = Schema.String.check(Schema.isPattern(/^(?:0|[1-9]\d{0,15})$/u, { message: "expected a whole number" }))
+
+const whole = (minimum: number, maximum: number, description: string) =>
+  digits.pipe(
+    Schema.decodeTo(
+      Schema.Int.check(Schema.isBetween({ minimum, maximum })).annotate({ description }),
+      SchemaTransformation.transform({ decode: Number, encode: String }),
+    ),
+  )
 
 export const auditGroup = HttpApiGroup.make("audit")
   .add(
@@ -39,11 +48,11 @@ export const auditGroup = HttpApiGroup.make("audit")
         description: "Over the modules that run here; what persists for some seconds is a violation.",
       }),
     ),
-    HttpApiEndpoint.get("facts", "/admin/audit/facts", {
+    HttpApiEndpoint.get("facts", "/admin/audit/facts/:module", {
+      params: { module: moduleName },
       query: {
-        module: moduleName,
-        after: Schema.optionalKey(Count(0, Number.MAX_SAFE_INTEGER)),
-        limit: Schema.optionalKey(Count(1, 1_000)),
+        after: Schema.optionalKey(whole(0, Number.MAX_SAFE_INTEGER, "Only orders with a greater id.")),
+        limit: Schema.optionalKey(whole(1, 1_000, "How many orders at most.")),
       },
       success: Schema.Struct({ items: Schema.Array(Facts) }).annotate({
         description: "The facts of the next orders, by their ids.",

@@ -73,7 +73,7 @@ export const auditHttp = (modules: ReadonlyArray<Audited>) =>
           })
           return { checked_at, violations }
         }),
-      facts: ({ query: { module: name, after = 0, limit = pageSize } }) =>
+      facts: ({ params: { module: name }, query: { after = 0, limit = pageSize } }) =>
         Effect.gen(function* () {
           const audit = modules.find((module) => module.name === name)?.audit
           return audit === undefined ? yield* new ModuleNotFound({}) : { items: yield* audit.facts(after, limit) }

@@ -51,7 +51,7 @@ const sourceOf = (url: string, module: string, token: string | undefined): Sourc
   module,
   facts: (after, limit) =>
     Effect.map(
-      ask(url, `/admin/audit/facts?module=${module}&after=${after}&limit=${limit}`, token, Page),
+      ask(url, `/admin/audit/facts/${module}?after=${after}&limit=${limit}`, token, Page),
       ({ items }) => items,
     ),
 })

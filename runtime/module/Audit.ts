@@ -10,32 +10,34 @@ export interface Violation {
   readonly details: string
 }
 
+const Units = Schema.Finite.annotate({ examples: [1] })
+
 /**
  * What a module knows of one order, for the comparison with the other modules. What a module does not know of is left
  * out.
  */
 export const Facts = Schema.Struct({
-  order_id: Schema.Int,
-  status: Schema.String,
-  amount: Schema.optionalKey(Schema.String),
+  order_id: Schema.Int.annotate({ examples: [17] }),
+  status: Schema.String.annotate({ examples: ["processed"] }),
+  amount: Schema.optionalKey(Schema.String.annotate({ examples: ["999.90"] })),
   /** What the order needs, of `payment` and `inventory`. */
-  steps: Schema.optionalKey(Schema.Array(Schema.String)),
+  steps: Schema.optionalKey(Schema.Array(Schema.String.annotate({ examples: ["payment"] }))),
   /** When it was placed: an ISO 8601 instant. */
-  created_at: Schema.optionalKey(Schema.String),
+  created_at: Schema.optionalKey(Schema.String.annotate({ examples: ["2026-01-02T03:04:05.678Z"] })),
   /** Money or stock of the order is kept. */
-  keeps: Schema.optionalKey(Schema.Boolean),
+  keeps: Schema.optionalKey(Schema.Boolean.annotate({ examples: [true] })),
   /** The module knows that the order ended without success. */
-  stopped: Schema.optionalKey(Schema.Boolean),
+  stopped: Schema.optionalKey(Schema.Boolean.annotate({ examples: [false] })),
   /** What is known of the calls that charge. */
   call: Schema.optionalKey(Schema.Literals(["no", "out", "unknown", "charged"])),
   /** What the provider knows of the charge, where it can be asked. */
   provider: Schema.optionalKey(Schema.Literals(["none", "charged", "refunded"])),
   /** Units: of the order's lines, and by how much the ledger changed stock and reserved units for it. */
-  units: Schema.optionalKey(Schema.Struct({ lines: Schema.Finite, stock: Schema.Finite, reserved: Schema.Finite })),
+  units: Schema.optionalKey(Schema.Struct({ lines: Units, stock: Units, reserved: Units })),
   /** The notifications about it, with repetitions. */
-  kinds: Schema.optionalKey(Schema.Array(Schema.String)),
+  kinds: Schema.optionalKey(Schema.Array(Schema.String.annotate({ examples: ["order_processed"] }))),
   /** The user sees it. */
-  listed: Schema.optionalKey(Schema.Boolean),
+  listed: Schema.optionalKey(Schema.Boolean.annotate({ examples: [true] })),
 }).annotate({ identifier: "OrderFacts", description: "What one module knows of one order." })
 export type Facts = typeof Facts.Type
 
