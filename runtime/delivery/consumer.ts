@@ -1,7 +1,7 @@
 import { Cause, Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlClient } from "effect/sql"
-import { type Handle, type Partition, PositionMoved } from "../events/EventBus.ts"
+import { type Handle, type Partition, partitionName, PositionMoved } from "../events/EventBus.ts"
 import { inbox } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
@@ -106,7 +106,7 @@ const makeTake = (options: Options) =>
     /** Of deliveries those that their reaction has not seen, by the positions that `advance` has locked. */
     const unseen = (deliveries: ReadonlyArray<Delivery>, nexts: ReadonlyMap<string, number>) =>
       deliveries.filter(({ reaction, record }) => {
-        const next = nexts.get(`${reaction} ${record.topic}/${record.partition}`)
+        const next = nexts.get(`${reaction} ${partitionName(record)}`)
         return next === undefined || record.offset >= next
       })
 

@@ -1,4 +1,4 @@
-import { Effect, type Latch, Schedule } from "effect"
+import { Effect, type Latch } from "effect"
 import { SqlClient } from "effect/sql"
 import {
   type End,
@@ -6,6 +6,7 @@ import {
   type EventBusError,
   type Lag,
   type Partition,
+  partitionName,
   PositionMoved,
   type Positions,
 } from "../events/EventBus.ts"
@@ -16,8 +17,7 @@ import { recordsLost } from "../telemetry/metrics.ts"
 /** The beginning of the log, wherever that is when a member begins to read. */
 export const beginning = -1
 
-const placeOf = ({ topic, partition }: Partition) => `${topic}/${partition}`
-const nameOf = (row: Partition & { readonly reaction: string }) => `${row.reaction} ${placeOf(row)}`
+const nameOf = (row: Partition & { readonly reaction: string }) => `${row.reaction} ${partitionName(row)}`
 
 /** The position of one reaction in one partition, as it is kept. */
 interface Kept extends Partition {
@@ -46,8 +46,11 @@ export interface Move extends Partition {
 export const lossOf = (next: number, end: End): "none" | "pruned" | "beyond" =>
   next > end.next ? "beyond" : next < end.first && next !== beginning ? "pruned" : "none"
 
-/** An end that is before a position is looked at again: after a fail-over Kafka may report an old one for a moment. */
-const recheck = Schedule.max([Schedule.spaced("1 second"), Schedule.recurs(5)])
+/** So often, a second apart, an end before a position is looked at again: after a fail-over Kafka may report an old one. */
+const rechecks = 5
+
+/** A position that another process corrects too is not corrected more often than this. */
+const mostCorrections = 10
 
 /**
  * Where the reactions of a module read on, kept in its own database (DELIVERY.md, *Positions*): a position moves in the
@@ -66,8 +69,10 @@ export const makePositions = (options: {
     const { module, reactions } = options
     const topics = [...new Set(reactions.map(({ event }) => event.type))]
     const own = JSON.stringify(reactions.map(({ name }) => name))
-    /** What this process knows of the partitions that it reads, by reaction and partition. */
-    const seats = new Map<string, Kept>()
+    /** What this process knows of the partitions that it reads: by partition, then by reaction. */
+    const seats = new Map<string, ReadonlyMap<string, Kept>>()
+    /** Partitions in which every reaction has been given a position. */
+    const prepared = new Set<string>()
     /** The module had no position at all when this process began; undefined until that was looked at. */
     let isNew: boolean | undefined
     let lost: string | undefined
@@ -103,6 +108,7 @@ export const makePositions = (options: {
             order by x.reaction, x.topic, x.partition on conflict do nothing`
         }),
       )
+      for (const end of ends) prepared.add(partitionName(end))
     })
 
     /** Corrects a position that the log does not fit, and reports what is lost; says whether it changed one. */
@@ -117,8 +123,8 @@ export const makePositions = (options: {
         if (changed.length === 0 || loss === "none") return
         lost =
           loss === "pruned"
-            ? `${end.first - next} records of ${placeOf(kept)} were pruned before ${reaction} had seen them`
-            : `the log of ${placeOf(kept)} ends at ${end.next}, before the position ${next} of ${reaction}`
+            ? `${end.first - next} records of ${partitionName(kept)} were pruned before ${reaction} had seen them`
+            : `the log of ${partitionName(kept)} ends at ${end.next}, before the position ${next} of ${reaction}`
         yield* recordsLost({ module, topic }, loss === "pruned" ? end.first - next : 1)
         yield* Effect.logError(`Records are lost: ${lost}; reading goes on at ${end.first}`)
       })
@@ -127,39 +133,47 @@ export const makePositions = (options: {
     const look = (partitions: ReadonlyArray<Partition>, ends: Effect.Effect<ReadonlyArray<End>, EventBusError>) =>
       Effect.gen(function* () {
         const kept = yield* read(partitions)
-        const found = new Map((yield* ends).map((end) => [placeOf(end), end]))
+        const found = new Map((yield* ends).map((end) => [partitionName(end), end]))
         return kept.flatMap((one) => {
-          const end = found.get(placeOf(one))
+          const end = found.get(partitionName(one))
           return end === undefined ? [] : [{ kept: one, end }]
         })
       })
 
+    /** The same, again where the log seems to end before a position. */
+    const lookAgain = (...asked: Parameters<typeof look>) =>
+      Effect.gen(function* () {
+        let looked = yield* look(...asked)
+        for (let n = 0; n < rechecks && looked.some(({ kept, end }) => lossOf(kept.next, end) === "beyond"); n++) {
+          yield* Effect.sleep("1 second")
+          looked = yield* look(...asked)
+        }
+        return looked
+      })
+
     const begin: Positions["begin"] = (partitions, ends) =>
       Effect.gen(function* () {
-        yield* prepare
+        if (partitions.some((partition) => !prepared.has(partitionName(partition)))) yield* prepare
         for (let corrected = 0; ; corrected++) {
-          const looked = yield* Effect.repeat(look(partitions, ends), {
-            until: (all) => all.every(({ kept, end }) => lossOf(kept.next, end) !== "beyond"),
-            schedule: recheck,
-          }).pipe(Effect.andThen(look(partitions, ends)))
+          const looked = yield* lookAgain(partitions, ends)
           const wrong = looked.filter(({ kept, end }) => kept.next > end.next || kept.next < end.first)
-          if (wrong.length > 0 && corrected < 10) {
+          if (wrong.length > 0 && corrected < mostCorrections) {
             for (const { kept, end } of wrong) yield* correct(kept, end)
             continue
           }
-          const begun = new Set(partitions.map(placeOf))
-          for (const [name, kept] of seats) if (begun.has(placeOf(kept))) seats.delete(name)
-          for (const { kept } of looked) seats.set(nameOf(kept), kept)
+          const found = Map.groupBy(looked, ({ kept }) => partitionName(kept))
           return partitions.flatMap((partition) => {
-            const nexts = looked.filter(({ kept }) => placeOf(kept) === placeOf(partition)).map(({ kept }) => kept.next)
-            return nexts.length === 0 ? [] : [{ ...partition, next: Math.min(...nexts) }]
+            const own = (found.get(partitionName(partition)) ?? []).map(({ kept }) => kept)
+            seats.set(partitionName(partition), new Map(own.map((kept) => [kept.reaction, kept])))
+            return own.length === 0 ? [] : [{ ...partition, next: Math.min(...own.map(({ next }) => next)) }]
           })
         }
       })
 
     /** The reactions that this process gives the records of a partition. */
-    const seated = (partition: Partition): ReadonlyArray<Kept> =>
-      [...seats.values()].filter((kept) => placeOf(kept) === placeOf(partition))
+    const seated = (partition: Partition): ReadonlyArray<Kept> => [
+      ...(seats.get(partitionName(partition))?.values() ?? []),
+    ]
 
     /**
      * Locks the positions and moves them, in the running transaction, and says where each reaction was. Fails when one was
@@ -185,7 +199,10 @@ export const makePositions = (options: {
         const found = new Map(rows.flatMap(keptOf).map((kept) => [nameOf(kept), kept]))
         for (const move of moves) {
           const kept = found.get(nameOf(move))
-          const isOurs = kept !== undefined && kept.next >= move.from && kept.epoch === seats.get(nameOf(move))?.epoch
+          const isOurs =
+            kept !== undefined &&
+            kept.next >= move.from &&
+            kept.epoch === seats.get(partitionName(move))?.get(move.reaction)?.epoch
           if (!isOurs) return yield* new PositionMoved(move)
         }
         return new Map(Array.from(found, ([name, { next }]) => [name, next]))
@@ -196,8 +213,8 @@ export const makePositions = (options: {
 
     /** Opens `moved` when the positions are not as this process knows them; it looks also while nothing arrives. */
     const watch = Effect.gen(function* () {
-      const known = [...seats.values()]
-      const partitions = [...new Map(known.map((kept) => [placeOf(kept), kept])).values()]
+      const known = [...seats.values()].flatMap((own) => [...own.values()])
+      const partitions = [...new Map(known.map((kept) => [partitionName(kept), kept])).values()]
       const found = new Map((yield* read(partitions)).map((kept) => [nameOf(kept), kept]))
       const isSame = known.every((kept) => {
         const now = found.get(nameOf(kept))

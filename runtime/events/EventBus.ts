@@ -38,6 +38,9 @@ export interface Partition {
   readonly partition: number
 }
 
+/** The name of a partition, such as `order_created/3`. */
+export const partitionName = ({ topic, partition }: Partition): string => `${topic}/${partition}`
+
 /** What a partition holds: the records from `first` up to `next`, the offset that its next record gets. */
 export interface End extends Partition {
   readonly first: number
@@ -183,7 +186,7 @@ export class PositionMoved extends Schema.TaggedError<PositionMoved>()("Position
   partition: Schema.Int,
 }) {
   override get message(): string {
-    return `the position in ${this.topic}/${this.partition} was moved back`
+    return `the position in ${partitionName(this)} was moved back`
   }
 }
 

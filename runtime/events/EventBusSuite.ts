@@ -11,14 +11,20 @@ import {
   numbered,
   offsetOf,
   Patience,
-  placeOf,
   record,
   send,
   textOf,
   textsOf,
   until,
 } from "../testing/bus.ts"
-import { defaultPartitions, EventBus, EventBusError, type Outgoing, PartitionsDiffer } from "./EventBus.ts"
+import {
+  defaultPartitions,
+  EventBus,
+  EventBusError,
+  type Outgoing,
+  PartitionsDiffer,
+  partitionName,
+} from "./EventBus.ts"
 import { partitionOf } from "./partition.ts"
 import { type Check, Log } from "./suite/Log.ts"
 import { ofMembers } from "./suite/members.ts"
@@ -76,7 +82,7 @@ export const checks: ReadonlyArray<Check> = [
       yield* send(numbered(topic, 21, 60))
       yield* group.settled
       expect(textsOf(group.received()), "all that was sent").toEqual(textsOf(numbered(topic, 0, 60)))
-      for (const offsets of grouped(group.received(), placeOf, offsetOf).values()) {
+      for (const offsets of grouped(group.received(), partitionName, offsetOf).values()) {
         expect(offsets, "the offsets of a partition").toEqual([...offsets.keys()])
       }
     }),

@@ -3,7 +3,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlError } from "effect/sql"
 import { makeConsumer } from "../delivery/consumer.ts"
 import { makeRetryTurn } from "../delivery/retry.ts"
-import type { Partition, Received } from "../events/EventBus.ts"
+import { type Partition, partitionName, type Received } from "../events/EventBus.ts"
 import { atMost, type Reaction } from "../module/Reaction.ts"
 import type { CallResult, Task } from "../module/Task.ts"
 import { relayTurn } from "../outbox/relay.ts"
@@ -76,8 +76,7 @@ export const makeProcess = (
     let handle = yield* starting
 
     const happened = () => void Object.assign(due, { relay: true, tasks: true })
-    const nameOf = ({ topic, partition }: Partition) => `${topic}/${partition}`
-    const nextOf = (place: Partition) => next.get(nameOf(place)) ?? 0
+    const nextOf = (place: Partition) => next.get(partitionName(place)) ?? 0
     const unread = (place: Partition) => log.read(place).length - nextOf(place)
 
     const kept = ({ topic, partition }: Partition) =>
@@ -103,8 +102,8 @@ export const makeProcess = (
         const exit = yield* Effect.exit(handle(records, [span]))
         isKilled = false
         happened()
-        if (Exit.isSuccess(exit) && kill === undefined) next.set(nameOf(place), span.next)
-        if (Exit.isFailure(exit)) next.set(nameOf(place), yield* kept(place))
+        if (Exit.isSuccess(exit) && kill === undefined) next.set(partitionName(place), span.next)
+        if (Exit.isFailure(exit)) next.set(partitionName(place), yield* kept(place))
         if (kill !== undefined) handle = yield* starting
         return Exit.isSuccess(exit)
       })
@@ -153,7 +152,7 @@ export const makeProcess = (
       unread,
       peek: (place: Partition, count: number) => log.read(place).slice(nextOf(place), nextOf(place) + count),
       /** The log hands out records again, from so many before the position. */
-      goBack: (place: Partition, by: number) => void next.set(nameOf(place), Math.max(0, nextOf(place) - by)),
+      goBack: (place: Partition, by: number) => void next.set(partitionName(place), Math.max(0, nextOf(place) - by)),
       isBehindStart: (place: Partition) => nextOf(place) > 0,
       consume,
       relay,

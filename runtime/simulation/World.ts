@@ -35,7 +35,7 @@ interface Place {
 const portsBuilt = (module: Module) =>
   Effect.flatMap(Databases, (databases) => Layer.build(portsOf(module, databases.of(module.name))))
 
-const placeOf = (module: Module) =>
+const partitionName = (module: Module) =>
   Effect.gen(function* () {
     const ports = yield* portsBuilt(module)
     const topics = [...new Set(module.reactions.map(({ event }) => event.type))]
@@ -85,7 +85,7 @@ const kept = ["runtime_migrations", "module_migrations", "secrets", "position", 
 export const makeWorld = Effect.gen(function* () {
   const clock = makeClock()
   const log = makeLog(clock.now)
-  const places = yield* Effect.provideService(Effect.forEach(modules, placeOf), EventBus, log.bus)
+  const places = yield* Effect.provideService(Effect.forEach(modules, partitionName), EventBus, log.bus)
   const { sql } = places[0]!
   const schemas = [...modules.map(({ name }) => name), "payment_sandbox"]
   const tables = yield* sql<{ name: string }>`

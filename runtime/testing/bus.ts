@@ -1,7 +1,15 @@
 import { Context, type Duration, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import { randomUUID } from "node:crypto"
 import { drivers } from "../compose.ts"
-import { EventBus, type Handle, type Outgoing, type Positions, type Received, type Topic } from "../events/EventBus.ts"
+import {
+  EventBus,
+  type Handle,
+  type Outgoing,
+  partitionName,
+  type Positions,
+  type Received,
+  type Topic,
+} from "../events/EventBus.ts"
 import type { KafkaSettings } from "../events/kafka/client.ts"
 import * as KafkaEventBus from "../events/kafka/KafkaEventBus.ts"
 import { Loops, makeLoops } from "../module/loop.ts"
@@ -65,7 +73,6 @@ export const numbered = (topic: string, from: number, to: number, keys = 10): Re
 
 export const textOf = ({ value }: Outgoing) => (value === null ? null : Buffer.from(value).toString())
 export const offsetOf = ({ offset }: Received) => offset
-export const placeOf = ({ topic, partition }: Received) => `${topic}/${partition}`
 
 /** Their texts by number, to tell what arrived whatever the order. */
 export const textsOf = (records: ReadonlyArray<Outgoing>) => records.map(textOf).sort((a, b) => Number(a) - Number(b))
@@ -78,7 +85,7 @@ export const byKey = (records: ReadonlyArray<Outgoing>) => grouped(records, ({ k
 
 /** Each record when it first came, for it may come again. */
 export const firstsOf = (records: ReadonlyArray<Received>): ReadonlyArray<Received> =>
-  [...Map.groupBy(records, (record) => `${placeOf(record)}/${record.offset}`).values()].map(([first]) => first!)
+  [...Map.groupBy(records, (record) => `${partitionName(record)}/${record.offset}`).values()].map(([first]) => first!)
 
 /**
  * A group of consumers that remembers each call of `handle`, in the order of time, and keeps watch for what no bus
@@ -95,7 +102,7 @@ export const newGroup = (...topics: ReadonlyArray<string>) => {
   const taken = (records: ReadonlyArray<Received>, member: object) => {
     calls.push(records)
     if (records.some(({ topic }) => topic !== records[0]!.topic)) faults.push("a call of two topics")
-    for (const [place, offsets] of grouped(records, placeOf, offsetOf)) {
+    for (const [place, offsets] of grouped(records, partitionName, offsetOf)) {
       if (offsets.some((offset, n) => offset !== offsets[0]! + n)) faults.push(`${place} has a gap: ${offsets.join()}`)
       if (deadOnes.has(member)) continue
       if (inHand.has(place)) faults.push(`${place} is in two calls at once`)
@@ -121,7 +128,7 @@ export const newGroup = (...topics: ReadonlyArray<string>) => {
           taken(records, member)
           mine.push(records)
           return handle(records, spans)
-        }).pipe(Effect.ensuring(Effect.sync(() => done(records.map(placeOf), member))))
+        }).pipe(Effect.ensuring(Effect.sync(() => done(records.map(partitionName), member))))
       yield* bus.consume({ group: name, topics: reads, handle: watched, positions }).pipe(Scope.provide(scope))
       const dead = Effect.sync(() => {
         deadOnes.add(member)

@@ -1,8 +1,5 @@
 import type { Partition } from "../EventBus.ts"
 
-/** A partition as the name of a place in maps. */
-export const placeOf = ({ topic, partition }: Partition): string => `${topic}/${partition}`
-
 /** The members of a group in this process, which is all of them. */
 export interface Group<Member extends { readonly topics: ReadonlyArray<string> }> {
   readonly members: Array<Member>

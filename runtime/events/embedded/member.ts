@@ -11,13 +11,14 @@ import {
   HandledTooLate,
   HandleWithin,
   type Partition,
+  partitionName,
   PositionMoved,
   type Positions,
   type Received,
   type Span,
 } from "../EventBus.ts"
 import { restMillis } from "../rest.ts"
-import { type Group, ownerOf, partitionsOf, placeOf } from "./group.ts"
+import { type Group, ownerOf, partitionsOf } from "./group.ts"
 import type { LogTable, Row } from "./logTable.ts"
 
 /** Records that one turn of a member reads. */
@@ -147,12 +148,12 @@ const due = (reader: Reader, now: number) =>
   Effect.gen(function* () {
     const { members, member, counts } = reader
     const mine = partitionsOf(members, member, counts)
-    const unknown = mine.filter((partition) => !member.next.has(placeOf(partition)))
+    const unknown = mine.filter((partition) => !member.next.has(partitionName(partition)))
     if (unknown.length > 0) {
-      for (const position of yield* begin(reader, unknown)) member.next.set(placeOf(position), position.next)
+      for (const position of yield* begin(reader, unknown)) member.next.set(partitionName(position), position.next)
     }
     return mine.flatMap((partition) => {
-      const place = placeOf(partition)
+      const place = partitionName(partition)
       const next = member.next.get(place)
       const rests = members.busy.has(place) || (member.failing.get(place)?.until ?? 0) > now
       return next === undefined || rests ? [] : [{ ...partition, next }]
@@ -174,7 +175,7 @@ const begin = ({ table, group, positions, ends }: Reader, partitions: ReadonlyAr
 const take = (reader: Reader, records: NonEmptyReadonlyArray<Received>) =>
   Effect.gen(function* () {
     const { members, member, handle, group, table } = reader
-    const partitions = new Map(records.map((record) => [placeOf(record), record]))
+    const partitions = new Map(records.map((record) => [partitionName(record), record]))
     const isOurs = ([place, partition]: readonly [string, Partition]) =>
       !members.busy.has(place) && ownerOf(members, partition) === member && member.next.has(place)
     // Another member may have got a partition, or the position have moved, since the records were read.
@@ -211,9 +212,10 @@ const commit = (
 ): Effect.Effect<unknown, SqlError.SqlError> =>
   Effect.suspend(() => {
     const ours = spans.filter(
-      (span) => member.present && ownerOf(members, span) === member && member.next.get(placeOf(span)) === span.from,
+      (span) =>
+        member.present && ownerOf(members, span) === member && member.next.get(partitionName(span)) === span.from,
     )
-    for (const span of ours) member.next.set(placeOf(span), span.next)
+    for (const span of ours) member.next.set(partitionName(span), span.next)
     return table.commit(group, ours)
   })
 
@@ -222,7 +224,7 @@ const fail = (reader: Reader, partitions: ReadonlyArray<Partition>, cause: Cause
   Effect.gen(function* () {
     const { member, loops, name } = reader
     if (Cause.squash(cause) instanceof PositionMoved) {
-      for (const partition of partitions) member.next.delete(placeOf(partition))
+      for (const partition of partitions) member.next.delete(partitionName(partition))
       return true
     }
     // A member that is being stopped ends here; a handle that interrupted itself has failed like any other.
@@ -233,9 +235,9 @@ const fail = (reader: Reader, partitions: ReadonlyArray<Partition>, cause: Cause
     const now = yield* monotonicMillis
     const isOne = partitions.length === 1
     for (const partition of partitions) {
-      const times = (member.failing.get(placeOf(partition))?.times ?? 0) + (isOne ? 1 : 0)
+      const times = (member.failing.get(partitionName(partition))?.times ?? 0) + (isOne ? 1 : 0)
       const rest = isOne ? restMillis(times) : 0
-      member.failing.set(placeOf(partition), { ...partition, times, until: now + rest })
+      member.failing.set(partitionName(partition), { ...partition, times, until: now + rest })
       if (isOne) yield* Effect.forkDetach(Effect.delay(member.wake.open, rest))
     }
     return !isOne
@@ -247,7 +249,7 @@ const spansOf = (
   next: ReadonlyMap<string, number>,
 ): ReadonlyArray<Span> | undefined => {
   const spans: Array<Span> = []
-  for (const [place, those] of Map.groupBy(records, placeOf)) {
+  for (const [place, those] of Map.groupBy(records, partitionName)) {
     const from = next.get(place)
     const [first] = those
     if (from === undefined || first === undefined || first.offset < from) return undefined
@@ -267,7 +269,7 @@ const callsOf = (
   const lists = new Map<string, [Received, ...Array<Received>]>()
   for (const row of rows) {
     const record: Received = { ...row, offset: Number(row.offset), time: row.time.getTime() }
-    const name = failing.has(placeOf(record)) ? placeOf(record) : record.topic
+    const name = failing.has(partitionName(record)) ? partitionName(record) : record.topic
     const list = lists.get(name)
     if (list === undefined) lists.set(name, [record])
     else list.push(record)

@@ -8,6 +8,7 @@ import {
   type Handle,
   HandledTooLate,
   HandleWithin,
+  partitionName,
   PositionMoved,
   type Positions,
   type Received,
@@ -15,7 +16,7 @@ import {
 } from "../EventBus.ts"
 import { restMillis } from "../rest.ts"
 import { typeOf } from "./client.ts"
-import { makeReach, placeOf } from "./reach.ts"
+import { makeReach } from "./reach.ts"
 import { type Seat, takeSeat } from "./seat.ts"
 
 /** Records in one call of `handle`: not so many that a rebalance waits long. */
@@ -80,7 +81,7 @@ export const readAsMember = (options: {
 
     /** Its partition rests, and the others go on: to throw would in the end stop all. */
     const rest = (payload: EachBatchPayload, cause: Cause.Cause<unknown>) => {
-      const place = placeOf(payload.batch)
+      const place = partitionName(payload.batch)
       const times = (failing.get(place)?.times ?? 0) + 1
       failing.set(place, { times, cause })
       const resume = payload.pause()
@@ -150,7 +151,7 @@ export const readAsMember = (options: {
             yield* fail(payload, exit.cause)
             break
           }
-          failing.delete(placeOf(payload.batch))
+          failing.delete(partitionName(payload.batch))
           payload.resolveOffset(String(records.at(-1)!.offset))
           // Not `consumer.commitOffsets`, which does nothing, and reports nothing, once the consumer stops.
           reach?.done({ topic, partition, next }, payload)

@@ -1,10 +1,15 @@
 import { Deferred, Effect, Exit, Fiber, Schedule, type Scope } from "effect"
 import type { Consumer, EachBatchPayload } from "kafkajs"
 import { backOff } from "../../module/loop.ts"
-import type { End, EventBusError, Partition, Position, Positions } from "../EventBus.ts"
+import {
+  type End,
+  type EventBusError,
+  type Partition,
+  partitionName,
+  type Position,
+  type Positions,
+} from "../EventBus.ts"
 import type { Assignment, EndedBatch } from "./seat.ts"
-
-export const placeOf = ({ topic, partition }: Partition): string => `${topic}/${partition}`
 
 /** The payload of a batch: by it offsets can be committed also while the consumer stops. */
 type Committer = Pick<EachBatchPayload, "commitOffsetsIfNecessary">
@@ -54,7 +59,7 @@ export const makeReach = (
     const commits = yield* makeCommits
 
     const seek = ({ topic, partition, next: offset }: Position) => {
-      next.set(placeOf({ topic, partition }), offset)
+      next.set(partitionName({ topic, partition }), offset)
       // A consumer that has stopped meanwhile has nothing to seek in.
       try {
         seat?.consumer.seek({ topic, partition, offset: String(offset) })
@@ -104,15 +109,15 @@ export const makeReach = (
         beginAll()
       },
       ready: Effect.suspend(() => Deferred.await(ready)),
-      at: (partition) => next.get(placeOf(partition)),
+      at: (partition) => next.get(partitionName(partition)),
       seek,
       done: (position, by) => {
-        next.set(placeOf(position), position.next)
+        next.set(partitionName(position), position.next)
         commits.note(position, by)
       },
       again: (partition) => begin([partition]),
       ended: ({ topic, partition, batchSize, firstOffset, lastOffset }) => {
-        const place = placeOf({ topic, partition })
+        const place = partitionName({ topic, partition })
         const at = next.get(place)
         if (batchSize > 0 || firstOffset === null || at === undefined || Number(firstOffset) > at) return
         const span = { topic, partition, from: at, next: Number(lastOffset) + 1 }
@@ -125,9 +130,9 @@ export const makeReach = (
       },
       settled: (partition) =>
         Effect.suspend(() => {
-          const pass = passing.get(placeOf(partition))
+          const pass = passing.get(partitionName(partition))
           if (pass === undefined) return Effect.void
-          passing.delete(placeOf(partition))
+          passing.delete(partitionName(partition))
           return Effect.asVoid(Fiber.await(pass))
         }),
     }
@@ -153,7 +158,7 @@ const makeCommits = Effect.gen(function* () {
 
   return {
     note: (position: Position, by: Committer | undefined) => {
-      uncommitted.set(placeOf(position), position)
+      uncommitted.set(partitionName(position), position)
       committer = by ?? committer
     },
     forget: () => uncommitted.clear(),

@@ -9,14 +9,13 @@ import {
   newTopic,
   numbered,
   offsetOf,
-  placeOf,
   record,
   send,
   textOf,
   textsOf,
   until,
 } from "../../testing/bus.ts"
-import { EventBus, HandleWithin, type Outgoing, type Received } from "../EventBus.ts"
+import { EventBus, HandleWithin, type Outgoing, type Received, partitionName } from "../EventBus.ts"
 import { type Check, Log } from "./Log.ts"
 
 type Group = ReturnType<typeof newGroup>
@@ -194,7 +193,7 @@ export const ofMembers: ReadonlyArray<Check> = [
       // Time in which it could go on.
       yield* Effect.sleep("1 second")
       expect(group.received().length, "the records in hand").toBeLessThanOrEqual(1_500)
-      const perPartition = [...grouped(group.received(), placeOf, offsetOf).values()].map(({ length }) => length)
+      const perPartition = [...grouped(group.received(), partitionName, offsetOf).values()].map(({ length }) => length)
       expect(Math.max(...perPartition), "of one partition").toBeLessThanOrEqual(500)
       yield* gate.open
       yield* group.settled

@@ -8,15 +8,12 @@ import {
   newTopic,
   numbered,
   offsetOf,
-  placeOf,
   send,
   textsOf,
   until,
 } from "../../testing/bus.ts"
-import { EventBus, type Handle, type Partition, type Position, PositionMoved, type Positions } from "../EventBus.ts"
+import { EventBus, type Handle, type Position, PositionMoved, type Positions, partitionName } from "../EventBus.ts"
 import type { Check } from "./Log.ts"
-
-const nameOf = ({ topic, partition }: Partition) => `${topic}/${partition}`
 
 /** Positions as a database keeps them: moved by what is handled, and by hand. */
 const kept = () => {
@@ -29,7 +26,7 @@ const kept = () => {
       Effect.gen(function* () {
         if (fails-- > 0) return yield* Effect.fail("not known yet")
         yield* ends
-        const all = partitions.map((partition) => ({ ...partition, next: next.get(nameOf(partition)) ?? 0 }))
+        const all = partitions.map((partition) => ({ ...partition, next: next.get(partitionName(partition)) ?? 0 }))
         begun.push(...all)
         return all
       }),
@@ -38,9 +35,9 @@ const kept = () => {
   }
   const advance = (span: Position & { readonly from: number }) =>
     Effect.suspend(() => {
-      const at = next.get(nameOf(span)) ?? 0
+      const at = next.get(partitionName(span)) ?? 0
       if (at < span.from) return Effect.fail(new PositionMoved(span))
-      next.set(nameOf(span), Math.max(at, span.next))
+      next.set(partitionName(span), Math.max(at, span.next))
       return Effect.void
     })
   const handle: Handle = (_, spans = []) => Effect.forEach(spans, advance, { discard: true })
@@ -84,7 +81,7 @@ export const ofPositions: ReadonlyArray<Check> = [
         yield* group.join(
           (records, spans = []) =>
             Effect.tap(own.handle(records, spans), () =>
-              Effect.sync(() => covered.push(...spans.map((span) => ({ ...span, name: nameOf(span) })))),
+              Effect.sync(() => covered.push(...spans.map((span) => ({ ...span, name: partitionName(span) })))),
             ),
           undefined,
           own.positions,
@@ -120,7 +117,7 @@ export const ofPositions: ReadonlyArray<Check> = [
       yield* own.move(topic, 0)
       yield* reached(own, 60)
       const again = group.calls.slice(calls).flat()
-      const firsts = grouped(firstsOf(again), placeOf, offsetOf).values()
+      const firsts = grouped(firstsOf(again), partitionName, offsetOf).values()
       expect(
         [...firsts].map((offsets) => Math.min(...offsets)),
         "the offsets that come again",

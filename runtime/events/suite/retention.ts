@@ -1,7 +1,7 @@
 import { expect } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import { byKey, grouped, newGroup, newTopic, numbered, offsetOf, placeOf, send } from "../../testing/bus.ts"
-import { EventBus } from "../EventBus.ts"
+import { byKey, grouped, newGroup, newTopic, numbered, offsetOf, send } from "../../testing/bus.ts"
+import { EventBus, partitionName } from "../EventBus.ts"
 import { type Check, Log } from "./Log.ts"
 
 /** Records whose time has passed. */
@@ -18,7 +18,7 @@ export const ofRetention: ReadonlyArray<Check> = [
       yield* group.join()
       yield* group.settled
       expect(byKey(group.received()), "what is kept").toEqual(byKey(numbered(topic, 20, 40)))
-      for (const [first] of grouped(group.received(), placeOf, offsetOf).values()) {
+      for (const [first] of grouped(group.received(), partitionName, offsetOf).values()) {
         expect(first, "the offset of the first, for they go on counting").toBeGreaterThan(0)
       }
     }),
