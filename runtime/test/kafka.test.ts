@@ -25,6 +25,9 @@ interface Readiness {
 /** Short ones: `npm run chaos -- --outages 20` has all, and makes them long. */
 const outages = [...brokerOutages(6), frozen("order")]
 
+/** What goes on without the broker. */
+const quiet = ["records", "retry", "housekeeping", "positions", "replay"]
+
 describe.runIf(await canStartKafka())("Two modules over Kafka", { timeout: 240_000 }, () => {
   let world: World
   let before: ReturnType<typeof belongings>
@@ -57,6 +60,8 @@ describe.runIf(await canStartKafka())("Two modules over Kafka", { timeout: 240_0
           events: expect.stringMatching(/^the event log failed to /u),
           [`database.${module}`]: "ok",
           [`consumer.${module}`]: expect.stringMatching(/\w/u),
+          [`relay.${module}`]: expect.stringMatching(/^(?:ok|the event log failed to )/u),
+          ...Object.fromEntries(quiet.map((loop) => [`${loop}.${module}`, "ok"])),
         },
       })
     }
