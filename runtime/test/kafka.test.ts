@@ -168,10 +168,10 @@ describe.runIf(await canStartKafka())("Two modules over Kafka", { timeout: 240_0
   it("go on when a topic gets more partitions, or is deleted and made again", async () => {
     const { site, shoppers } = world
     world.galleria = await site.start()
-    const shopFor = async (millis: number) => {
+    const shopFor = async (millis: number, lost?: string) => {
       const began = Date.now()
       await shoppers.shop(world.galleria, () => Date.now() - began > millis, { pace: 20 })
-      expect(await recovered(world)).toEqual([])
+      expect(await recovered(world, lost)).toEqual([])
     }
     await shopFor(1_000)
     await askKafka(site.kafka.bootstrap, (admin) =>
@@ -179,6 +179,6 @@ describe.runIf(await canStartKafka())("Two modules over Kafka", { timeout: 240_0
     )
     await shopFor(3_000)
     await askKafka(site.kafka.bootstrap, (admin) => admin.deleteTopics({ topics: ["order_processed"] }))
-    await shopFor(3_000)
+    await shopFor(3_000, "order_processed")
   })
 })

@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { pagesOf } from "../testing/audit.ts"
 import { canStartKafka } from "../testing/kafka.ts"
@@ -49,9 +50,12 @@ describe.runIf(possible)("Two processes of each module on PostgreSQL and Kafka",
     expect(world.galleria.records.filter(({ level }) => level !== "info" && level !== "warn")).toEqual([])
     for (const module of ["user", "order"]) {
       await using session = await connectTo(world.site.urlOf(module))
-      for (const table of ["runtime_migrations", "module_migrations"]) {
-        const rows = await session.run<{ name: string }>(`select * from "${module}".${table}`)
-        expect(rows).toHaveLength(1)
+      const folders = { runtime_migrations: "runtime/sql/migrations", module_migrations: `modules/${module}/migrations` }
+      for (const [table, folder] of Object.entries(folders)) {
+        const rows = await session.run<{ id: number }>(
+          `select migration_id as id from "${module}".${table} order by created_at, migration_id`,
+        )
+        expect(rows.map(({ id }) => id)).toEqual(readdirSync(folder).map((_, n) => n + 1))
       }
     }
   })

@@ -66,7 +66,7 @@ if (servers !== undefined) {
           expect(yield* Effect.flip(probe)).toMatchObject({ operation: "send" })
           const clock = yield* Clock.Clock
           const later: Clock.Clock = Object.assign(Object.create(clock), {
-            currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + 15_000),
+            monotonicTimeNanos: Effect.map(clock.monotonicTimeNanos, (nanos) => nanos + 15_000_000_000n),
           })
           yield* Effect.provideService(probe, Clock.Clock, later)
         }),

@@ -17,6 +17,9 @@ type Committer = Pick<EachBatchPayload, "commitOffsetsIfNecessary">
 /** Between two commits of one seat, so that many slices share one. */
 const commitEvery = "100 millis"
 
+/** After a commit that failed. */
+const retryCommitAfter = "1 second"
+
 /** A seat that is given back waits this long for its last commit. */
 const lastCommitWithin = "1 second"
 
@@ -66,10 +69,14 @@ export const makeReach = (
       } catch {}
     }
 
+    /** Kafka's copy follows here too: what a member before this one did may not have been committed. */
     const begin = (partitions: ReadonlyArray<Partition>) =>
-      Effect.map(positions.begin(partitions, ends([...new Set(partitions.map(({ topic }) => topic))])), (found) =>
-        found.forEach(seek),
-      )
+      Effect.map(positions.begin(partitions, ends([...new Set(partitions.map(({ topic }) => topic))])), (found) => {
+        for (const position of found) {
+          seek(position)
+          commits.note(position)
+        }
+      })
 
     const beginAll = () => {
       if (beginning !== undefined) run(Fiber.interrupt(beginning))
@@ -104,7 +111,7 @@ export const makeReach = (
           ),
         }
         next.clear()
-        commits.forget()
+        commits.restart(consumer)
         ready = Deferred.makeUnsafe<void>()
         beginAll()
       },
@@ -124,7 +131,7 @@ export const makeReach = (
         if (span.next <= at) return
         const pass = Effect.map(positions.pass([span]), () => {
           if (next.get(place) === at) next.set(place, span.next)
-          commits.note(span, undefined)
+          commits.note(span)
         })
         passing.set(place, run(pass))
       },
@@ -138,29 +145,50 @@ export const makeReach = (
     }
   })
 
-/** Commits positions to Kafka behind what was done, one request at a time. That one fails changes nothing. */
+/**
+ * Commits positions to Kafka behind what was done, one request at a time. What could not be committed is committed later,
+ * unless the member joined anew meanwhile.
+ */
 const makeCommits = Effect.gen(function* () {
-  const uncommitted = new Map<string, Position>()
-  let committer: Committer | undefined
+  let uncommitted = new Map<string, Position>()
+  let committer: ((positions: ReadonlyArray<Position>) => Promise<void>) | undefined
 
   const flush = Effect.suspend(() => {
     if (uncommitted.size === 0 || committer === undefined) return Effect.void
-    const positions = [...uncommitted.values()]
-    uncommitted.clear()
-    const topics = [...Map.groupBy(positions, ({ topic }) => topic)].map(([topic, those]) => ({
-      topic,
-      partitions: those.map(({ partition, next }) => ({ partition, offset: String(next) })),
-    }))
-    return Effect.ignore(Effect.tryPromise(() => committer!.commitOffsetsIfNecessary({ topics })))
+    const commit = committer
+    const own = uncommitted
+    const positions = [...own.values()]
+    own.clear()
+    return Effect.tryPromise(() => commit(positions)).pipe(
+      Effect.catch(() => {
+        for (const position of positions) {
+          const name = partitionName(position)
+          if (!own.has(name)) own.set(name, position)
+        }
+        return Effect.sleep(retryCommitAfter)
+      }),
+    )
   })
   yield* Effect.addFinalizer(() => Effect.timeoutOption(flush, lastCommitWithin))
   yield* Effect.forkScoped(Effect.repeat(flush, Schedule.spaced(commitEvery)))
 
   return {
-    note: (position: Position, by: Committer | undefined) => {
+    /** By the payload of a batch, where there is one: by it offsets are committed also while the consumer stops. */
+    note: (position: Position, by?: Committer) => {
       uncommitted.set(partitionName(position), position)
-      committer = by ?? committer
+      if (by !== undefined) committer = (positions) => by.commitOffsetsIfNecessary({ topics: byTopic(positions) })
     },
-    forget: () => uncommitted.clear(),
+    /** What is not committed yet belongs to the partitions that the member had before it joined. */
+    restart: (consumer: Consumer) => {
+      uncommitted = new Map()
+      committer = (positions) =>
+        consumer.commitOffsets(positions.map(({ next, ...partition }) => ({ ...partition, offset: String(next) })))
+    },
   }
 })
+
+const byTopic = (positions: ReadonlyArray<Position>) =>
+  [...Map.groupBy(positions, ({ topic }) => topic)].map(([topic, those]) => ({
+    topic,
+    partitions: those.map(({ partition, next }) => ({ partition, offset: String(next) })),
+  }))
