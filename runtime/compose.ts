@@ -1,11 +1,11 @@
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Context, Deferred, Duration, Effect, Fiber, Latch, Layer, Redacted, Schedule, Scope } from "effect"
+import { Context, Deferred, Effect, Latch, Layer, Redacted, Schedule, Scope } from "effect"
 import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { auditHttp } from "./audit/http.ts"
 import * as cache from "./cache/cache.ts"
-import { eventsOf, type Settings } from "./config.ts"
+import type { Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
 import * as deliveriesTable from "./delivery/deliveriesTable.ts"
 import { clocksAgree, housekeepingTurn } from "./delivery/housekeeping.ts"
@@ -15,6 +15,7 @@ import type { KafkaSettings } from "./events/kafka/client.ts"
 import * as DeadLetters from "./delivery/DeadLetters.ts"
 import { api as adminApi } from "./delivery/api.ts"
 import { http as adminHttp } from "./delivery/http.ts"
+import { bindLog, type OtherLog } from "./delivery/logIdentity.ts"
 import { makePositions } from "./delivery/positions.ts"
 import { makeReplay, positionsBell } from "./delivery/replay.ts"
 import { makeRetryTurn } from "./delivery/retry.ts"
@@ -49,6 +50,7 @@ import { migrate } from "./sql/migrate.ts"
 import { onceThere } from "./sql/onceThere.ts"
 import { addressOf, nameOf } from "./sql/postgres/address.ts"
 import * as PostgresDatabase from "./sql/postgres/PostgresDatabase.ts"
+import { ensureTopics, retentionOf, warnOfSilence } from "./topics.ts"
 
 /** The drivers that the settings ask for: the event log, and a database for each module. */
 export const drivers = (
@@ -118,6 +120,9 @@ export const openedBy = (latch: Latch.Latch, bell: Bell) =>
     }
   })
 
+/** Fails with what ends the program later. */
+type Ended = Deferred.Deferred<never, PartitionsDiffer | OtherLog>
+
 /** Modules whose start waits for their database, and why. */
 type Waits = Map<string, string>
 
@@ -146,7 +151,7 @@ const startOf = (module: Module, waits: Waits): Check => ({
  * Builds one module by itself and starts its relay, its consumer and its tasks. By itself: layers are shared by
  * reference, so modules that are merged into one layer would share the first one's outbox.
  */
-const start = (module: Module, settings: Settings, waits: Waits) =>
+const start = (module: Module, settings: Settings, waits: Waits, ended: Ended) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const loops = yield* Loops
@@ -159,10 +164,24 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
     const database = Context.get(ports, Database)
     const group = `${module.name}_service_group`
 
+    const logKnown = yield* Deferred.make<void>()
+    yield* bindLog(module.name).pipe(
+      Effect.retry({ while: (error) => error._tag !== "OtherLog", schedule: backOff }),
+      Effect.catchTag(["EventBusError", "SqlError"], Effect.die),
+      Effect.andThen(Deferred.succeed(logKnown, undefined)),
+      Effect.tapError((error) => Deferred.fail(ended, error)),
+      Effect.provideContext(ports),
+      Effect.forkScoped,
+    )
     const moved = Latch.makeUnsafe(false)
     const watchWake = Latch.makeUnsafe(true)
     yield* Effect.forkScoped(openedBy(watchWake, database.bell(positionsBell)))
-    const positions = yield* makePositions({ module: module.name, reactions, moved }).pipe(Effect.provideContext(ports))
+    const positions = yield* makePositions({
+      module: module.name,
+      reactions,
+      moved,
+      logKnown: Deferred.await(logKnown),
+    }).pipe(Effect.provideContext(ports))
     const topics = [...new Set(reactions.map((reaction) => reaction.event.type))]
     const consume = bus.consume({
       group,
@@ -178,7 +197,11 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       loop({ name: `${module.name}.replay`, turn: replay.turn, wake: replay.wake, poll: "10 seconds" }),
     )
     yield* Effect.forkScoped(openedBy(wake, database.bell(outboxBell)))
-    yield* Effect.forkScoped(relay({ module: module.name, wake }).pipe(Effect.provideContext(ports)))
+    yield* Deferred.await(logKnown).pipe(
+      Effect.andThen(relay({ module: module.name, wake })),
+      Effect.provideContext(ports),
+      Effect.forkScoped,
+    )
 
     const retryWake = Latch.makeUnsafe(true)
     const retry = { module: module.name, reactions }
@@ -194,7 +217,10 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
       Layer.provide(DeadLetters.layer(module.name, Effect.asVoid(retryWake.open)), Layer.succeedContext(ports)),
     )
     const trusted = yield* makeWallClockTrust
-    const housekeeping = housekeepingTurn({ reactions: module.reactions, retention: retentionOf(settings) })
+    const housekeeping = housekeepingTurn({
+      reactions: module.reactions,
+      retention: (event) => retentionOf(event, settings),
+    })
     yield* Effect.forkScoped(
       loop({
         name: `${module.name}.housekeeping`,
@@ -244,8 +270,6 @@ const start = (module: Module, settings: Settings, waits: Waits) =>
     }
   }).pipe(Effect.annotateLogs("module", module.name))
 
-const retentionOf = (settings: Settings) => Duration.days(settings.retentionDays)
-
 /** The pages for people who run this, over all modules; keys and databases of pages are the first module's. */
 const admin = (running: ReadonlyArray<Effect.Success<ReturnType<typeof start>>>, settings: Settings) =>
   HttpApiBuilder.layer(adminApi).pipe(
@@ -253,17 +277,6 @@ const admin = (running: ReadonlyArray<Effect.Success<ReturnType<typeof start>>>,
     Layer.provide(Admin.layer(settings.adminToken)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )
-
-/** Reactions to events whose publishers do not run here: with an embedded log they stay silent. */
-const warnOfSilence = (modules: ReadonlyArray<Module>) => {
-  const published = new Set(modules.flatMap((module) => module.publishes.map((event) => event.type)))
-  const silent = eventsOf(modules).filter((event) => !published.has(event.type))
-  return silent.length === 0
-    ? Effect.void
-    : Effect.logWarning(
-        `Nobody here publishes ${silent.map((event) => event.type).join(", ")}: reactions to them stay silent`,
-      )
-}
 
 /** Paths are told apart by case and by every slash but the last, as gateways and `routesOf` do. */
 const strictPaths = { caseSensitive: true, ignoreDuplicateSlashes: false, ignoreTrailingSlash: true }
@@ -280,34 +293,8 @@ const platform = (settings: Settings) =>
     }),
   )
 
-/** A broker that is away is waited for in the background: orders are accepted meanwhile. */
-const ensureWithin = "3 seconds"
-
 /** How long `/readyz` waits at a start for the consumer groups to have joined. */
 const joinWithin = "15 seconds"
-
-/**
- * Makes the topics of the modules. What the broker says of their partitions may come late, and then ends the program
- * by `ended`.
- */
-const ensureTopics = (settings: Settings) =>
-  Effect.gen(function* () {
-    const bus = yield* EventBus
-    const ended = yield* Deferred.make<never, PartitionsDiffer>()
-    const topics = eventsOf(settings.modules).map((event) => ({
-      name: event.type,
-      partitions: settings.partitions,
-      retention: event.keptForever ? undefined : retentionOf(settings),
-    }))
-    const ensuring = yield* bus.ensure(topics).pipe(
-      Effect.retry({ while: (error) => error._tag === "EventBusError", schedule: backOff }),
-      Effect.catchTag("EventBusError", Effect.die),
-      Effect.tapError((error) => Deferred.fail(ended, error)),
-      Effect.forkScoped,
-    )
-    yield* Effect.raceFirst(Fiber.join(ensuring), Effect.sleep(ensureWithin))
-    return Deferred.await(ended)
-  })
 
 /** The consumer groups have joined, or have had their time: then a process serves without them. */
 const joinedOrLate = (groups: ReadonlyArray<string>) =>
@@ -352,9 +339,10 @@ export const galleria = (settings: Settings) =>
       Effect.withTracerEnabled(false),
       Scope.provide(intake),
     )
-    const ended = yield* ensureTopics(settings)
+    const ended: Ended = yield* Deferred.make<never, PartitionsDiffer | OtherLog>()
+    yield* ensureTopics(settings, (why) => Deferred.fail(ended, why))
     const running = []
-    for (const module of modules) running.push(yield* start(module, settings, waits))
+    for (const module of modules) running.push(yield* start(module, settings, waits, ended))
     // They leave their groups side by side: each may take seconds where the broker does not answer.
     const consuming = yield* Scope.fork(yield* Effect.scope, "parallel")
     for (const { name, consume } of running) {
@@ -395,7 +383,7 @@ export const galleria = (settings: Settings) =>
     yield* Effect.logInfo(
       `Try ${[...placesToLook(modules), "/readyz", "/docs"].map((path) => `${url}${path}`).join(", ")}`,
     )
-    return { url, ended }
+    return { url, ended: Deferred.await(ended) }
   }).pipe((program) =>
     Effect.flatMap(Layer.build(platform(settings)), (context) => Effect.provideContext(program, context)),
   )

@@ -1,7 +1,7 @@
 import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from "effect"
 import { existsSync, readFileSync } from "node:fs"
 import type { Module } from "./module/Module.ts"
-import type { EventType } from "./events/Event.ts"
+import { projectedBy } from "./topics.ts"
 import { faultInUrl as faultInRedisUrl } from "./cache/redis/address.ts"
 import type { KafkaSettings } from "./events/kafka/client.ts"
 import { faultInUrl } from "./sql/postgres/address.ts"
@@ -54,7 +54,7 @@ const own = {
   MODULES: Config.option(Config.String("MODULES")),
   DATA_DIR: Config.String("DATA_DIR").pipe(Config.withDefault(".data")),
   PARTITIONS: Config.option(number("PARTITIONS", 1, 1_000)),
-  RETENTION_DAYS: number("RETENTION_DAYS", 1, 36_500).pipe(Config.withDefault(30)),
+  RETENTION_DAYS: Config.option(number("RETENTION_DAYS", 1, 36_500)),
   RETRY_ATTEMPTS: number("RETRY_ATTEMPTS", 1, 1_000).pipe(Config.withDefault(10)),
   LOG_LEVEL: Config.schema(Schema.Literals(["trace", "debug", "info", "warn", "error", "fatal"]), "LOG_LEVEL").pipe(
     Config.withDefault("info"),
@@ -94,7 +94,10 @@ export interface Settings {
   /** Where cached answers and circuits are shared; undefined: each process has its own. */
   readonly redis: Redacted.Redacted | undefined
   readonly partitions: number | undefined
-  readonly retentionDays: number
+  /** `RETENTION_DAYS`; undefined where it is unset. */
+  readonly retentionDays: number | undefined
+  /** The types of event of which some module, of this process or not, keeps a projection with a reset. */
+  readonly projected: ReadonlySet<string>
   readonly retryAttempts: number
   readonly adminToken: Redacted.Redacted | undefined
   /** Where traces and metrics go; undefined: nowhere. */
@@ -186,7 +189,8 @@ export const readSettings = (options: {
       databases,
       redis: Option.getOrUndefined(values.REDIS_URL),
       partitions: Option.getOrUndefined(values.PARTITIONS),
-      retentionDays: values.RETENTION_DAYS,
+      retentionDays: Option.getOrUndefined(values.RETENTION_DAYS),
+      projected: projectedBy(Object.values(options.known)),
       retryAttempts: values.RETRY_ATTEMPTS,
       adminToken: Option.getOrUndefined(values.ADMIN_TOKEN),
       otlp: Option.getOrUndefined(
@@ -231,12 +235,3 @@ const namesIn = (list: string | undefined) =>
 
 /** The first line says what is wrong; the rest says where, which the name does already. */
 const reasonOf = (error: Config.ConfigError) => error.message.split("\n")[0]!.replace(/^SchemaError\(/u, "")
-
-/** The topics that some modules publish to or read from, each as its event defines it. */
-export const eventsOf = (modules: ReadonlyArray<Pick<Module, "publishes" | "reactions">>): ReadonlyArray<EventType> => [
-  ...new Map(
-    modules
-      .flatMap((module) => [...module.publishes, ...module.reactions.map((reaction) => reaction.event)])
-      .map((event) => [event.type, event]),
-  ).values(),
-]

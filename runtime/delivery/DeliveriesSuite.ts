@@ -39,7 +39,7 @@ const scene = (subject: Subject) =>
       Effect.gen(function* () {
         const moved = Latch.makeUnsafe(false)
         names = reactions.map(({ name }) => name)
-        const positions = yield* subject.positions({ module: "suite", reactions, moved })
+        const positions = yield* subject.positions({ module: "suite", reactions, moved, logKnown: Effect.void })
         const right = yield* makeConsumer({
           module: "suite",
           reactions,

@@ -1,8 +1,8 @@
 import { expect, layer } from "@effect/vitest"
-import { Duration, Effect, Layer, Schema } from "effect"
+import { Clock, Duration, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
-import { TestClock } from "effect/testing"
-import { define } from "../events/Event.ts"
+import { define, type EventType } from "../events/Event.ts"
+import { EventBus, EventBusError, type Retention } from "../events/EventBus.ts"
 import { Databases } from "../sql/Database.ts"
 import { migrate } from "../sql/migrate.ts"
 import { drivers } from "../testing/memory.ts"
@@ -11,17 +11,29 @@ import { housekeepingTurn } from "./housekeeping.ts"
 const eventOf = (type: string, keptForever: boolean) =>
   define(type, { data: Schema.Struct({}), key: () => "a", subject: () => "a", keptForever })
 
+const retentionOf = ({ keptForever }: EventType) => (keptForever ? undefined : Duration.days(30))
+
 const reactions = [
   { name: "shop.note", event: eventOf("noted", false) },
   { name: "shop.learn", event: eventOf("learnt", true) },
 ]
+
+/** Does the work at a time since the epoch. By a clock of its own: moved by days, the test clock runs every loop there is. */
+const at = <A, E, R>(age: Duration.Input, work: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Clock.Clock, (clock) =>
+    Effect.provideService(
+      work,
+      Clock.Clock,
+      Object.assign(Object.create(clock), { currentTimeMillis: Effect.succeed(Duration.toMillis(age)) }),
+    ),
+  )
 
 layer(drivers())("housekeeping", (it) => {
   it.effect("forgets what nobody can ask for any more, in as many turns as it takes, and nothing else", () =>
     Effect.gen(function* () {
       yield* migrate({})
       const sql = yield* SqlClient.SqlClient
-      const turn = housekeepingTurn({ reactions, retention: Duration.days(30) })
+      const turn = housekeepingTurn({ reactions, retention: retentionOf })
       const remember = (n: number) => sql`
         with inboxed as (
           insert into inbox (reaction, source, event_id, taken_at)
@@ -45,22 +57,59 @@ layer(drivers())("housekeeping", (it) => {
       yield* remember(2_500)
       const all = "waiting retrying parked resolved redriven discarded"
 
-      yield* TestClock.adjust("23 hours")
-      expect(yield* turn).toBe(false)
+      expect(yield* at("23 hours", turn)).toBe(false)
       expect(yield* left).toEqual({ noted: 2_503, learnt: 2_500, answers: 2_500, held: all })
 
-      yield* TestClock.adjust("2 hours")
-      yield* Effect.repeat(turn, { while: (more) => more })
+      yield* at("25 hours", Effect.repeat(turn, { while: (more) => more }))
       expect(yield* left).toEqual({ noted: 2_503, learnt: 2_500, answers: 0, held: all })
 
-      yield* TestClock.adjust("58 days")
-      expect(yield* turn).toBe(false)
+      expect(yield* at("59 days", turn)).toBe(false)
       expect(yield* left).toEqual({ noted: 2_503, learnt: 2_500, answers: 0, held: all })
 
-      yield* TestClock.adjust("1 day")
-      yield* Effect.repeat(turn, { while: (more) => more })
+      yield* at("61 days", Effect.repeat(turn, { while: (more) => more }))
       // The inbox rows of two dead letters that are open stay: a copy of one must not take effect.
       expect(yield* left).toEqual({ noted: 2, learnt: 2_500, answers: 0, held: "waiting retrying parked" })
+    }).pipe(Effect.provide(Layer.unwrap(Effect.map(Databases, (databases) => databases.of("shop"))))),
+  )
+
+  it.effect("keeps inbox rows for longer than the log keeps the records, whatever is wanted", () =>
+    Effect.gen(function* () {
+      yield* migrate({})
+      const sql = yield* SqlClient.SqlClient
+      const bus = yield* EventBus
+      let found: Effect.Effect<ReadonlyArray<Retention>, EventBusError>
+      const turn = Effect.provideService(
+        housekeepingTurn({ reactions, retention: () => Duration.days(30) }),
+        EventBus,
+        {
+          ...bus,
+          retentions: () => Effect.suspend(() => found),
+        },
+      )
+      const left = Effect.map(sql`select reaction from inbox order by reaction`, (rows) =>
+        rows.map(({ reaction }) => reaction),
+      )
+      yield* sql`truncate inbox, held`
+      yield* sql`
+        insert into inbox (reaction, source, event_id, taken_at)
+        select r, '/shop', 'e', '1970-01-01' from unnest(array['shop.note', 'shop.learn', 'shop.removed']) r`
+      const is = (topic: string, days?: number): Retention => ({
+        topic,
+        retention: days === undefined ? undefined : Duration.days(days),
+        sooner: undefined,
+      })
+
+      found = Effect.fail(new EventBusError({ operation: "read retentions", cause: new Error("away") }))
+      yield* at("70 days", turn)
+      expect(yield* left).toEqual(["shop.learn", "shop.note"])
+      found = Effect.succeed([is("noted", 90), is("learnt")])
+      yield* at("70 days", turn)
+      expect(yield* left).toEqual(["shop.learn", "shop.note"])
+      yield* at("121 days", turn)
+      expect(yield* left).toEqual(["shop.learn"])
+      found = Effect.succeed([is("learnt", 7)])
+      yield* at("121 days", turn)
+      expect(yield* left).toEqual([])
     }).pipe(Effect.provide(Layer.unwrap(Effect.map(Databases, (databases) => databases.of("shop"))))),
   )
 })

@@ -1,8 +1,9 @@
-import { Clock, Duration, Effect } from "effect"
+import { Clock, Duration, Effect, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { clockTolerance } from "../module/wallClock.ts"
 import { keptMillis } from "../http/idempotencyTable.ts"
 import type { EventType } from "../events/Event.ts"
+import { EventBus } from "../events/EventBus.ts"
 
 /** Inbox rows outlive the log by this much (DELIVERY.md, *Forgetting*): whoever resends late is still recognised. */
 const longerThanLog = Duration.days(30)
@@ -23,33 +24,66 @@ export const clocksAgree = Effect.gen(function* () {
 })
 
 /**
- * One turn of forgetting what nobody can ask for any more: inbox rows of events that the log has long forgotten, dead
+ * How long the inbox keeps rows of each reaction: longer than the log keeps the records of its topic, by the longer of
+ * what is wanted and what is set in the log (DELIVERY.md, *Forgetting*). Undefined: for ever, and for as long as the log
+ * does not answer.
+ */
+const memoryOf = (reactions: ReadonlyArray<Reading>, retention: RetentionOf) =>
+  Effect.gen(function* () {
+    const bus = yield* EventBus
+    const found = yield* Effect.option(bus.retentions(reactions.map(({ event }) => event.type)))
+    if (Option.isNone(found)) return () => undefined
+    const set = new Map(found.value.map((one) => [one.topic, one.retention]))
+    return (event: EventType) => {
+      const wanted = retention(event)
+      const actual = set.has(event.type) ? set.get(event.type) : wanted
+      return wanted === undefined || actual === undefined
+        ? undefined
+        : Duration.sum(Duration.max(wanted, actual), longerThanLog)
+    }
+  })
+
+interface Reading {
+  readonly name: string
+  readonly event: EventType
+}
+
+type RetentionOf = (event: EventType) => Duration.Duration | undefined
+
+/** How long dead letters are kept after they ended, and inbox rows of reactions that exist no more. */
+const endedFor = Duration.days(60)
+
+/**
+ * One turn of forgetting what cannot be asked for any more: inbox rows of events that the log has long forgotten, dead
  * letters that ended before that, and answers to requests of more than a day ago. Rows of topics that are kept for ever
  * stay, and so does the inbox row of a dead letter, for a copy of that must not take effect. Says whether there may be more.
  */
 export const housekeepingTurn = (options: {
-  readonly reactions: ReadonlyArray<{ readonly name: string; readonly event: EventType }>
-  readonly retention: Duration.Duration
+  readonly reactions: ReadonlyArray<Reading>
+  readonly retention: RetentionOf
 }) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const now = yield* Clock.currentTimeMillis
     const before = (age: Duration.Duration) => new Date(now - Duration.toMillis(age))
-    const old = before(Duration.sum(options.retention, longerThanLog))
-    const kept = JSON.stringify(
-      options.reactions.filter(({ event }) => event.keptForever).map((reaction) => reaction.name),
-    )
+    const memory = yield* memoryOf(options.reactions, options.retention)
+    const known = options.reactions.map(({ name, event }) => {
+      const age = memory(event)
+      return { reaction: name, before: age === undefined ? null : before(age) }
+    })
     const inbox = yield* sql`
       delete from inbox where ctid in (
-        select i.ctid from inbox i where i.taken_at < ${old}
-          and i.reaction not in (select json_array_elements_text(${kept}::json))
+        select i.ctid from inbox i
+          left join json_to_recordset(${JSON.stringify(known)}::json) as k (reaction text, before timestamptz)
+            on k.reaction = i.reaction
+        where i.taken_at < case when k.reaction is null then ${before(endedFor)} else k.before end
           and not exists (select from held h
             where h.reaction = i.reaction and h.source = i.source and h.event_id = i.event_id) limit ${perStatement})
       returning 1`
     const letters = yield* sql`
       delete from held where ctid in (
-        select ctid from held where status in ('resolved', 'redriven', 'discarded') and last_failed_at < ${old}
-        limit ${perStatement})
+        select ctid from held where status in ('resolved', 'redriven', 'discarded')
+          and last_failed_at < ${before(endedFor)} limit ${perStatement})
       returning 1`
     const answers = yield* sql`
       delete from idempotency where ctid in (

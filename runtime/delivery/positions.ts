@@ -61,6 +61,8 @@ export const makePositions = (options: {
   readonly module: string
   readonly reactions: ReadonlyArray<Reaction<never>>
   readonly moved: Latch.Latch
+  /** Succeeds once the database is known to belong to the log (`bindLog`). */
+  readonly logKnown: Effect.Effect<void>
 }) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -153,6 +155,7 @@ export const makePositions = (options: {
 
     const begin: Positions["begin"] = (partitions, ends) =>
       Effect.gen(function* () {
+        yield* options.logKnown
         if (partitions.some((partition) => !prepared.has(partitionName(partition)))) yield* prepare
         for (let corrected = 0; ; corrected++) {
           const looked = yield* lookAgain(partitions, ends)

@@ -25,6 +25,15 @@ export interface Topic {
   readonly retention: Duration.Duration | undefined
 }
 
+/** How long the log keeps the records of a topic, as it is set now. */
+export interface Retention {
+  readonly topic: string
+  /** A record stays at least as long; undefined: for ever. */
+  readonly retention: Duration.Duration | undefined
+  /** What may remove a record before that, such as `retention.bytes=1000`; undefined: nothing. */
+  readonly sooner: string | undefined
+}
+
 export interface Lag {
   readonly topic: string
   readonly partition: number
@@ -111,7 +120,8 @@ export class PartitionsDiffer extends Schema.TaggedError<PartitionsDiffer>()("Pa
  *
  * **Delivery.** At least once to each group. A group's position in a partition moves only after `handle` has
  * succeeded; whatever was not finished comes again: after a failure, a crash, a rebalance. A group that is new starts
- * at the oldest record that is kept. A group with `Positions` of its own begins where these say, and nowhere else. A record is gone when its retention has passed.
+ * at the oldest record that is kept. A group with `Positions` of its own begins where these say, and nowhere else.
+ * A record is gone when its retention has passed.
  */
 export class EventBus extends Context.Service<
   EventBus,
@@ -153,6 +163,12 @@ export class EventBus extends Context.Service<
 
     /** In each partition of a topic the first offset whose record the bus took at `time` (ms) or later, else its end. */
     readonly since: (topic: string, time: number) => Effect.Effect<ReadonlyArray<Position>, EventBusError>
+
+    /** How long the records of these topics are kept. Topics that do not exist are left out. */
+    readonly retentions: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Retention>, EventBusError>
+
+    /** The name of this log, which no other log has, such as `kafka:MkU3OEVBNTcwNTJENDM2Qk`. It never changes. */
+    readonly identity: Effect.Effect<string, EventBusError>
 
     /** Succeeds when the bus answers. */
     readonly probe: Effect.Effect<void, EventBusError>

@@ -1,5 +1,6 @@
 import { describe, expect, it, layer } from "@effect/vitest"
-import { Clock, Effect, Exit, Latch, Scope } from "effect"
+import { Clock, Duration, Effect, Exit, Latch, Scope } from "effect"
+import { randomUUID } from "node:crypto"
 import {
   EventBus,
   EventBusError,
@@ -67,6 +68,7 @@ const positionsRefuse = "asks again where to begin when a call finds its positio
 const positionsUnknown = "handles nothing until it is known where to begin"
 const positionsEnds = "says where a topic ends, and since which offset it has what it took at a time or later"
 const endsBehind = "tells where topics end: behind every record whose send had succeeded"
+const named = "says how long the records of a topic are kept, and has one name for as long as it lives"
 const oldest = "tells the oldest record that is kept of each partition, or that there is none"
 
 const again = (how: string) => `brings the same records again, and skips none, after a handle that ${how}`
@@ -492,6 +494,20 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
     driver: "finds the start of a topic, whatever time it is asked for",
     breaking: (bus) => ({ ...bus, since: (topic) => bus.since(topic, 0) }),
     red: { [positionsEnds]: "where that time begins" },
+  },
+  {
+    driver: "reports the default retention for each topic",
+    breaking: (bus) => ({
+      ...bus,
+      retentions: (topics) =>
+        Effect.map(bus.retentions(topics), (all) => all.map((one) => ({ ...one, retention: Duration.days(30) }))),
+    }),
+    red: { [named]: "the retentions of topics that exist" },
+  },
+  {
+    driver: "has another name in each process",
+    breaking: (bus) => ({ ...bus, identity: Effect.sync(() => `embedded:${randomUUID()}`) }),
+    red: { [named]: "the name that another process finds" },
   },
   {
     driver: "keeps records for ever",

@@ -69,7 +69,7 @@ export interface Module {
   /** Its endpoints, in groups that go through `Edge`. */
   readonly api: HttpApi.Constraint
   readonly publishes: ReadonlyArray<EventType>
-  readonly reactions: ReadonlyArray<{ readonly name: string; readonly event: EventType }>
+  readonly reactions: ReadonlyArray<Pick<Reaction<any>, "name" | "event" | "reset">>
   readonly tasks: ReadonlyArray<{ readonly name: string }>
   readonly migrations: Migrations
   /** By variable. The runtime reads them all before it starts and names every fault; the layer reads them again. */

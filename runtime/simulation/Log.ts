@@ -35,6 +35,8 @@ export const makeLog = (now: () => number) => {
         ),
       ),
     since: () => Effect.succeed([]),
+    retentions: () => Effect.succeed([]),
+    identity: Effect.succeed("simulated"),
     probe: Effect.void,
   })
 

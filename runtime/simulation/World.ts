@@ -42,7 +42,10 @@ const partitionName = (module: Module) =>
     const read = topics.flatMap((topic) => Array.from({ length: partitions }, (_, partition) => ({ topic, partition })))
     const reactions = module.reactions as ReadonlyArray<Reaction<never>>
     const moved = Latch.makeUnsafe(false)
-    const positions = yield* Effect.provideContext(makePositions({ module: module.name, reactions, moved }), ports)
+    const positions = yield* Effect.provideContext(
+      makePositions({ module: module.name, reactions, moved, logKnown: Effect.void }),
+      ports,
+    )
     yield* positions.begin(read, (yield* EventBus).ends(topics))
     return { module, ports, sql: Context.get(ports, SqlClient.SqlClient), positions, partitions: read } satisfies Place
   })

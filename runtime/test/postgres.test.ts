@@ -189,6 +189,29 @@ const tests = (server: Postgres) => {
       expect((await third.call("GET", "/readyz")).status).toBe(200)
     })
 
+    it("is refused when its event log is not the one that the database belongs to", async () => {
+      using folder = temporaryFolder(prepared.path)
+      using empty = temporaryFolder()
+      const url = await newDatabase()
+      {
+        await using first = await startOn(url, folder.path)
+        await signUp(first)
+        await first.stop()
+      }
+      await using second = launch({ modules: spine, dataDir: empty.path, env: { DATABASE_URL: url } })
+      expect(await second.exit).toEqual({ code: 1, signal: null })
+      expect(second.errors()).toMatch(
+        /^the database of user belongs to the event log embedded:[\w-]+, not to embedded:[\w-]+: its events would go to the wrong log\./u,
+      )
+      await using admin = await connectTo(url)
+      for (const module of spine) {
+        await admin.run(`delete from "${module}".event_log; delete from "${module}".position`)
+      }
+      await using third = await startOn(url, empty.path)
+      const users = await third.call("GET", "/users")
+      expect(users).toMatchObject({ status: 200 })
+    })
+
     it("is refused by a database that is not UTF-8, in one sentence", async () => {
       using folder = temporaryFolder(prepared.path)
       const url = new URL(await newDatabase("encoding 'LATIN1' locale 'C' template template0"))

@@ -4,7 +4,7 @@ import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { SqlClient } from "effect/sql"
 import assert from "node:assert/strict"
 import { galleria } from "../compose.ts"
-import { eventsOf } from "../config.ts"
+import { eventsOf } from "../topics.ts"
 import { decode, encode } from "../events/cloudEvents.ts"
 import type { EventType } from "../events/Event.ts"
 import { EventBus, type Outgoing, type Received } from "../events/EventBus.ts"
@@ -122,7 +122,8 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL }: Readon
       kafka: undefined,
       databases: {},
       partitions: undefined,
-      retentionDays: 30,
+      retentionDays: undefined,
+      projected: new Set(),
       retryAttempts: 10,
       adminToken: ADMIN_TOKEN === undefined ? undefined : Redacted.make(ADMIN_TOKEN),
       otlp: undefined,

@@ -5,7 +5,7 @@ import { makeWallClockTrust } from "../../module/wallClock.ts"
 import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
 import { defaultPartitions, EventBus, EventBusError, type Outgoing, PartitionsDiffer } from "../EventBus.ts"
 import { partitionOf } from "../partition.ts"
-import { createLog } from "./createLog.ts"
+import { createLog, nameLog } from "./createLog.ts"
 import type { Group } from "./group.ts"
 import { logTable, type LogTable } from "./logTable.ts"
 import { join, type Member } from "./member.ts"
@@ -27,9 +27,8 @@ export const make = Effect.gen(function* () {
   const postgres = yield* EmbeddedPostgres
   const sql = yield* postgres.client("events")
   const loops = yield* Loops
-  yield* Migrator.make({})({ table: "migrations", loader: Migrator.fromRecord({ "0001_create_log": createLog }) }).pipe(
-    Effect.provideService(SqlClient.SqlClient, sql),
-  )
+  const loader = Migrator.fromRecord({ "0001_create_log": createLog, "0002_name_log": nameLog })
+  yield* Migrator.make({})({ table: "migrations", loader }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
   const table = logTable(sql)
   const topics = yield* topicsIn(table)
   const groups = new Map<string, Group<Member>>()
@@ -90,6 +89,15 @@ export const make = Effect.gen(function* () {
         Effect.map(attempt("tell the lag", table.lag(group)), (rows) =>
           rows.map((row) => ({ ...row, records: Number(row.records) })),
         ),
+      retentions: (names) =>
+        Effect.map(attempt("read retentions", table.retentions(names)), (rows) =>
+          rows.map(({ topic, millis }) => ({
+            topic,
+            retention: millis === null ? undefined : Duration.millis(Number(millis)),
+            sooner: undefined,
+          })),
+        ),
+      identity: Effect.map(attempt("read the name of the log", table.identity), ([row]) => `embedded:${row!.id}`),
       probe: attempt("answer", Effect.asVoid(sql`select 1`)),
     }),
     prune: Effect.asVoid(prune),

@@ -1,6 +1,13 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
+/** The name of this log, by which a module's database knows it again. */
+export const nameLog = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  yield* sql`create table identity (id uuid not null)`
+  yield* sql`insert into identity (id) values (gen_random_uuid())`
+})
+
 /** The tables of the embedded event log. */
 export const createLog = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

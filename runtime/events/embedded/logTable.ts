@@ -109,6 +109,12 @@ export const logTable = (sql: SqlClient.SqlClient) => ({
       e.next) as next
     from partition e where e.topic = ${topic} order by e.part`,
 
+  retentions: (topics: ReadonlyArray<string>) => sql<{ topic: string; millis: bigint | null }>`
+    select name as topic, retention_ms as millis from topic
+    where name in (select json_array_elements_text(${JSON.stringify(topics)}::json)) order by name`,
+
+  identity: sql<{ id: string }>`select id from identity`,
+
   /** Removes records whose retention has passed, but for those that a known group has not read. */
   prune: (now: Date) => sql`
     delete from record r using topic t

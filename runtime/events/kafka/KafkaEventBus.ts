@@ -10,6 +10,7 @@ import {
   type Outgoing,
   type Partition,
   PartitionsDiffer,
+  type Retention,
   type Topic,
 } from "../EventBus.ts"
 import { type KafkaSettings, makeKafka, renewable, typeOf } from "./client.ts"
@@ -215,6 +216,28 @@ export const make = (kafka: () => Kafka) =>
           .toSorted(byPartition),
       )
 
+    const retentions: EventBus["Service"]["retentions"] = (topics) =>
+      admin.use("read retentions", askedWithin, async (client) => {
+        const existing = new Set(await client.listTopics())
+        const wanted = topics.filter((topic) => existing.has(topic))
+        if (wanted.length === 0) return []
+        const { resources } = await client.describeConfigs({
+          includeSynonyms: false,
+          resources: wanted.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name, configNames })),
+        })
+        return resources.map(({ resourceName, configEntries }) =>
+          retentionOf(
+            resourceName,
+            new Map(configEntries.map(({ configName, configValue }) => [configName, configValue])),
+          ),
+        )
+      })
+
+    const identity = admin.use("read the name of the log", askedWithin, async (client) => {
+      const { clusterId } = await client.describeCluster()
+      return `kafka:${clusterId}`
+    })
+
     const probe = Effect.gen(function* () {
       yield* admin.use("answer", "2 seconds", (client) => client.describeCluster())
       // A process that has left the sending to another one does not learn how it went on.
@@ -223,7 +246,7 @@ export const make = (kafka: () => Kafka) =>
       }
     })
 
-    return EventBus.of({ ensure, send, consume, lag, ends, since, probe })
+    return EventBus.of({ ensure, send, consume, lag, ends, since, retentions, identity, probe })
   })
 
 export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loops> =>
@@ -234,6 +257,24 @@ export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loo
 
 const byPartition = (a: Partition, b: Partition) =>
   a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition
+
+const configNames = ["cleanup.policy", "retention.ms", "retention.bytes"]
+
+/** What a topic's configuration means for its records. */
+const retentionOf = (topic: string, config: ReadonlyMap<string, string>): Retention => {
+  const policy = config.get("cleanup.policy") ?? "delete"
+  const millis = policy.includes("delete") ? Number(config.get("retention.ms") ?? -1) : -1
+  const bytes = policy.includes("delete") ? Number(config.get("retention.bytes") ?? -1) : -1
+  return {
+    topic,
+    retention: millis < 0 ? undefined : Duration.millis(millis),
+    sooner: policy.includes("compact")
+      ? `cleanup.policy=${policy}`
+      : bytes >= 0
+        ? `retention.bytes=${bytes}`
+        : undefined,
+  }
+}
 
 const topicsOf = (records: ReadonlyArray<Outgoing>) => new Set(records.map(({ topic }) => topic))
 

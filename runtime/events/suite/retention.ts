@@ -7,6 +7,29 @@ import { type Check, Log } from "./Log.ts"
 /** Records whose time has passed. */
 export const ofRetention: ReadonlyArray<Check> = [
   {
+    name: "says how long the records of a topic are kept, and has one name for as long as it lives",
+    check: Effect.gen(function* () {
+      const { open } = yield* Log
+      const bus = yield* EventBus
+      const [short, long] = [yield* newTopic(1, Duration.hours(1)), yield* newTopic(1)]
+      const found = yield* bus.retentions([short, long, "no-topic"])
+      expect(
+        new Map(
+          found.map(({ topic, retention, sooner }) => [topic, [retention && Duration.toMillis(retention), sooner]]),
+        ),
+        "the retentions of topics that exist",
+      ).toEqual(
+        new Map([
+          [short, [3_600_000, undefined]],
+          [long, [undefined, undefined]],
+        ]),
+      )
+      const name = yield* bus.identity
+      expect(name, "the name of the log").toMatch(/^(?:embedded|kafka):[\w-]{20,}$/u)
+      expect(yield* (yield* open).identity, "the name that another process finds").toBe(name)
+    }),
+  },
+  {
     name: "starts a new group at the oldest record that is kept, where older ones are gone",
     check: Effect.gen(function* () {
       const { age } = yield* Log
