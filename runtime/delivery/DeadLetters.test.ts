@@ -35,6 +35,12 @@ await suiteOnEveryDatabase("DeadLetters", {
       sideBySide: true,
     },
     {
+      name: "a worker that does not remember since when an event is postponed",
+      subject: changing(/postponed_at = \S+/u, "postponed_at = first_failed_at"),
+      caughtBy:
+        "counts the 24 hours from the first time of the last postponements in a row, not from an earlier failure",
+    },
+    {
       name: "a redrive without the status",
       subject: changing(/(set status = 'retrying'[\s\S]+where id = \S+) and status in \([^)]*\)/u, "$1"),
       caughtBy: "changes nothing on an entry that is discarded",

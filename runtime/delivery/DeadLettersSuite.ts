@@ -279,6 +279,25 @@ const schedule: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
+    name: "counts the 24 hours from the first time of the last postponements in a row, not from an earlier failure",
+    check: on(
+      Effect.fnUntraced(function* ({ aside, plan, work, advance, entry }) {
+        yield* aside("a1")
+        plan.set("a1", postponed("6 hours"))
+        yield* advance("23 hours")
+        yield* work()
+        for (let hours = 6; hours < 24; hours += 6) {
+          yield* advance("6 hours")
+          yield* work()
+          expect(yield* entry("a1")).toMatchObject({ status: "retrying", attempts: 1, reason: "postponed" })
+        }
+        yield* advance("6 hours")
+        yield* work()
+        expect(yield* entry("a1")).toMatchObject({ status: "parked", attempts: 1 })
+      }),
+    ),
+  },
+  {
     name: "postpones for no less than a second and no more than a day",
     check: on(
       Effect.fnUntraced(function* ({ take, plan, work, advance, entry, now }) {
@@ -594,6 +613,34 @@ const faults: ReadonlyArray<Check<Subject>> = [
         yield* advance(minute)
         yield* work()
         expect((yield* noted()).slice(2)).toEqual(["a2", "a3"])
+      }),
+    ),
+  },
+  {
+    name: "waits longer each time for an event that cannot be tried, uncounted, and from 1 s again after it was tried",
+    check: on(
+      Effect.fnUntraced(function* ({ aside, plan, turn, advance, entry, now }) {
+        yield* aside("a1")
+        const expectWait = (millis: number) =>
+          Effect.gen(function* () {
+            const { due, attempts } = yield* entry("a1")
+            const wait = due!.getTime() - (yield* now)
+            expectJittered(wait, millis)
+            yield* advance(wait)
+            return attempts
+          })
+        yield* expectWait(1_000)
+        plan.set("a1", connectionLost)
+        for (let times = 1; times <= 10; times++) {
+          expect(yield* turn).toBe(true)
+          expect(yield* expectWait(Math.min(1_000 * 2 ** (times - 1), 300_000))).toBe(1)
+        }
+        plan.set("a1", bad)
+        expect(yield* turn).toBe(true)
+        expect(yield* expectWait(2_000)).toBe(2)
+        plan.set("a1", connectionLost)
+        expect(yield* turn).toBe(true)
+        yield* expectWait(1_000)
       }),
     ),
   },

@@ -24,11 +24,14 @@ const resetMillis = 1_000
 /** How often entries are looked for that became the first of their key and were not marked, in milliseconds. */
 const markEveryMillis = 60_000
 
-/** An event that was only ever postponed, since it failed first or was redriven, is parked after this. */
+/** An event that was postponed each time, since it first was or was redriven, is parked after this. */
 const mostPostponedMillis = 24 * 60 * 60 * 1_000
 
 /** What this release has no reaction for is looked at again after this: the next one may have it. */
 const unknownReactionMillis = 60_000
+
+/** More of them are not remembered; without one an entry is tried again sooner. */
+const mostImpossible = 1_000
 
 /** Keys that one turn looks at for entries that were not marked. */
 const keysPerWalk = 500
@@ -60,6 +63,9 @@ interface Entry {
   readonly due: Date | null
   readonly first_failed_at: Date | null
   readonly redriven_at: Date | null
+  readonly reason: string | null
+  /** Since when each attempt has postponed it; null when the last one did not. */
+  readonly postponed_at: Date | null
 }
 
 type Failure = Exclude<Outcome, { readonly status: "waiting" }>
@@ -133,6 +139,9 @@ export const makeRetryTurn = (options: {
       if (walked === undefined) walkAt = now + markEveryMillis
     })
 
+    /** How often in a row an entry could not be tried, though the database answered. */
+    const impossible = new Map<bigint, number>()
+
     let turns = 0
     /** Both kinds have their turn, whichever there are many of. */
     const headDue = (now: Date) =>
@@ -157,23 +166,24 @@ export const makeRetryTurn = (options: {
     const fail = (entry: Entry, outcome: Failure) =>
       Effect.gen(function* () {
         const now = new Date(yield* Clock.currentTimeMillis)
-        const { status, attempts, due } = yield* verdictOn(entry, outcome, now)
+        const postponed = outcome.reason === "postponed" ? postponedSince(entry, now) : null
+        const { status, attempts, due } = yield* verdictOn(entry, outcome, now, postponed)
         yield* sql`
           update held set status = ${status}, attempts = ${attempts}, due = ${due}, reason = ${outcome.reason},
-            error = ${outcome.error}, first_failed_at = coalesce(first_failed_at, ${now}), last_failed_at = ${now}
+            error = ${outcome.error}, first_failed_at = coalesce(first_failed_at, ${now}), last_failed_at = ${now},
+            postponed_at = ${postponed}
           where pos = ${entry.pos}`
         if (status === "parked") yield* tell("warn", entry, `is parked after ${attempts} attempts (${outcome.reason})`)
       })
 
     /** The schedule of the reaction, and what the outcome says by itself. */
-    const verdictOn = (entry: Entry, outcome: Failure, now: Date) =>
+    const verdictOn = (entry: Entry, outcome: Failure, now: Date, postponed: Date | null) =>
       Effect.gen(function* () {
         const attempts = entry.attempts + outcome.attempts
         const parked = { status: "parked", attempts, due: null }
         if (outcome.status === "parked") return parked
         if (outcome.attempts === 0) {
-          const since = (entry.redriven_at ?? entry.first_failed_at ?? now).getTime()
-          const tooLong = outcome.reason === "postponed" && now.getTime() - since >= mostPostponedMillis
+          const tooLong = postponed !== null && now.getTime() - postponed.getTime() >= mostPostponedMillis
           return tooLong ? parked : { status: "retrying", attempts, due: outcome.due }
         }
         const schedule = options.reactions.find(({ name }) => name === entry.reaction)?.retry ?? defaultRetry
@@ -253,18 +263,28 @@ export const makeRetryTurn = (options: {
         ),
       )
       if (Exit.isSuccess(exit)) {
+        if (current !== undefined) impossible.delete(current.pos)
         for (const { reaction } of applied) yield* metrics.applied({ module: options.module, reaction }, 1)
         return exit.value
       }
       yield* Effect.mapError(database.probe, () => Cause.squash(exit.cause))
       if (current === undefined) return yield* Effect.failCause(exit.cause)
-      const { pos, attempts } = current
-      const delay = (yield* delayAfter(defaultRetry, attempts + 1)) ?? unknownReactionMillis
+      const { pos } = current
+      const times = (impossible.get(pos) ?? 0) + 1
+      if (impossible.size >= mostImpossible) impossible.clear()
+      impossible.set(pos, times)
+      const delay = (yield* delayAfter(defaultRetry, times)) ?? unknownReactionMillis
       const due = new Date((yield* Clock.currentTimeMillis) + delay)
       yield* sql`update held set due = ${due} where pos = ${pos} and status in ('waiting', 'retrying')`
       return true
     })
   })
+
+/** An entry that the consumer set aside as postponed has no time of its own for that. */
+const postponedSince = ({ reason, postponed_at, first_failed_at, redriven_at }: Entry, now: Date): Date => {
+  const since = (reason === "postponed" ? (postponed_at ?? first_failed_at) : null) ?? now
+  return redriven_at !== null && redriven_at > since ? redriven_at : since
+}
 
 const recordOf = ({ topic, partition, offset, event }: Entry) => ({
   topic,

@@ -43,7 +43,7 @@ const step = (sql: SqlClient.SqlClient, sent: ReadonlyArray<Row>, flying: Readon
   order by seq limit ${limit}`
 
 /** A turn ends after this, in milliseconds: a backlog is many turns, so that the loop is seen to turn. */
-const turnMillis = 5_000
+const mostMillis = 5_000
 
 /** A send that takes longer has failed: with the turn before it, it ends well before a loop counts as standing still. */
 const sendWithin = "40 seconds"
@@ -53,7 +53,12 @@ const sendWithin = "40 seconds"
  * acknowledgement; one send in flight. A failed send drops what was read ahead, and the next turn starts at the head.
  * Says whether there may be more.
  */
-export const relayTurn = (sql: SqlClient.SqlClient, bus: Pick<EventBus["Service"], "send">, source: string) =>
+export const relayTurn = (
+  sql: SqlClient.SqlClient,
+  bus: Pick<EventBus["Service"], "send">,
+  source: string,
+  turnMillis = mostMillis,
+) =>
   Effect.gen(function* () {
     const began = performance.now()
     const send = (rows: ReadonlyArray<Row>) =>

@@ -23,6 +23,8 @@ const refusedCommit = "dies of a commit that is refused, with what the server sa
 const bellAfter = "rings a bell after the commit, and not when that does not come"
 const bellAtOnce = "rings at once outside of a transaction, for all who wait, and no other bell"
 const answers = "gives callers who travel together each their own answer"
+const guilty = "fails only the caller whose input it was, of those who travel together, also by a lock or a deadlock"
+const lost = new DatabaseUnavailable({ reason: "one of them failed" })
 const leaving = "leaves undone what callers wanted who go before it has begun"
 const apart = "gives each module tables of its own, by the same names"
 const probed = "answers a probe, and may be written to"
@@ -96,6 +98,13 @@ const brokenDatabases: ReadonlyArray<BrokenDatabase> = [
       coalesce: (many) => Effect.succeed((input) => Effect.map(Effect.orDie(many([input])), ([output]) => output!)),
     }),
     red: { [answers]: "deeply equal", [leaving]: "deeply equal" },
+  },
+  {
+    driver: "fails all who travel together by the fault of one",
+    breaking: ({ coalesce }) => ({
+      coalesce: (many) => coalesce((inputs) => Effect.catch(many(inputs), () => Effect.die(lost))),
+    }),
+    red: { [guilty]: "deeply equal" },
   },
   {
     driver: "gives all modules the same tables",

@@ -1,6 +1,6 @@
 import { expect, layer } from "@effect/vitest"
 import { Context, Deferred, Effect, Exit, Fiber, Layer, References, type Scope } from "effect"
-import { SqlClient } from "effect/sql"
+import { SqlClient, SqlError } from "effect/sql"
 import { Database, Databases } from "./Database.ts"
 import { migrate, type Migrations } from "./migrate.ts"
 
@@ -148,6 +148,48 @@ export const checks: ReadonlyArray<Check> = [
       yield* go
       expect(yield* Effect.forEach([first, other!], Fiber.join)).toEqual([10, 30])
       expect(runs).toEqual([[1], [3]])
+    }),
+  },
+  {
+    name: "fails only the caller whose input it was, of those who travel together, also by a lock or a deadlock",
+    check: Effect.gen(function* () {
+      const { coalesce } = yield* instance(newSchema())
+      const [begun, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const runs: Array<ReadonlyArray<number>> = []
+      const faults = [
+        new SqlError.DeadlockError({ cause: new Error("deadlock") }),
+        new SqlError.LockTimeoutError({ cause: new Error("lock time-out") }),
+        new SqlError.UniqueViolation({ cause: new Error("taken"), constraint: "number_pkey" }),
+      ]
+      const travel = yield* coalesce((inputs: ReadonlyArray<number>) =>
+        Effect.gen(function* () {
+          runs.push(inputs)
+          if (inputs.includes(1)) {
+            yield* Deferred.succeed(begun, undefined)
+            yield* Deferred.await(go)
+          }
+          const guilty = faults.find((_, n) => inputs.includes(n + 10))
+          if (guilty !== undefined) return yield* new SqlError.SqlError({ reason: guilty })
+          return inputs.map((n) => n * 10)
+        }),
+      )
+      const first = yield* Effect.forkChild(travel(1))
+      yield* Deferred.await(begun)
+      const fiberOf = (n: number) => Effect.forkChild(Effect.exit(travel(n)), { startImmediately: true })
+      const others = yield* Effect.forEach([2, 10, 3, 11, 4, 12, 5], fiberOf)
+      yield* Deferred.succeed(go, undefined)
+      expect(yield* Fiber.join(first)).toBe(10)
+      const exits = yield* Effect.forEach(others, Fiber.join)
+      expect(exits.map((exit) => (Exit.isSuccess(exit) ? exit.value : "failed"))).toEqual([
+        20,
+        "failed",
+        30,
+        "failed",
+        40,
+        "failed",
+        50,
+      ])
+      expect(runs.slice(0, 2)).toEqual([[1], [2, 10, 3, 11, 4, 12, 5]])
     }),
   },
   {

@@ -1,6 +1,7 @@
 import { Cause, Deferred, Effect, Exit, Queue } from "effect"
 import { SqlError } from "effect/sql"
 import { faultOf } from "../delivery/fault.ts"
+import { signMillis, watched } from "../module/loop.ts"
 import { onBehalfOf, type Place, placeIn } from "../telemetry/trace.ts"
 import { DatabaseUnavailable } from "./Database.ts"
 
@@ -11,10 +12,12 @@ const limits = { together: 128, waiting: 2_000 }
  * Lets concurrent callers travel together: while one run of `many` is under way the next callers gather, alone a
  * caller goes at once. `many` answers each of its inputs, in order, after its commit.
  *
- * A constraint that fails the whole run is tried again one caller at a time, so only the guilty one fails; a fault of
- * the infrastructure fails everybody. A caller that leaves takes its input back, but not out of a run that has begun.
+ * A run that fails by a constraint, or because another transaction was in its way, is tried again one caller at a time, so
+ * that only those fail whose input it was. A fault of the infrastructure fails every caller of the run. A caller that
+ * leaves takes its input back, but not out of a statement that has begun. `name` is that of the loop, for `/livez`.
  */
 export const coalesce = <Input, Output>(
+  name: string,
   many: (inputs: ReadonlyArray<Input>) => Effect.Effect<ReadonlyArray<Output>, SqlError.SqlError>,
 ) =>
   Effect.gen(function* () {
@@ -25,6 +28,7 @@ export const coalesce = <Input, Output>(
       /** Its caller is gone, and nobody else would know what became of it. */
       isLeft: boolean
     }
+    const turned = yield* watched(name)
     const queue = yield* Queue.dropping<Job>(limits.waiting)
 
     const answer = (jobs: ReadonlyArray<Job>): Effect.Effect<void> =>
@@ -33,15 +37,19 @@ export const coalesce = <Input, Output>(
         const exit = yield* many(jobs.map(({ input }) => input)).pipe(Effect.orDie, onBehalfOf(callers), Effect.exit)
         if (Exit.isSuccess(exit)) {
           for (const [n, job] of jobs.entries()) Deferred.doneUnsafe(job.done, Exit.succeed(exit.value[n]!))
-        } else if (jobs.length > 1 && faultOf(exit.cause) === "event" && !Cause.hasInterrupts(exit.cause)) {
-          for (const job of jobs) yield* answer([job])
+        } else if (jobs.length > 1 && faultOf(exit.cause) !== "infrastructure" && !Cause.hasInterrupts(exit.cause)) {
+          for (const job of jobs) if (!job.isLeft) yield* Effect.andThen(answer([job]), turned)
         } else {
           for (const job of jobs) Deferred.doneUnsafe(job.done, Exit.failCause(exit.cause))
         }
       })
 
-    const next = Effect.map(Queue.takeBetween(queue, 1, limits.together), (jobs) => jobs.filter((job) => !job.isLeft))
-    const answering = Effect.forever(Effect.flatMap(next, (jobs) => (jobs.length === 0 ? Effect.void : answer(jobs))))
+    const next = Queue.takeBetween(queue, 1, limits.together).pipe(
+      Effect.timeoutOrElse({ duration: signMillis, orElse: () => Effect.succeed([]) }),
+      Effect.map((jobs) => jobs.filter((job) => !job.isLeft)),
+    )
+    const turn = Effect.flatMap(next, (jobs) => (jobs.length === 0 ? Effect.void : answer(jobs)))
+    const answering = Effect.forever(Effect.andThen(turn, turned))
     yield* Effect.forkScoped(Effect.withTracerEnabled(answering, false))
 
     return (input: Input): Effect.Effect<Output> =>

@@ -5,6 +5,7 @@ import { Database } from "./Database.ts"
 import { createDelivery } from "./migrations/0001_create_delivery.ts"
 import { createTasks } from "./migrations/0002_create_tasks.ts"
 import { createEventLog } from "./migrations/0005_create_event_log.ts"
+import { countPostponed } from "./migrations/0006_count_postponed.ts"
 import { createPositions } from "./migrations/0004_create_positions.ts"
 import { markReady } from "./migrations/0003_mark_ready.ts"
 import { reasonOf } from "./onceThere.ts"
@@ -18,6 +19,7 @@ const runtime: Migrations = {
   "0003_mark_ready": Effect.asVoid(markReady),
   "0004_create_positions": Effect.asVoid(createPositions),
   "0005_create_event_log": Effect.asVoid(createEventLog),
+  "0006_count_postponed": Effect.asVoid(countPostponed),
 }
 
 /** A migration that cannot be done, whose and where it is, and what the database says of it. */

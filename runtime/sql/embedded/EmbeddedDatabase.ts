@@ -14,6 +14,7 @@ const databaseIn = (postgres: EmbeddedPostgres["Service"], schema: string) =>
     Effect.gen(function* () {
       const sql = yield* postgres.client(schema)
       const bells = new Map<string, Bell>()
+      let coalesced = 0
       const bell = (name: string) => {
         const known = bells.get(name) ?? localBell(sql)
         bells.set(name, known)
@@ -23,7 +24,7 @@ const databaseIn = (postgres: EmbeddedPostgres["Service"], schema: string) =>
         transaction: transactionOf(sql),
         // One session has nobody to wait for.
         patient: Effect.void,
-        coalesce,
+        coalesce: (many) => coalesce(`${schema}.coalesced-${++coalesced}`, many),
         exclusive: Effect.succeed(sql),
         upgrading: (work) => Effect.provideService(work, SqlClient.SqlClient, sql),
         bell,

@@ -387,6 +387,21 @@ const tests = (server: Postgres) =>
       )
     })
 
+    describe("a statement that is interrupted", () => {
+      it.effect("leaves its session to no other one, which a late cancellation would end", () =>
+        Effect.gen(function* () {
+          const { sql } = yield* instance()
+          const pid = Effect.map(sql<{ pid: number }>`select pg_backend_pid() as pid`, ([row]) => row!.pid)
+          const before = yield* pid
+          expect(yield* pid).toBe(before)
+          const running = yield* Effect.forkChild(sql`select pg_sleep(600)`)
+          yield* until("the server is busy with it", isRunning("select pg_sleep(600)"))
+          yield* Fiber.interrupt(running)
+          expect(yield* pid).not.toBe(before)
+        }),
+      )
+    })
+
     describe("a migration", () => {
       it.effect("that is killed half-way leaves nothing behind, and holds nobody up", () =>
         Effect.gen(function* () {

@@ -28,10 +28,15 @@ export const databaseAt = ({ alone = false, ...options }: SessionOptions & { rea
       if (alone) yield* refusable(options, takeAlone(options))
       yield* refusable(options, ensureSchema(options))
       const sql = yield* pooledClient(options)
+      let coalesced = 0
       const database = Database.of({
         transaction: transactionOf(sql),
         patient: Effect.asVoid(Effect.orDie(sql`set local lock_timeout = '3s'`)),
-        coalesce: (many) => Effect.map(coalesce(many), (send) => (input) => patiently(send(input))),
+        coalesce: (many) =>
+          Effect.map(
+            coalesce(`${options.schema}.coalesced-${++coalesced}`, many),
+            (send) => (input) => patiently(send(input)),
+          ),
         exclusive: Effect.map(lockedSession(options, "exclusive"), ({ sql }) => sql),
         upgrading: upgradingOf(options),
         bell: yield* makeBells(sql, options),

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto"
-import { Effect, Latch, Queue, Schedule } from "effect"
+import { Effect, Latch, Option, Queue, Schedule } from "effect"
 import type { SqlClient } from "effect/sql"
+import { signMillis, watched } from "../../module/loop.ts"
 import type { Bell } from "../Database.ts"
 import { type LocalBell, localBell } from "../transaction.ts"
 import { openSession, type SessionOptions } from "./session.ts"
@@ -35,8 +36,12 @@ export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
       return { ring: Effect.andThen(local.ring, sql.afterCommit(tell)), next: local.next }
     }
 
+    const notified = yield* watched(`${options.schema}.notify`)
+    const listened = yield* watched(`${options.schema}.listen`)
+
     const telling = Effect.gen(function* () {
-      yield* someRang.await
+      yield* notified
+      if (Option.isNone(yield* Effect.timeoutOption(someRang.await, signMillis))) return
       yield* someRang.close
       const names = JSON.stringify([...rung])
       rung.clear()
@@ -60,6 +65,7 @@ export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
       const sign = pinned
         .query("select 1")
         .pipe(
+          Effect.andThen(listened),
           Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => Effect.sync(cut) }),
           Effect.repeat(Schedule.spaced("5 seconds")),
         )
@@ -72,7 +78,13 @@ export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
     const listenAgain = Effect.scoped(Effect.flatMap(listen, (hearing) => Effect.andThen(ringAll, hearing)))
 
     const first = yield* listen
-    const hearing = Effect.andThen(Effect.ignore(first), Effect.retry(listenAgain, pause))
+    const hearing = Effect.andThen(
+      Effect.ignore(first),
+      Effect.retry(
+        Effect.tapError(listenAgain, () => listened),
+        pause,
+      ),
+    )
     for (const work of [hearing, Effect.forever(telling)]) {
       yield* Effect.forkScoped(Effect.withTracerEnabled(work, false))
     }

@@ -8,6 +8,11 @@ import { addressOf } from "./address.ts"
 /** One connection to the server, whose settings last as long as it does. */
 export interface Session {
   readonly connection: PgConnection.PgConnection
+  /**
+   * A statement of it was cancelled. The cancellation may reach the server late, and end a later statement instead, so
+   * the session is not given to another fiber.
+   */
+  wasCancelled: boolean
   /** Cut, by either side: whatever is asked of it fails. */
   readonly isCut: () => boolean
   /** Cuts it; what is under way fails at once, whether or not the server ever answers. */
@@ -68,6 +73,7 @@ export const openSession = ({ url, schema, settings: own = {} }: SessionOptions)
     const dialToCancel = () => {
       const cancellation = dial()
       const answered = session?.answered
+      if (session !== undefined) session.wasCancelled = true
       setTimeout(() => {
         cancellation.destroy()
         if (session?.answered === answered) session?.cut()
@@ -86,6 +92,7 @@ export const openSession = ({ url, schema, settings: own = {} }: SessionOptions)
     const opened = socket!
     return (session = {
       connection,
+      wasCancelled: false,
       isCut: () => opened.destroyed,
       cut: () => opened.destroy(),
       asked: 0,

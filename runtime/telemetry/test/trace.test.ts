@@ -196,7 +196,7 @@ describe("Callers that travel together", () => {
           inputs.join(),
         )
       yield* Effect.gen(function* () {
-        const call = yield* coalesce(many)
+        const call = yield* coalesce("test", many)
         const from = (digit: string) => Effect.forkChild(Effect.withParentSpan(call(digit), place(digit, digit)))
         yield* from("1")
         yield* Deferred.await(begun)

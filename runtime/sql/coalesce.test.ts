@@ -1,0 +1,24 @@
+import { expect, it } from "@effect/vitest"
+import { Deferred, Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { Loops, makeLoops } from "../module/loop.ts"
+import { coalesce } from "./coalesce.ts"
+
+it.effect("Callers who travel together are watched: a run that does not end stands still, and rest does not", () =>
+  Effect.gen(function* () {
+    const loops = makeLoops()
+    const go = yield* Deferred.make<void>()
+    const call = yield* coalesce("shop.coalesced-1", (inputs: ReadonlyArray<number>) =>
+      Effect.as(Deferred.await(go), inputs),
+    ).pipe(Effect.provideService(Loops, loops))
+    yield* TestClock.adjust("10 minutes")
+    expect(yield* loops.still(60_000)).toEqual([])
+    const calling = yield* Effect.forkChild(call(1))
+    yield* TestClock.adjust("2 minutes")
+    expect(yield* loops.still(60_000)).toEqual(["shop.coalesced-1"])
+    yield* Deferred.succeed(go, undefined)
+    expect(yield* Fiber.join(calling)).toBe(1)
+    yield* TestClock.adjust("1 minute")
+    expect(yield* loops.still(60_000)).toEqual([])
+  }).pipe(Effect.scoped),
+)
