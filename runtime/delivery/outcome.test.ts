@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest"
 import { failureOf } from "./outcome.ts"
 
-const delivery = { reaction: "user.record-order", key: "7", record: { topic: "order_created" } }
+const record = {
+  topic: "order_created",
+  partition: 0,
+  time: 0,
+  key: "7",
+  value: Buffer.from('{"user":{"email":"ann@example.com","name":"Ann"},"items":["LAPTOP001"],"n":7}'),
+  headers: { ce_id: "e-1", ce_type: "Ann's type" },
+}
+const delivery = { reaction: "user.record-order", key: "7", record }
 const failed = { attempts: 1, reason: "failed", error: "the projection is locked", due: null }
 
 describe("The log of an event that failed", () => {
@@ -29,6 +37,16 @@ describe("The log of an event that failed", () => {
       delivery,
       { ...failed, status: "retrying", reason: "schema", error: 'expected a number, got "ann@example.com"' },
       "user.record-order failed (schema): the data do not match the schema of order_created; it is tried again, and later events of its key wait",
+    ],
+    [
+      "has no text of the record in its reason",
+      delivery,
+      {
+        ...failed,
+        status: "retrying",
+        error: `the account of Ann (ann@example.com, once bob@example.com) has no LAPTOP001, as "Ann's type" says; 7 is there`,
+      },
+      'user.record-order failed (failed): the account of … (…, once …) has no …, as "…" says; 7 is there; it is tried again, and later events of its key wait',
     ],
     [
       "has no colon where there is nothing more to say",

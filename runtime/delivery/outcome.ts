@@ -1,4 +1,5 @@
 import { Cause, Clock, Duration, Effect, type Schedule, Schema } from "effect"
+import type { Received } from "../events/EventBus.ts"
 import type { Outcome } from "../inbox/Inbox.ts"
 import { textOf } from "../module/defect.ts"
 import { Postpone, Reject } from "../module/Reaction.ts"
@@ -53,17 +54,48 @@ export const clean = (text: string): string =>
 /** In the place of a reaction's name: the record could not be read, so no reaction ever saw it. */
 export const ofNoReaction = "*"
 
+/** Shorter texts of a record are no data of a person, and common in any message. */
+const shortest = 3
+
+/** The texts in a JSON value, members' names left out. */
+const textsIn = (value: unknown): ReadonlyArray<string> =>
+  typeof value === "string"
+    ? [value]
+    : typeof value === "object" && value !== null
+      ? Object.values(value).flatMap(textsIn)
+      : []
+
+const textsOf = ({ key, value, headers }: Pick<Received, "key" | "value" | "headers">): ReadonlyArray<string> => {
+  const own = [...Object.values(headers), ...(key === null ? [] : [key])]
+  try {
+    return [...own, ...textsIn(JSON.parse(Buffer.from(value ?? []).toString()))]
+  } catch {
+    // No JSON, or nested too deeply to be read.
+    return own
+  }
+}
+
+const emails = /[^\s"'<>()]+@[^\s"'<>()]+/gu
+
+/** A message without what the record says and without e-mail addresses: personal data have no place in a log. */
+export const withoutData = (text: string, record: Pick<Received, "key" | "value" | "headers">): string =>
+  textsOf(record)
+    .filter((said) => said.length >= shortest && text.includes(said))
+    .toSorted((a, b) => b.length - a.length)
+    .reduce((rest, said) => rest.replaceAll(said, "…"), text)
+    .replaceAll(emails, "…")
+
 /**
- * What became of an event that failed, for the log: which reaction, why, and what comes next. Why data do not match a
- * schema is not told: that text has values in it.
+ * What became of an event that failed, for the log: which reaction, why, and what comes next. The reason is given without
+ * the event's data; why data do not match a schema is left out, for that text consists of values.
  */
 export const failureOf = (
-  delivery: { readonly reaction: string; readonly key: string | null; readonly record: { readonly topic: string } },
+  delivery: { readonly reaction: string; readonly key: string | null; readonly record: Omit<Received, "offset"> },
   { status, reason, error }: Exclude<Outcome, { readonly status: "waiting" }>,
 ): string => {
   const { reaction, key, record } = delivery
   const what = reaction === ofNoReaction ? `cannot read a record of ${record.topic}` : `${reaction} failed`
-  const why = reason === "schema" ? `the data do not match the schema of ${record.topic}` : error
+  const why = reason === "schema" ? `the data do not match the schema of ${record.topic}` : withoutData(error, record)
   const next = status === "parked" ? "it is parked" : "it is tried again"
   return `${what} (${reason})${why === "" ? "" : `: ${why}`}; ${next}${key === null ? "" : ", and later events of its key wait"}`
 }

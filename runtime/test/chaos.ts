@@ -67,8 +67,11 @@ export const chaos = async (options: {
   const { ledger } = shoppers
   const kills = { first: 0, load: 0, start: 0 }
   await using site = await options.shape.settle()
-  /** Some orders wait for a payment, and can be cancelled until then; the others are processed at once. */
-  const settings = () => ({ env: { ORDER_STEPS: random() < 0.5 ? "none" : "payment" } })
+  /**
+   * Some orders wait for a payment, and can be cancelled until then; the others are processed at once. On a busy machine the
+   * news of a user may take longer than an order usually waits for them.
+   */
+  const settings = () => ({ env: { ORDER_STEPS: random() < 0.5 ? "none" : "payment", USER_WAIT_MS: "10000" } })
   let faults: ReadonlyArray<string> = []
 
   for (; kills.first < 2; kills.first++) {

@@ -36,9 +36,7 @@ export const pooledClient = (options: SessionOptions) =>
       timeToLiveStrategy: "usage",
     })
     const free: Opened = Effect.flatMap(Pool.get(pool), (session) =>
-      session.isCut()
-        ? Effect.andThen(Pool.invalidate(pool, session), free)
-        : Effect.succeed(session),
+      session.isCut() ? Effect.andThen(Pool.invalidate(pool, session), free) : Effect.succeed(session),
     )
     return yield* clientOver(options, inTime(free))
   })
