@@ -1,5 +1,3 @@
-import { execFile } from "node:child_process"
-import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { addressesOf } from "../smoke/addresses.ts"
 import { endings, expectedOf, listOf, obstacleTo, storyOf, sum, times } from "../smoke/endings.ts"
@@ -8,6 +6,7 @@ import { checksOf, type Site, siteOf } from "../smoke/Walk.ts"
 import { walkKey, walkUser } from "../smoke/walkEdges.ts"
 import { walkEnding } from "../smoke/walkEnding.ts"
 import { type Galleria, start, temporaryFolder } from "../testing/process.ts"
+import { runProgram } from "../testing/program.ts"
 
 describe("The addresses of a smoke test", () => {
   it.each([
@@ -101,17 +100,7 @@ describe("A step", () => {
   })
 })
 
-const root = new URL("../..", import.meta.url).pathname
-
-/** Runs the program, and says how it ended. */
-const smoke = (...args: ReadonlyArray<string>) =>
-  new Promise<{ readonly code: number; readonly output: string }>((resolve) => {
-    const { PATH = "" } = process.env
-    const program = [join(root, "runtime/smoke.ts"), ...args]
-    const child = execFile(process.execPath, program, { cwd: root, env: { PATH } }, (_error, out, err) =>
-      resolve({ code: child.exitCode ?? -1, output: out + err }),
-    )
-  })
+const smoke = (...args: ReadonlyArray<string>) => runProgram("smoke.ts", args)
 
 describe("The smoke test of one process", () => {
   const folder = temporaryFolder()

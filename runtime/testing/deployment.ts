@@ -251,10 +251,11 @@ export const overKafkaAndPostgres: Shape & {
     const kafka = parts.use(await startKafka())
     const postgres = parts.use(await startPostgres())
     const nothing = parts.use(temporaryFolder())
+    const own = options.modules ?? spine
     const urlOf = (module: string) => databaseOf(postgres, `${module}_service`)
     await runAt(
       postgres.url,
-      spine.flatMap((module) => [
+      own.flatMap((module) => [
         `create role ${module}_service login password '${new URL(urlOf(module)).password}'`,
         `create database ${module}_service owner ${module}_service`,
       ]),
@@ -268,16 +269,18 @@ export const overKafkaAndPostgres: Shape & {
     const all = parts.move()
     const site = siteOf({
       plan: (modules, instances = options.instances ?? 2) =>
-        modules.flatMap((module) => Array.from({ length: instances }, (_, n) => planOf(module, n))),
+        (options.modules ?? modules).flatMap((module) =>
+          Array.from({ length: instances }, (_, n) => planOf(module, n)),
+        ),
       isPreparing: async () => {
         await using admin = await connectTo(postgres.url)
         const used = "select distinct datname from pg_stat_activity where application_name like 'galleria %'"
-        return (await admin.run(used)).length === spine.length
+        return (await admin.run(used)).length === own.length
       },
       send: (records) => sendToKafka(kafka.bootstrap, records),
       audit: async (ledger) => [
         ...readdirSync(nothing.path).map((file) => `${file} is in a folder that nobody needs`),
-        ...(await auditServer(spine.map(urlOf), await recordsOn(kafka.bootstrap), ledger)),
+        ...(await auditServer(own.map(urlOf), await recordsOn(kafka.bootstrap), ledger)),
       ],
       dispose: () => all.disposeAsync(),
     })
@@ -286,6 +289,8 @@ export const overKafkaAndPostgres: Shape & {
 }
 
 interface ProductionOptions extends KafkaOptions {
+  /** Those that have a database and run; the spine unless they are named. */
+  readonly modules?: ReadonlyArray<string>
   /** Of each module. */
   readonly instances?: number
   readonly env?: Readonly<Record<string, string>>

@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { modules } from "../modules.ts"
+import { endings } from "../smoke/endings.ts"
+import { type Deployment, overKafkaAndPostgres, type ProductionSite } from "../testing/deployment.ts"
+import { canStartKafka } from "../testing/kafka.ts"
+import { canStartPostgres } from "../testing/postgresServer.ts"
+import { until } from "../testing/process.ts"
+import { runProgram } from "../testing/program.ts"
+
+const all = Object.keys(modules)
+const possible = (await canStartKafka()) && (await canStartPostgres())
+
+describe.runIf(possible)("Five processes over Kafka and PostgreSQL", { timeout: 300_000 }, () => {
+  let site: ProductionSite
+  let galleria: Deployment
+  beforeAll(async () => {
+    site = await overKafkaAndPostgres.settle({ modules: all, instances: 1, env: { ORDER_STEPS: "payment,inventory" } })
+    galleria = await site.start()
+  })
+  afterAll(() => site[Symbol.asyncDispose]())
+
+  const addresses = () =>
+    Promise.all(galleria.parts.map(async ({ modules, galleria: { url } }) => `${modules.join()}=${await url}`))
+
+  const expectAudited = async () => {
+    // The last facts of an order may be on their way.
+    const given = await addresses()
+    await until("every invariant holds", async () => (await runProgram("audit/run.ts", given)).code === 0)
+    expect(await runProgram("audit/run.ts", given)).toEqual({ code: 0, output: "every invariant holds\n" })
+  }
+
+  it("bring every order to the ending that it has in one process", async () => {
+    const { code, output } = await runProgram("smoke.ts", await addresses())
+    expect(output).toMatch(/all \d+ steps are right\n$/u)
+    expect(output).not.toMatch(/not walked/u)
+    for (const { name } of endings) expect(output).toContain(`✓ ${name} `)
+    expect(code).toBe(0)
+    await expectAudited()
+  })
+
+  it.each(all.filter((module) => module !== "user" && module !== "order"))(
+    "process every order once %s is back that was killed and away",
+    async (module) => {
+      const user = await galleria.call<{ id: number }>("POST", "/users", {
+        email: `${module}@example.org`,
+        name: "Ada",
+      })
+      const place = async () => {
+        const items = [{ product_id: "MOUSE001", quantity: 1, price: "25.00" }]
+        const { status, body } = await galleria.call<{ id: number }>("POST", "/orders", {
+          user_id: user.body.id,
+          items,
+        })
+        expect(status).toBe(201)
+        return body.id
+      }
+      const orders = [await place(), await place()]
+      await galleria.of(module).stop("SIGKILL")
+      for (let n = 0; n < 5; n++) orders.push(await place())
+      galleria = await site.start()
+      for (const id of orders) {
+        const told = () =>
+          galleria.call<{ items: ReadonlyArray<{ kind: string }> }>("GET", `/notifications?order_id=${id}`)
+        await until(`order ${id} is processed, and its user told of it`, async () =>
+          (await told()).body.items.some(({ kind }) => kind === "order_processed"),
+        )
+        const { body } = await galleria.call<{ status: string }>("GET", `/orders/${id}`)
+        expect(body.status).toBe("processed")
+      }
+      await expectAudited()
+    },
+  )
+})
