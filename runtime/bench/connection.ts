@@ -12,7 +12,7 @@ export interface Connection extends Disposable {
 }
 
 /** The bytes of a request, to be made once and sent often. */
-export const request = (method: "GET" | "POST", path: string, body?: unknown): Buffer => {
+export const request = (method: "GET" | "POST" | "PUT", path: string, body?: unknown): Buffer => {
   const text = body === undefined ? "" : JSON.stringify(body)
   const type = body === undefined ? "" : `content-type: application/json\r\ncontent-length: ${text.length}\r\n`
   return Buffer.from(`${method} ${path} HTTP/1.1\r\nhost: localhost\r\n${type}\r\n${text}`)

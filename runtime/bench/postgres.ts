@@ -10,8 +10,9 @@ export interface PostgresPlace extends AsyncDisposable {
   readonly cpuMillis: () => number
 }
 
-export const startPostgresPlace = async (): Promise<PostgresPlace> => {
-  const server = await startPostgres()
+/** `durable`: a commit waits for the disk, as in production. */
+export const startPostgresPlace = async ({ durable = false } = {}): Promise<PostgresPlace> => {
+  const server = await startPostgres(durable ? { fsync: "on" } : {})
   const [{ folder }] = await run(server.url, "select current_setting('data_directory') as folder")
   const postmaster = readFileSync(`${folder}/postmaster.pid`, "utf8").split("\n")[0]!
   return {

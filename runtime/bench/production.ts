@@ -13,17 +13,22 @@ export interface Production extends AsyncDisposable {
   readonly placeOf: (module: string) => Promise<PostgresPlace>
 }
 
-/** Kafka is compiled as in production; neither it nor PostgreSQL waits for the disk. Orders need no step of others. */
+/**
+ * Kafka is compiled as in production and does not wait for the disk; nor does PostgreSQL unless it is `durable`. Orders need
+ * no step of others, unless `ORDER_STEPS` says so.
+ */
 export const startProduction = async (options: {
   /** A folder for the CPU profiles of the processes; undefined: none are made. */
   readonly profiles?: string | undefined
+  /** A commit on PostgreSQL waits for the disk. */
+  readonly durable?: boolean
 }): Promise<Production> => {
   const stack = new AsyncDisposableStack()
   try {
     const broker = stack.use(await startKafka({ optimized: true, megabytes: 512 }))
     const places = new Map<string, Promise<{ readonly place: PostgresPlace; readonly url: string }>>()
     const open = async (module: string) => {
-      const place = stack.use(await startPostgresPlace())
+      const place = stack.use(await startPostgresPlace(options))
       return { place, url: await place.create(module) }
     }
     const at = (module: string) => {
