@@ -1,24 +1,18 @@
 import { defineConfig } from "vitest/config"
-import { BaseSequencer, type TestSpecification } from "vitest/node"
 
-/** Tests of whole processes take minutes: begun last, one of them would run on alone in the end. */
-class LongestFirst extends BaseSequencer {
-  override async sort(files: Array<TestSpecification>) {
-    const isLong = ({ moduleId }: TestSpecification) => moduleId.includes("/test/") && moduleId.includes("/runtime/")
-    const sorted = await super.sort(files)
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
-  }
-}
+/** Tests that start and kill whole processes, or simulate at length: `npm run test:whole`, in minutes. */
+const whole = ["runtime/test/whole/**/*.test.ts", "runtime/**/killed.test.ts", "runtime/simulation/**/*.test.ts"]
+const isWhole = process.env["TEST_WHOLE"] !== undefined
 
 export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,
-    include: ["{modules,runtime}/**/*.test.ts"],
+    include: isWhole ? whole : ["{modules,runtime}/**/*.test.ts"],
+    exclude: isWhole ? [] : whole,
     globalSetup: ["runtime/testing/globalSetup.ts"],
-    reporters: ["default", ["json", { outputFile: ".cache/tests.json" }]],
+    reporters: ["default", ["json", { outputFile: isWhole ? ".cache/tests-whole.json" : ".cache/tests.json" }]],
     pool: "forks",
     maxWorkers: 2,
-    sequence: { sequencer: LongestFirst },
     // An embedded database takes seconds to start where the machine is busy.
     testTimeout: 120_000,
     hookTimeout: 120_000,

@@ -7,7 +7,9 @@ export const read = (path: string) => readFileSync(new URL(path, root), "utf8")
 
 /** The names of all suites, as their files give them; of one for each driver, the part that they share. */
 export const suites = new Set(
-  globSync(["{modules,runtime}/**/*.test.ts", "runtime/**/*Suite.ts"], { cwd: root }).flatMap((path) =>
+  globSync(["{modules,runtime}/**/*.test.ts", "runtime/**/*Suite.ts", "runtime/test/journey.ts"], {
+    cwd: root,
+  }).flatMap((path) =>
     [
       ...read(path).matchAll(/(?:describe(?:\.concurrent)?|suiteOnEveryDatabase|\))\(\s*["`]([^"`$]+?)["`]? ?[,(]/gu),
     ].map(([, name]) => name!),

@@ -1,11 +1,11 @@
 import kafkajs from "kafkajs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import type { Order } from "../../modules/order/contract/api.ts"
-import { canStartKafka } from "../testing/kafka.ts"
-import { askKafka, clientOf, membersOf } from "../testing/kafkaLog.ts"
-import { start, temporaryFolder, until } from "../testing/process.ts"
-import { spine } from "../testing/spine.ts"
+import type { Order } from "../../../modules/order/contract/api.ts"
+import { canStartKafka } from "../../testing/kafka.ts"
+import { askKafka, clientOf, membersOf } from "../../testing/kafkaLog.ts"
+import { start, temporaryFolder, until } from "../../testing/process.ts"
+import { spine } from "../../testing/spine.ts"
 import {
   belongings,
   brokerOutages,

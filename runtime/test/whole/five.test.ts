@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { modules } from "../modules.ts"
-import { endings } from "../smoke/endings.ts"
-import { type Deployment, overKafkaAndPostgres, type ProductionSite } from "../testing/deployment.ts"
-import { canStartKafka } from "../testing/kafka.ts"
-import { canStartPostgres } from "../testing/postgresServer.ts"
-import { until } from "../testing/process.ts"
-import { runProgram } from "../testing/program.ts"
+import { modules } from "../../modules.ts"
+import { endings } from "../../smoke/endings.ts"
+import { type Deployment, overKafkaAndPostgres, type ProductionSite } from "../../testing/deployment.ts"
+import { canStartKafka } from "../../testing/kafka.ts"
+import { canStartPostgres } from "../../testing/postgresServer.ts"
+import { until } from "../../testing/process.ts"
+import { runProgram } from "../../testing/program.ts"
 
 const all = Object.keys(modules)
 const possible = (await canStartKafka()) && (await canStartPostgres())
