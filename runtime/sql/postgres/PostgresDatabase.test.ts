@@ -12,8 +12,8 @@ import { until } from "../../testing/bus.ts"
 import { newDatabase, ownPostgres } from "../../testing/postgres.ts"
 import type { Postgres } from "../../testing/postgresServer.ts"
 import { Database, DatabaseRefused } from "../Database.ts"
-import { migrate } from "../migrate.ts"
-import { reasonOf } from "../onceThere.ts"
+import { migrate, type Migrations } from "../migrate.ts"
+import { onceThere, reasonOf } from "../onceThere.ts"
 import { Patience } from "../patience.ts"
 import { sqlErrorIn } from "../transaction.ts"
 import { databaseAt } from "./PostgresDatabase.ts"
@@ -414,6 +414,109 @@ const tests = (server: Postgres) =>
           yield* Effect.provideContext(migrate({ "0001_stuck": create }), context)
           expect(performance.now() - began).toBeLessThan(10_000)
           expect(yield* Context.get(context, SqlClient.SqlClient)`select n from number`).toEqual([])
+        }),
+      )
+    })
+
+    describe("a migration that is waited out", () => {
+      const alter = Effect.flatMap(SqlClient.SqlClient, (sql) =>
+        Effect.asVoid(sql`alter table goods add column price int`),
+      )
+      const goods = Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.asVoid(sql`create table goods (n int)`))
+
+      const at = (schema: string) =>
+        Effect.flatMap(Place, ({ url }) => Layer.build(databaseAt({ url: Redacted.make(url), schema })))
+
+      /** A start that migrates, with what it said of its waiting; undefined: it went on. */
+      const starting = (database: Context.Context<Database | SqlClient.SqlClient>, migrations: Migrations) =>
+        Effect.gen(function* () {
+          const told: Array<string | undefined> = []
+          const tell = (reason: string | undefined) => Effect.sync(() => void told.push(reason))
+          const work = Effect.provideContext(migrate(migrations, "shop"), database)
+          return { told, fiber: yield* Effect.forkChild(onceThere(work, tell)) }
+        })
+
+      const columns = (sql: SqlClient.SqlClient) =>
+        sql`select attname from pg_attribute where attrelid = 'goods'::regclass and attnum > 0 order by attnum`
+
+      it.effect("waits for whoever has its table, as for a database that is away", () =>
+        Effect.gen(function* () {
+          const database = yield* at(newModule())
+          const sql = Context.get(database, SqlClient.SqlClient)
+          yield* Effect.provideContext(migrate({ "0001_create_goods": goods }, "shop"), database)
+          const [held, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+          const holder = yield* Effect.forkChild(
+            Context.get(database, Database).transaction(
+              Effect.gen(function* () {
+                yield* Effect.orDie(sql`set local idle_in_transaction_session_timeout = 0`)
+                yield* Effect.orDie(sql`select * from goods`)
+                yield* Deferred.succeed(held, undefined)
+                yield* Deferred.await(go)
+              }),
+            ),
+          )
+          yield* Deferred.await(held)
+          const { told, fiber } = yield* starting(database, { "0001_create_goods": goods, "0002_price_goods": alter })
+          const triedTwice = until(
+            "it has tried twice",
+            Effect.sync(() => told.length >= 2),
+          )
+          yield* Effect.raceFirst(triedTwice, Fiber.join(fiber))
+          expect(new Set(told)).toEqual(new Set(["canceling statement due to lock timeout"]))
+          yield* Deferred.succeed(go, undefined)
+          yield* Fiber.join(fiber)
+          yield* Fiber.join(holder)
+          expect(told.at(-1)).toBeUndefined()
+          expect(yield* columns(sql)).toEqual([{ attname: "n" }, { attname: "price" }])
+        }),
+      )
+
+      it.effect("is done by one of those who start at once, while the others wait", () =>
+        Effect.gen(function* () {
+          const schema = newModule()
+          let runs = 0
+          const slow = Effect.gen(function* () {
+            const sql = yield* SqlClient.SqlClient
+            runs++
+            yield* sql`create table goods (n int)`
+            yield* sql`select pg_sleep(2)`
+          })
+          const starts = yield* Effect.forEach([1, 2, 3], () =>
+            Effect.flatMap(at(schema), (database) => starting(database, { "0001_create_goods": slow })),
+          )
+          for (const { fiber } of starts) yield* Fiber.join(fiber)
+          expect(runs).toBe(1)
+          expect(starts.flatMap(({ told }) => told)).toEqual([undefined, undefined, undefined])
+        }),
+      )
+
+      it.effect.each(["an operator ends its session", "the server crashes"] as const)("is done again when %s", (how) =>
+        Effect.gen(function* () {
+          const schema = newModule()
+          const database = yield* at(schema)
+          let runs = 0
+          const slow = Effect.gen(function* () {
+            const sql = yield* SqlClient.SqlClient
+            yield* sql`create table goods (n int)`
+            if (++runs === 1) yield* sql`select pg_sleep(300)`
+          })
+          const { told, fiber } = yield* starting(database, { "0001_create_goods": slow })
+          yield* until("the server is busy with it", isRunning("select pg_sleep(300)"))
+          if (how === "an operator ends its session") yield* terminate(schema)
+          else {
+            const { server } = yield* Place
+            yield* Effect.promise(server.crash)
+            yield* until(
+              "it has noticed",
+              Effect.sync(() => told.length > 0),
+            )
+            yield* Effect.promise(server.resume)
+          }
+          yield* Fiber.join(fiber)
+          expect(runs).toBe(2)
+          expect(told.length).toBeGreaterThan(1)
+          expect(told.at(-1)).toBeUndefined()
+          expect(yield* columns(Context.get(database, SqlClient.SqlClient))).toEqual([{ attname: "n" }])
         }),
       )
     })

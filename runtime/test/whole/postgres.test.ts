@@ -279,6 +279,36 @@ const tests = (server: Postgres) => {
       expect((await galleria.call("POST", "/users", { email: "ada@example.org", name: "Ada" })).status).toBe(201)
     })
 
+    it("waits for whoever has a table that a migration changes, and says so", async () => {
+      using folder = temporaryFolder(prepared.path)
+      const url = await newDatabase()
+      await using other = await connectTo(url)
+      await other.run("create table gate ()")
+      await other.run(`create function wait() returns event_trigger language plpgsql as $$
+        begin lock table public.gate in access share mode; end $$`)
+      await other.run(
+        `create event trigger waits on ddl_command_start when tag in ('ALTER TABLE') execute function public.wait()`,
+      )
+      await other.run("begin")
+      await other.run("lock table gate")
+      const port = await freePort()
+      await using galleria = launch({
+        modules: spine,
+        dataDir: folder.path,
+        env: { DATABASE_URL: url, PORT: String(port) },
+      })
+      const reason = "canceling statement due to lock timeout"
+      await until("it waits for the table", () =>
+        galleria.output().includes(`The start waits for the database: ${reason}`),
+      )
+      const readyz = await fetch(`http://127.0.0.1:${port}/readyz`)
+      expect(readyz.status).toBe(503)
+      expect(await readyz.json()).toMatchObject({ state: "starting", checks: { "database.user": reason } })
+      await other.run("commit")
+      await galleria.ready()
+      expect((await galleria.call("POST", "/users", { email: "ada@example.org", name: "Ada" })).status).toBe(201)
+    })
+
     it("stops while it waits for its database", async () => {
       using folder = temporaryFolder(prepared.path)
       const url = await newDatabase()
