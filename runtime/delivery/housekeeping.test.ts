@@ -1,12 +1,12 @@
 import { expect, layer } from "@effect/vitest"
-import { Duration, Effect, Layer, Schema } from "effect"
+import { Duration, Effect, Layer, References, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { define } from "../events/Event.ts"
 import { Databases } from "../sql/Database.ts"
 import { migrate } from "../sql/migrate.ts"
 import { drivers } from "../testing/memory.ts"
-import { housekeepingTurn } from "./housekeeping.ts"
+import { clocksAgree, housekeepingTurn } from "./housekeeping.ts"
 
 const eventOf = (type: string, keptForever: boolean) =>
   define(type, { data: Schema.Struct({}), key: () => "a", subject: () => "a", keptForever })
@@ -62,5 +62,22 @@ layer(drivers())("housekeeping", (it) => {
       // The inbox rows of two dead letters that are open stay: a copy of one must not take effect.
       expect(yield* left).toEqual({ noted: 2, learnt: 2_500, answers: 0, held: "waiting retrying parked" })
     }).pipe(Effect.provide(Layer.unwrap(Effect.map(Databases, (databases) => databases.of("shop"))))),
+  )
+
+  it.effect("trusts no clock that differs from the database's by more than five minutes", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const agree = (minutes: number) =>
+        Effect.gen(function* () {
+          const [row] = yield* sql<{ now: Date }>`select clock_timestamp() as now`
+          yield* TestClock.setTime(row!.now.getTime() + minutes * 60_000)
+          return yield* clocksAgree
+        })
+      const trusted = yield* Effect.forEach([-90_000, -6, -4, 0, 4, 6, 90_000], agree)
+      expect(trusted).toEqual([false, false, true, true, true, false, false])
+    }).pipe(
+      Effect.provideService(References.MinimumLogLevel, "None"),
+      Effect.provide(Layer.unwrap(Effect.map(Databases, (databases) => databases.of("clocks")))),
+    ),
   )
 })

@@ -50,7 +50,10 @@ describe.runIf(possible)("Two processes of each module on PostgreSQL and Kafka",
     expect(world.galleria.records.filter(({ level }) => level !== "info" && level !== "warn")).toEqual([])
     for (const module of ["user", "order"]) {
       await using session = await connectTo(world.site.urlOf(module))
-      const folders = { runtime_migrations: "runtime/sql/migrations", module_migrations: `modules/${module}/migrations` }
+      const folders = {
+        runtime_migrations: "runtime/sql/migrations",
+        module_migrations: `modules/${module}/migrations`,
+      }
       for (const [table, folder] of Object.entries(folders)) {
         const rows = await session.run<{ id: number }>(
           `select migration_id as id from "${module}".${table} order by created_at, migration_id`,
