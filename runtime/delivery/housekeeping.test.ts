@@ -1,12 +1,12 @@
 import { expect, layer } from "@effect/vitest"
-import { Clock, Duration, Effect, Layer, Schema } from "effect"
+import { Clock, Duration, Effect, Layer, References, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { define, type EventType } from "../events/Event.ts"
 import { EventBus, EventBusError, type Retention } from "../events/EventBus.ts"
 import { Databases } from "../sql/Database.ts"
 import { migrate } from "../sql/migrate.ts"
 import { drivers } from "../testing/memory.ts"
-import { housekeepingTurn } from "./housekeeping.ts"
+import { clocksAgree, housekeepingTurn } from "./housekeeping.ts"
 
 const eventOf = (type: string, keptForever: boolean) =>
   define(type, { data: Schema.Struct({}), key: () => "a", subject: () => "a", keptForever })
@@ -111,5 +111,21 @@ layer(drivers())("housekeeping", (it) => {
       yield* at("121 days", turn)
       expect(yield* left).toEqual([])
     }).pipe(Effect.provide(Layer.unwrap(Effect.map(Databases, (databases) => databases.of("shop"))))),
+  )
+
+  it.effect("trusts no clock that differs from the database's by more than five minutes", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const agree = (minutes: number) =>
+        Effect.gen(function* () {
+          const [row] = yield* sql<{ now: Date }>`select clock_timestamp() as now`
+          return yield* at(row!.now.getTime() + minutes * 60_000, clocksAgree)
+        })
+      const trusted = yield* Effect.forEach([-90_000, -6, -4, 0, 4, 6, 90_000], agree)
+      expect(trusted).toEqual([false, false, true, true, true, false, false])
+    }).pipe(
+      Effect.provideService(References.MinimumLogLevel, "None"),
+      Effect.provide(Layer.unwrap(Effect.map(Databases, (databases) => databases.of("clocks")))),
+    ),
   )
 })

@@ -459,6 +459,58 @@ const transactions: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
+    name: "sets an event aside whose statement cannot be done, at its fifth call, uncounted, and no other",
+    check: on(
+      Effect.fnUntraced(function* ({ sql, take, plan, nothing, leaves, held }) {
+        const canceled = Effect.asVoid(Effect.orDie(sql`do $$ begin raise exception using errcode = '57014'; end $$`))
+        plan.set("a1", canceled)
+        for (let call = 1; call < 5; call++) {
+          yield* fails(take("a1", "b1", "a2"))
+          yield* nothing
+        }
+        yield* take("a1", "b1", "a2")
+        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting"] })
+        expect((yield* held())[0]).toMatchObject({ attempts: 0, reason: "unavailable" })
+      }),
+    ),
+  },
+  {
+    name: "forgets a suspicion of an event that took effect",
+    check: on(
+      Effect.fnUntraced(function* ({ sql, take, plan, nothing }) {
+        for (let n = 0; n < 3; n++) {
+          plan.set("a1", connectionLost)
+          for (let call = 0; call < 4; call++) yield* fails(take("a1", "b1"))
+          yield* nothing
+          plan.clear()
+          yield* take("a1", "b1")
+          // As a database does that went back.
+          for (const table of ["note", "inbox"]) yield* sql`delete from ${sql(table)}`
+        }
+      }),
+    ),
+  },
+  {
+    name: "fails, and sets nothing aside, however often, while the database does not answer",
+    check: on(
+      Effect.fnUntraced(function* ({ consumer, reaction, records, database, plan, nothing, leaves }) {
+        let isAway = true
+        const away = new DatabaseUnavailable({ reason: "away" })
+        const probe = Effect.suspend(() => (isAway ? Effect.fail(away) : Effect.void))
+        const handle = yield* consumer([reaction("note")], { ...database, probe })
+        plan.set("a1", connectionLost)
+        for (let call = 0; call < 12; call++) {
+          yield* fails(handle(records("a1", "b1")))
+          yield* nothing
+        }
+        isAway = false
+        plan.clear()
+        yield* handle(records("a1", "b1"))
+        yield* leaves({ noted: ["a1", "b1"] })
+      }),
+    ),
+  },
+  {
     name: "fails while a reaction finds the database unavailable, with nothing left behind",
     check: on(
       Effect.fnUntraced(function* ({ take, plan, nothing, leaves }) {
@@ -525,6 +577,10 @@ const transactions: ReadonlyArray<Check<Subject>> = [
         const missing = (name: string) => Effect.asVoid(Effect.orDie(sql`select ${name}::text from not_there`))
         for (const name of names) plan.set(name, missing(name))
         expect(String(yield* Effect.flip(take(...names)))).toContain("fails for all of 8 keys")
+        yield* nothing
+        // Also where the error names the order.
+        for (const [n, name] of names.entries()) plan.set(name, Effect.die(new Error(`order ${n * 7} has no kind`)))
+        expect(String(yield* Effect.flip(take(...names)))).toContain("order # has no kind")
         yield* nothing
         plan.clear()
         yield* take(...names)

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, References } from "effect"
 import { Loops, makeLoops } from "../../module/loop.ts"
-import { kafkaAt, newGroup, newTopic, numbered, until } from "../../testing/bus.ts"
+import { kafkaAt, newGroup, newTopic, numbered, textsOf, until } from "../../testing/bus.ts"
 import { realKafka } from "../../testing/kafka.ts"
-import { EventBus } from "../EventBus.ts"
+import { EventBus, HandleWithin } from "../EventBus.ts"
 import { eventBusSuite } from "../EventBusSuite.ts"
 import { onKafka } from "../suite/onKafka.ts"
 import { makeKafka } from "./client.ts"
@@ -53,6 +53,25 @@ if (servers !== undefined) {
         )
         expect(new Set(mine.flat().map(({ partition }) => partition)).size).toBe(1)
       }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None")),
+    )
+
+    it.live("keeps its partition while the calls for one batch take long in sum, though none of them does", () =>
+      Effect.gen(function* () {
+        const { bus } = yield* open
+        const inBus = Effect.provideService(EventBus, bus)
+        const topic = yield* inBus(newTopic(1))
+        const group = newGroup(topic)
+        // Eight calls of 2 s: longer than a member may be silent, and than one call may take.
+        yield* bus.send(numbered(topic, 0, 4_000))
+        yield* inBus(group.join(() => Effect.sleep("2 seconds")))
+        yield* inBus(group.settled)
+        expect(group.calls.map(({ length }) => length)).toEqual(Array.from({ length: 8 }, () => 500))
+        expect(textsOf(group.received())).toEqual(textsOf(numbered(topic, 0, 4_000)))
+      }).pipe(
+        Effect.scoped,
+        Effect.provideService(HandleWithin, "3 seconds"),
+        Effect.provideService(References.MinimumLogLevel, "None"),
+      ),
     )
   })
 }

@@ -330,6 +330,22 @@ const tests = (server: Postgres) =>
         }),
       )
 
+      it.effect("is all that a request asks, one after the other: what was waited for is taken from what is left", () =>
+        Effect.gen(function* () {
+          const { sql, transaction } = yield* instance()
+          const waits = sql`select pg_sleep(0.4)`
+          const three = Effect.all([waits, waits, waits])
+          for (const asked of [three, transaction(Effect.orDie(three))]) {
+            const failure = yield* failureOf(patient(1_000)(asked))
+            expect(failure).toMatchObject({ fault: "infrastructure" })
+            expect(failure.millis).toBeGreaterThan(900)
+            expect(failure.millis).toBeLessThan(1_150)
+          }
+          // Another request has a patience of its own.
+          yield* patient(1_000)(waits)
+        }),
+      )
+
       it.effect(
         "is whatever is asked of a server that is frozen: statement, transaction, new connection and probe",
         () =>

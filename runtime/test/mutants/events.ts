@@ -1,0 +1,156 @@
+import type { Mutant } from "./Mutant.ts"
+
+const outboxTest = "runtime/outbox/Outbox.test.ts"
+const kafkaTest = "runtime/events/kafka/KafkaEventBus.test.ts"
+const embeddedTest = "runtime/events/embedded/EmbeddedEventBus.test.ts"
+
+const relaying: ReadonlyArray<Mutant> = [
+  {
+    name: "the relay deletes before the acknowledgement",
+    file: "runtime/outbox/relay.ts",
+    find: `        yield* send(rows)
+        rows = yield* step(sql, [...sent, ...rows], [])`,
+    replace: `        const next = yield* step(sql, [...sent, ...rows], [])
+        yield* send(rows)
+        rows = next`,
+    breaks: "Events are lost when a send fails.",
+    test: outboxTest,
+    fails: "Outbox (embedded) > loses nothing and keeps the order when a bus",
+  },
+  {
+    name: "the relay reads what is in flight again",
+    file: "runtime/outbox/relay.ts",
+    find: "[...seqs(sent), ...seqs(flying)]",
+    replace: "seqs(sent)",
+    breaks: "A backlog is sent twice.",
+    test: outboxTest,
+    fails:
+      "Outbox (embedded) > drains a backlog in order and without copies, over several turns, with one send under way",
+  },
+  {
+    name: "the relay reads the newest first",
+    file: "runtime/outbox/relay.ts",
+    find: "order by seq limit ${limit}",
+    replace: "order by seq desc limit ${limit}",
+    breaks: "Events of an aggregate leave out of order.",
+    test: outboxTest,
+    fails: "Outbox (embedded) > lets the events of one aggregate leave in the order of the commits",
+  },
+  {
+    name: "the relay's last rows stay in the outbox",
+    file: "runtime/outbox/relay.ts",
+    find: "if (sent.length > 0) yield* step(sql, sent, [])",
+    replace: "",
+    breaks: "Events are sent again after each backlog.",
+    test: outboxTest,
+    fails:
+      "Outbox (embedded) > drains a backlog in order and without copies, over several turns, with one send under way",
+  },
+  {
+    name: "events of a statement are written in another order",
+    file: "runtime/outbox/outboxTable.ts",
+    find: "order by r.n`",
+    replace: "order by r.n desc`",
+    breaks: "Events of an aggregate leave out of order.",
+    test: outboxTest,
+    fails: "Outbox (embedded) > keeps the order that a statement gives its rows",
+  },
+  {
+    name: "an event is appended outside of a transaction",
+    file: "runtime/outbox/outboxTable.ts",
+    find: "if (Option.isNone(yield* Effect.serviceOption(sql.transactionService)))",
+    replace: "if (facts.length < 0)",
+    breaks: "An event without its state.",
+    test: outboxTest,
+    fails: "Outbox (embedded) > dies of an event that is appended outside of a transaction, and writes nothing",
+  },
+  {
+    name: "the relay is woken before the commit",
+    file: "runtime/outbox/outboxTable.ts",
+    find: "yield* sql.afterCommit(wake)",
+    replace: "yield* wake",
+    breaks: "The relay looks too early, and the event waits for its poll.",
+    test: outboxTest,
+    fails: "Outbox (embedded) > wakes the relay once the transaction has committed, and not when it is rolled back",
+  },
+  {
+    name: "an event that the module does not publish is written",
+    file: "runtime/outbox/outboxTable.ts",
+    find: "publishes.includes(event)\n",
+    replace: "publishes !== undefined\n",
+    breaks: "Its topic does not exist, and the outbox stands behind it.",
+    test: outboxTest,
+    fails: "Outbox (embedded) > dies of an event that the module does not publish, and writes nothing",
+  },
+]
+
+const logs: ReadonlyArray<Mutant> = [
+  {
+    name: "a send is acknowledged by the leader alone",
+    file: "runtime/events/kafka/KafkaEventBus.ts",
+    find: "acks: -1",
+    replace: "acks: 1",
+    breaks: "Events are lost when a leader fails.",
+    test: "runtime/events/kafka/sent.test.ts",
+    fails: "What is sent to Kafka > waits for all replicas, one request at a time however many send",
+  },
+  {
+    name: "several requests are in flight",
+    file: "runtime/events/kafka/KafkaEventBus.ts",
+    find: "maxInFlightRequests: 1",
+    replace: "maxInFlightRequests: 5",
+    breaks: "Events leave out of order when one of them is repeated.",
+    test: "runtime/events/kafka/sent.test.ts",
+    fails: "What is sent to Kafka > waits for all replicas, one request at a time however many send",
+  },
+  {
+    name: "no heartbeat late in a batch",
+    file: "runtime/events/kafka/member.ts",
+    find: `          since = performance.now()
+          const isLast`,
+    replace: "          const isLast",
+    breaks: "A batch that is slow in sum costs the member its seat.",
+    test: kafkaTest,
+    fails:
+      "KafkaEventBus > keeps its partition while the calls for one batch take long in sum, though none of them does",
+  },
+  {
+    name: "the Kafka member goes on after a call that failed",
+    file: "runtime/events/kafka/member.ts",
+    find: `            yield* fail(payload, exit.cause)
+            break`,
+    replace: "            yield* fail(payload, exit.cause)",
+    breaks: "Events are lost.",
+    test: kafkaTest,
+    fails: "EventBus (kafka) > lets no other partition wait for one whose handle always fails",
+  },
+  {
+    name: "a batch is taken wherever it was fetched from",
+    file: "runtime/events/kafka/member.ts",
+    find: "if (fetched <= at) return at",
+    replace: "if (fetched >= 0) return Math.max(at, fetched)",
+    breaks: "After a restore the events between dump and crash never come again.",
+    test: kafkaTest,
+    fails: "EventBus (kafka) > asks again where to begin when a call finds its position moved back, and goes on there",
+  },
+  {
+    name: "a bad record's partition stops its neighbours",
+    file: "runtime/events/kafka/member.ts",
+    find: "const resume = payload.pause()\n      setTimeout(() => void errorOf(Promise.resolve().then(resume)), restMillis(times))",
+    replace: "throw Cause.squash(cause)",
+    breaks: "One partition that fails stops the member.",
+    test: kafkaTest,
+    fails: "EventBus (kafka) > lets no other partition wait for one whose handle always fails",
+  },
+  {
+    name: "the embedded log forgets what a group has still to read",
+    file: "runtime/events/embedded/logTable.ts",
+    find: `      and r."offset" < coalesce((select min(p.next) from position p where p.topic = r.topic and p.part = r.part), r."offset" + 1)\``,
+    replace: "`",
+    breaks: "Events are lost.",
+    test: embeddedTest,
+    fails: "never forgets what a known group has still to handle",
+  },
+]
+
+export const ofEvents: ReadonlyArray<Mutant> = [...relaying, ...logs]

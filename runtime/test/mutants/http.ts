@@ -1,0 +1,173 @@
+import type { Mutant } from "./Mutant.ts"
+
+const adminTest = "runtime/http/test/admin.test.ts"
+const intakeTest = "runtime/http/test/intake.test.ts"
+const idempotencyTest = "runtime/http/test/Idempotency.test.ts"
+
+const admin: ReadonlyArray<Mutant> = [
+  {
+    name: "the admin token is compared over the shorter length",
+    file: "runtime/http/Admin.ts",
+    find: "return timingSafeEqual(digest(given), digest(right))",
+    replace: `const length = Math.min(given.length, right.length)
+  return timingSafeEqual(digest(given.slice(0, length)), digest(right.slice(0, length)))`,
+    breaks: "One character opens /admin.",
+    test: adminTest,
+    fails: "/admin with a token > is closed with",
+  },
+  {
+    name: "a request without a token passes",
+    file: "runtime/http/Admin.ts",
+    find: `given === undefined ? "wrong"`,
+    replace: `given === undefined ? "right"`,
+    breaks: "Anybody opens /admin.",
+    test: adminTest,
+    fails: "/admin with a token > is closed without it, at every address, whatever else is wrong with the request",
+  },
+  {
+    name: "an empty token file means no token",
+    file: "runtime/config.ts",
+    find: `if (value === "") faults.push(\`\${name}: the file is empty\`)
+        else`,
+    replace: `if (value !== "")`,
+    breaks: "A secret that is not there opens /admin to this machine.",
+    test: "runtime/test/start-stop.test.ts",
+    fails: "Starting > takes a setting from a file, and names a file that cannot be read",
+  },
+  {
+    name: "tokens may be guessed without end",
+    file: "runtime/http/Admin.ts",
+    find: "if (wait > 0) return wait",
+    replace: "",
+    breaks: "A short token is guessed.",
+    test: adminTest,
+    fails: "/admin with a token > answers 429 to too many wrong ones, and still opens to who has shown the right one",
+  },
+  {
+    name: "a request through a proxy is of this machine",
+    file: "runtime/http/Admin.ts",
+    find: "!Object.keys(asked.headers).some((name) => ofProxy.test(name))",
+    replace: "true",
+    breaks: "A proxy on this machine opens /admin to the world.",
+    test: adminTest,
+    fails: "/admin without a token > is closed with",
+  },
+  {
+    name: "a page of another server may ask",
+    file: "runtime/http/Admin.ts",
+    find: "    isOwn &&\n",
+    replace: "",
+    breaks: "Any page that the operator opens can press the buttons.",
+    test: adminTest,
+    fails: "/admin without a token > is closed with",
+  },
+  {
+    name: "a name that leads here by DNS may ask",
+    file: "runtime/http/Admin.ts",
+    find: "    loopbackName.test(host) &&\n",
+    replace: "",
+    breaks: "A page rebinds its name to this machine and presses the buttons.",
+    test: adminTest,
+    fails: "/admin without a token > is closed with",
+  },
+]
+
+const bodies: ReadonlyArray<Mutant> = [
+  {
+    name: "a body is read before its request is refused for too much work",
+    file: "runtime/http/intake.ts",
+    find: "if (!mayHaveBody(request) || working >= mostAtOnce) return work(request, response)",
+    replace: "if (!mayHaveBody(request)) return work(request, response)",
+    breaks: "A body that never ends is waited for while there is too much to do.",
+    test: intakeTest,
+    fails:
+      "A request that is refused before its body is there > is answered 503 at once while there is too much to do, though its body never ends",
+  },
+  {
+    name: "a body is read before its headers are looked at",
+    file: "runtime/http/body.ts",
+    find: "if (fault !== undefined) return refuse(fault)",
+    replace: `if (fault !== undefined) return void request.on("end", () => refuse(fault)).resume()`,
+    breaks: "A declared length of 1 GB is waited for.",
+    test: intakeTest,
+    fails:
+      "A request that is refused before its body is there > is answered at once when its length says that it is too large, without being waited for",
+  },
+  {
+    name: "what is received is not held to a sum",
+    file: "runtime/http/body.ts",
+    find: "if (held > mostHeld) end(noRoom)",
+    replace: "",
+    breaks: "Slow bodies fill the memory.",
+    test: intakeTest,
+    fails:
+      "Bodies that are being received > are held to a sum: more are refused, small ones go on, and room comes back",
+  },
+  {
+    name: "the room of a body never comes back",
+    file: "runtime/http/body.ts",
+    find: "      held -= mine\n",
+    replace: "",
+    breaks: "After a while all large bodies are refused.",
+    test: intakeTest,
+    fails:
+      "Bodies that are being received > are held to a sum: more are refused, small ones go on, and room comes back",
+  },
+]
+
+const idempotency: ReadonlyArray<Mutant> = [
+  {
+    name: "a key with another body is answered as before",
+    file: "runtime/http/idempotencyTable.ts",
+    find: "if (kept.hash !== key.hash) return yield* new IdempotencyKeyReused({})",
+    replace: "",
+    breaks: "A client takes one order for another.",
+    test: idempotencyTest,
+    fails: "compares bodies as JSON, not as text",
+  },
+  {
+    name: "bodies are compared as text",
+    file: "runtime/http/idempotencyTable.ts",
+    find: "update(canonical(body))",
+    replace: "update(body)",
+    breaks: "A client whose library orders members otherwise is refused.",
+    test: idempotencyTest,
+    fails: "compares bodies as JSON, not as text",
+  },
+  {
+    name: "a key belongs to no path",
+    file: "runtime/http/idempotencyTable.ts",
+    find: "`${method} ${url.split",
+    replace: '`${method} ${"" && url.split',
+    breaks: "A user is given the answer of another.",
+    test: idempotencyTest,
+    fails: "belongs to the path that was asked: another user's request gets its own answer",
+  },
+  {
+    name: "a key is never free again",
+    file: "runtime/http/idempotencyTable.ts",
+    find: "where idempotency.created_at <= ${old}",
+    replace: "where false",
+    breaks: "A key is refused after 24 hours.",
+    test: idempotencyTest,
+    fails: "is kept for 24 hours, and free after them although its row is still there",
+  },
+  {
+    name: "an answer is kept in no transaction of its work",
+    file: "runtime/http/idempotencyTable.ts",
+    find: `      return transaction(
+        Effect.andThen(
+          claim(key),
+          Effect.tap(answered, (done) => keepAnswer(key, done.answer)),
+        ),
+      )`,
+    replace: `      return Effect.tap(transaction(answered), (done) =>
+        Effect.andThen(Effect.ignore(claim(key)), keepAnswer(key, done.answer)),
+      )`,
+    breaks: "Requests at the same time are done twice.",
+    test: idempotencyTest,
+    fails: "lets one of many requests at once do the work",
+  },
+]
+
+export const ofHttp: ReadonlyArray<Mutant> = [...admin, ...bodies, ...idempotency]
