@@ -20,7 +20,12 @@ const scene = Effect.gen(function* () {
   /** A member of a release that has these reactions. */
   const member = (reactions: ReadonlyArray<Reaction<never>>) =>
     Effect.gen(function* () {
-      const positions = yield* makePositions({ module: "suite", reactions, moved: Latch.makeUnsafe(false) })
+      const positions = yield* makePositions({
+        module: "suite",
+        reactions,
+        moved: Latch.makeUnsafe(false),
+        logKnown: Effect.void,
+      })
       const right = yield* makeConsumer({ module: "suite", reactions, positions })
       const handle = ([first, ...rest]: ReadonlyArray<Received>) =>
         right([first!, ...rest], [{ ...end, from: first!.offset, next: first!.offset + 1 + rest.length }])

@@ -47,7 +47,12 @@ const scene = Effect.gen(function* () {
 
   /** A process of the module that was given the partition. */
   const member = Effect.gen(function* () {
-    const positions = yield* makePositions({ module: "suite", reactions, moved: Latch.makeUnsafe(false) })
+    const positions = yield* makePositions({
+      module: "suite",
+      reactions,
+      moved: Latch.makeUnsafe(false),
+      logKnown: Effect.void,
+    })
     const right = yield* makeConsumer({ module: "suite", reactions, positions })
     const place = { topic: type.type, partition: 0 }
     const begin = Effect.map(positions.begin([place], bus.ends([type.type])), ([position]) => position?.next)
