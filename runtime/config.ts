@@ -5,6 +5,7 @@ import { projectedBy } from "./topics.ts"
 import { faultInUrl as faultInRedisUrl } from "./cache/redis/address.ts"
 import type { KafkaSettings } from "./events/kafka/client.ts"
 import { faultInUrl } from "./sql/postgres/address.ts"
+import type { LogSettings } from "./telemetry/logs.ts"
 import type { OtlpSettings } from "./telemetry/otlp.ts"
 
 /** Settings that are wrong: each named, in one message, without any value that could be a secret. */
@@ -103,8 +104,6 @@ export interface Settings {
   /** Where traces and metrics go; undefined: nowhere. */
   readonly otlp: OtlpSettings | undefined
 }
-
-export type LogSettings = { readonly level: string; readonly format: "pretty" | "json" }
 
 /**
  * The environment as settings are read from it: an empty variable is none, and `NAME_FILE` names a file that holds

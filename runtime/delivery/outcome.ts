@@ -1,7 +1,7 @@
 import { Cause, Clock, Duration, Effect, type Schedule, Schema } from "effect"
 import type { Received } from "../events/EventBus.ts"
 import type { Outcome } from "../inbox/Inbox.ts"
-import { textOf } from "../module/defect.ts"
+import { clean, textOf } from "../module/defect.ts"
 import { Postpone, Reject } from "../module/Reaction.ts"
 import { defaultRetry, delayAfter } from "../module/schedule.ts"
 import { sqlErrorIn } from "../sql/transaction.ts"
@@ -43,13 +43,6 @@ export const outcomeOf = (
       ? { status: "parked", attempts: 1, reason, error: text, due: null }
       : { status: "retrying", attempts: 1, reason, error: text, due: new Date(now + delay) }
   })
-
-/** What may be kept and shown of an error: 2,000 characters of a line. */
-export const clean = (text: string): string =>
-  text
-    .slice(0, 2_000)
-    .toWellFormed()
-    .replace(/[\u0000-\u001f\u007f-\u009f]+/gu, " ")
 
 /** In the place of a reaction's name: the record could not be read, so no reaction ever saw it. */
 export const ofNoReaction = "*"

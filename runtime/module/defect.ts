@@ -16,3 +16,10 @@ const nameOf = (defect: unknown): string => {
     return "an error without a name"
   }
 }
+
+/** What may be kept and shown of an error: 2,000 characters of a line. */
+export const clean = (text: string): string =>
+  text
+    .slice(0, 2_000)
+    .toWellFormed()
+    .replace(/[\u0000-\u001f\u007f-\u009f]+/gu, " ")

@@ -6,6 +6,7 @@ import { createDelivery } from "./migrations/0001_create_delivery.ts"
 import { createTasks } from "./migrations/0002_create_tasks.ts"
 import { createEventLog } from "./migrations/0005_create_event_log.ts"
 import { countPostponed } from "./migrations/0006_count_postponed.ts"
+import { indexParked } from "./migrations/0007_index_parked.ts"
 import { createPositions } from "./migrations/0004_create_positions.ts"
 import { markReady } from "./migrations/0003_mark_ready.ts"
 import { reasonOf } from "./onceThere.ts"
@@ -20,6 +21,7 @@ const runtime: Migrations = {
   "0004_create_positions": Effect.asVoid(createPositions),
   "0005_create_event_log": Effect.asVoid(createEventLog),
   "0006_count_postponed": Effect.asVoid(countPostponed),
+  "0007_index_parked": Effect.asVoid(indexParked),
 }
 
 /** A migration that cannot be done, whose and where it is, and what the database says of it. */

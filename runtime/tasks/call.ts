@@ -1,6 +1,5 @@
 import { Cause, Clock, Effect, Exit, Fiber, Option } from "effect"
-import { clean } from "../delivery/outcome.ts"
-import { textOf } from "../module/defect.ts"
+import { clean, textOf } from "../module/defect.ts"
 import { type CallResult, NotMade, type Task } from "../module/Task.ts"
 import { recordWithinMillis } from "./claim.ts"
 import type { Called } from "./steps.ts"

@@ -1,5 +1,5 @@
 import { Cause, Clock, Effect } from "effect"
-import { clean } from "../delivery/outcome.ts"
+import { clean } from "../module/defect.ts"
 import { textOf } from "../module/defect.ts"
 import { delayAfter } from "../module/schedule.ts"
 import type { Task } from "../module/Task.ts"

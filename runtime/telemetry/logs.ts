@@ -1,7 +1,11 @@
 import { Cause, Layer, Logger, References } from "effect"
-import type { LogSettings } from "../config.ts"
 import { textOf } from "../module/defect.ts"
 import { placeIn } from "./trace.ts"
+
+export interface LogSettings {
+  readonly level: string
+  readonly format: "pretty" | "json"
+}
 
 type Fields = Readonly<Record<string, unknown>>
 
