@@ -17,21 +17,46 @@ interface Mistakes {
   readonly remembersTheLast?: true
   readonly readsOnFromTheLast?: true
   readonly sharesRows?: true
+  /** It reads from a floor (DELIVERY.md, *The outbox floor*) that is raised in a wrong way. */
+  readonly floor?: "at once" | "by a snapshot" | "past what is in flight" | "to 1 when unused" | "for ever"
 }
 
 /** A relay in its simplest form: right, but for the mistakes. */
 const simpleRelay = (mistakes: Mistakes) => (): typeof relayTurn => {
   let last = 0n
   let ahead: ReadonlyArray<Row> = []
+  let floor = 0n
   return (sql, bus, source) => {
+    const measure = (flying: ReadonlyArray<Row>) =>
+      Effect.gen(function* () {
+        const of = (what: string) =>
+          Effect.map(
+            sql<{ value: bigint }>`select (${sql.literal(what)})::text::bigint as value`,
+            ([row]) => row!.value,
+          )
+        const unused = mistakes.floor === "to 1 when unused"
+        const sequence = yield* of(
+          unused ? "select last_value from outbox_seq_seq" : "coalesce(pg_sequence_last_value('outbox_seq_seq'), 0)",
+        )
+        const bySnapshot = mistakes.floor === "by a snapshot"
+        const horizon = yield* of(bySnapshot ? "pg_snapshot_xmax(pg_current_snapshot())" : "pg_current_xact_id()")
+        const spared = mistakes.floor === "past what is in flight" ? flying : []
+        const [row] = yield* sql<{ xmin: bigint; lowest: bigint | null }>`
+          select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin,
+            (select min(seq) from outbox where seq <> all(${[0n, ...spared.map(({ seq }) => seq)]}::bigint[])) as lowest`
+        if (row!.xmin < horizon && mistakes.floor !== "at once") return
+        const most = row!.lowest === null || sequence < row!.lowest ? sequence : row!.lowest - 1n
+        if (most > floor) floor = most
+      })
     const read = (flying: ReadonlyArray<Row>, after: bigint) => sql<Row>`
       select seq, event_id, type, version, key, subject, data, traceparent,
         to_char(time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as time
-      from outbox where seq <> all(${[0n, ...flying.map(({ seq }) => seq)]}::bigint[]) and seq > ${after}
+      from outbox where seq <> all(${[0n, ...flying.map(({ seq }) => seq)]}::bigint[]) and seq > ${after} and seq > ${floor}
       order by seq limit 500 ${sql.literal(mistakes.sharesRows ? "for update skip locked" : "")}`
     const remove = (rows: ReadonlyArray<Row>) =>
       sql`delete from outbox where seq = any(${rows.map(({ seq }) => seq)}::bigint[])`
     const turn = Effect.gen(function* () {
+      if (mistakes.floor !== undefined) yield* measure([])
       let rows = ahead.length > 0 ? ahead : yield* read([], last)
       ahead = []
       if (rows.length === 0) return false
@@ -40,6 +65,7 @@ const simpleRelay = (mistakes: Mistakes) => (): typeof relayTurn => {
         const from = mistakes.readsOnFromTheLast ? rows.at(-1)!.seq : 0n
         const next = mistakes.sharesRows ? [] : yield* read(rows, from)
         if (mistakes.keepsWhatItReadAhead) ahead = next
+        if (mistakes.floor !== undefined) yield* measure(rows)
         yield* bus.send(rows.map((row) => encode({ ...row, id: row.event_id, source })))
         yield* remove(rows)
         ahead = []
@@ -53,6 +79,21 @@ const simpleRelay = (mistakes: Mistakes) => (): typeof relayTurn => {
 }
 
 const relaying = (mistakes: Mistakes): Subject => ({ ...right, relay: simpleRelay(mistakes) })
+
+/** Its transaction may get its id from the row that is written, when that has its `seq`. */
+const getsItsIdLate: Subject = {
+  ...right,
+  outbox: (sql, wake, publisher) => {
+    const outbox = outboxTable(sql, wake, publisher)
+    const insert: typeof outbox.insert = (rows) => sql`
+      insert into outbox (event_id, type, version, key, subject, time, traceparent, data)
+      select d.event_id, d.type, d.version, r.key, r.subject, d.time, d.traceparent, d.data
+      from (${rows}) as r (n, draft, key, subject, assigned)
+      cross join lateral json_to_record(r.draft)
+        as d (event_id text, type text, version int, time timestamptz, traceparent text, data text)`
+    return { ...outbox, insert }
+  },
+}
 
 const wakesAtOnce: Subject = {
   ...right,
@@ -112,6 +153,50 @@ await suiteOnEveryDatabase("Outbox", {
       name: "a relay that reads on from the last event in flight",
       subject: relaying({ readsOnFromTheLast: true }),
       caughtBy: "keeps the order of an aggregate whose first event is committed while a backlog drains",
+      sideBySide: true,
+    },
+    {
+      name: "a relay whose floor is the value of the sequence at once",
+      subject: relaying({ floor: "at once" }),
+      caughtBy: "carries an event that is committed after later ones were sent",
+      sideBySide: true,
+    },
+    {
+      name: "a relay whose floor is raised by a snapshot's xmax",
+      subject: relaying({ floor: "by a snapshot" }),
+      caughtBy: "carries an event whose transaction is the youngest that there is",
+      sideBySide: true,
+    },
+    {
+      name: "a relay whose floor passes what is in flight",
+      subject: relaying({ floor: "past what is in flight" }),
+      caughtBy: "loses nothing and keeps the order when a bus refuses, at send 1",
+    },
+    {
+      name: "a relay whose floor is 1 before the sequence was used",
+      subject: relaying({ floor: "to 1 when unused" }),
+      caughtBy: "carries the first event of an outbox that it has looked at before",
+    },
+    {
+      name: "a relay that keeps its floor when the outbox is another one",
+      subject: relaying({ floor: "for ever" }),
+      caughtBy: "carries what an outbox holds that was restored with what was in it, whose rows are of lower numbers",
+    },
+    {
+      name: "a relay that keeps its floor when the sequence was set back",
+      subject: relaying({ floor: "for ever" }),
+      caughtBy: "carries what an outbox holds that was restored in place, whose rows are of lower numbers",
+    },
+    {
+      name: "a relay that has no floor",
+      subject: relaying({}),
+      caughtBy: "does not walk over what it has deleted while a transaction sees it",
+      sideBySide: true,
+    },
+    {
+      name: "an outbox whose transaction gets its id after the seq of its event",
+      subject: getsItsIdLate,
+      caughtBy: "carries an event that has taken its seq and is not written yet, by insert",
       sideBySide: true,
     },
     {

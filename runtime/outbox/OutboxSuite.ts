@@ -1,4 +1,4 @@
-import { Cause, Deferred, Effect, Exit, Fiber, Latch, Schema } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Latch, Schema, type Scope } from "effect"
 import { SqlClient, type Statement } from "effect/sql"
 import { expect } from "vitest"
 import { define, fact } from "../events/Event.ts"
@@ -73,7 +73,7 @@ const scene = (subject: Subject) =>
     const latch = Latch.makeUnsafe(false)
     const outbox = subject.outbox(sql, Effect.asVoid(latch.open), { name: "suite", publishes: [Changed] })
     const { bus, kept, faults, atOnce } = recordingBus()
-    const newRelay = (turnMillis?: number) => subject.relay()(sql, bus, "/galleria/suite", turnMillis)
+    const newRelay = (client = sql, turnMillis?: number) => subject.relay()(client, bus, "/galleria/suite", turnMillis)
     const turn = newRelay()
 
     /** Changes a thing: its row is locked first, then the event is appended. */
@@ -143,7 +143,7 @@ const scene = (subject: Subject) =>
 
 type Scene = Effect.Success<ReturnType<typeof scene>>
 
-const on = (play: (scene: Scene) => Effect.Effect<void, unknown>) => (subject: Subject) =>
+const on = (play: (scene: Scene) => Effect.Effect<void, unknown, Scope.Scope>) => (subject: Subject) =>
   Effect.flatMap(scene(subject), play)
 
 const writing: ReadonlyArray<Check<Subject>> = [
@@ -356,7 +356,7 @@ const carrying: ReadonlyArray<Check<Subject>> = [
     check: on(
       Effect.fnUntraced(function* ({ backlog, drain, newRelay, arrivedOnce, atOnce }) {
         const labels = yield* backlog(12_000)
-        expect(yield* drain(newRelay(100))).toBeGreaterThan(1)
+        expect(yield* drain(newRelay(sql, 100))).toBeGreaterThan(1)
         yield* arrivedOnce(labels)
         expect(atOnce()).toBe(1)
       }),
@@ -493,6 +493,154 @@ const slowly = ({ database, change }: Scene, thing: string) =>
     return Effect.andThen(Deferred.succeed(go, undefined), Fiber.join(writer))
   })
 
+/** Enough looks at an outbox for a floor to be raised. */
+const looks = (drain: () => Effect.Effect<unknown, unknown>) => Effect.repeat(Effect.suspend(drain), { times: 4 })
+
+const floor: ReadonlyArray<Check<Subject>> = [
+  {
+    name: "carries the first event of an outbox that it has looked at before",
+    check: on(
+      Effect.fnUntraced(function* ({ commit, drain, arrivedOnce }) {
+        yield* looks(drain)
+        yield* commit("a1")
+        yield* drain()
+        yield* arrivedOnce(["a1 1"])
+      }),
+    ),
+  },
+  ...["with what was in it", "in place"].map((how) => ({
+    name: `carries what an outbox holds that was restored ${how}, whose rows are of lower numbers`,
+    check: on(
+      Effect.fnUntraced(function* ({ sql, database, commit, drain, arrivedOnce }: Scene) {
+        yield* commit(...Array.from({ length: 20 }, () => "a1"))
+        yield* looks(drain)
+        yield* database.transaction(
+          Effect.orDie(
+            Effect.gen(function* () {
+              if (how === "in place") yield* sql`delete from outbox`
+              else yield* sql`truncate outbox`
+              yield* sql`select setval('outbox_seq_seq', 5)`
+              yield* commit("b1", "b1")
+              // Others write on until the sequence is where it was: the restored rows must be seen all the same.
+              if (how !== "in place") yield* sql`select setval('outbox_seq_seq', 100)`
+            }),
+          ),
+        )
+        yield* commit("b1")
+        yield* looks(drain)
+        const before = Array.from({ length: 20 }, (_, n) => `a1 ${n + 1}`)
+        yield* arrivedOnce([...before, "b1 1", "b1 2", "b1 3"])
+      }),
+    ),
+  })),
+  {
+    name: "carries an event whose transaction is the youngest that there is",
+    sideBySide: true,
+    check: on(
+      Effect.fnUntraced(function* (scene) {
+        const things = ["a1", "a2", "b1", "b2", "c1"]
+        for (const thing of things) {
+          const commitSlow = yield* slowly(scene, thing)
+          yield* looks(scene.drain)
+          yield* commitSlow
+          yield* looks(scene.drain)
+        }
+        yield* scene.arrivedOnce(things.map((thing) => `${thing} 1`))
+      }),
+    ),
+  },
+  ...(["append", "insert"] as const).map((how) => ({
+    name: `carries an event that has taken its seq and is not written yet, by ${how}`,
+    sideBySide: true as const,
+    check: on(
+      Effect.fnUntraced(function* (scene: Scene) {
+        const { sql, database, outbox, Changed, commit, drain } = scene
+        // The sequence writes to the log, by which a transaction gets its id, at the first value and at every 32nd.
+        yield* commit("a1")
+        yield* sql`create function wait() returns trigger language plpgsql as $$
+          begin if new.subject = 'b1' then perform pg_advisory_xact_lock(hashtext(current_schema())); end if; return new; end $$`
+        yield* sql`create trigger wait before insert on outbox for each row execute function wait()`
+        const [held, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const holder = yield* Effect.forkScoped(
+          database.transaction(
+            Effect.gen(function* () {
+              yield* Effect.orDie(sql`select pg_advisory_xact_lock(hashtext(current_schema()))`)
+              yield* Deferred.succeed(held, undefined)
+              yield* Deferred.await(go)
+            }),
+          ),
+        )
+        yield* Deferred.await(held)
+        const draft = yield* outbox.draft(Changed, { thing: "b1", n: 1 })
+        const appended = Effect.gen(function* () {
+          yield* Effect.orDie(sql`set local lock_timeout = '30s'`)
+          if (how === "append") return void (yield* outbox.append([fact(Changed, { thing: "b1", n: 1 })]))
+          const rows = sql`select 1, ${JSON.stringify(draft)}::json, 'b', 'b1', null::text`
+          yield* Effect.orDie(sql`${outbox.insert(rows)}`)
+        })
+        const writer = yield* Effect.forkScoped(database.transaction(appended))
+        yield* until(
+          "the writer waits",
+          Effect.map(
+            sql`select 1 from pg_locks where locktype = 'advisory' and not granted and database =
+              (select oid from pg_database where datname = current_database())`,
+            (rows) => rows.length > 0,
+          ),
+        )
+        yield* looks(drain)
+        yield* Deferred.succeed(go, undefined)
+        yield* Fiber.join(holder)
+        yield* Fiber.join(writer)
+        yield* looks(drain)
+        yield* scene.arrivedOnce(["a1 1", "b1 1"])
+      }),
+    ),
+  })),
+  {
+    name: "does not walk over what it has deleted while a transaction sees it",
+    sideBySide: true,
+    check: on(
+      Effect.fnUntraced(function* ({ sql, database, newRelay, backlog, commit, drain }) {
+        const own = yield* database.exclusive
+        const relay = newRelay(own)
+        // Index entries that the relay's session has read; a session counts when it is told to, after a statement.
+        const walked = Effect.gen(function* () {
+          yield* own`select pg_stat_force_next_flush()`
+          yield* own`select 1`
+          const [row] = yield* sql<{ read: number }>`
+            select idx_tup_read::int as read from pg_stat_user_indexes
+            where indexrelname = 'outbox_pkey' and schemaname = current_schema()`
+          return row!.read
+        })
+        const [seen, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const dump = yield* Effect.forkScoped(
+          database.transaction(
+            Effect.gen(function* () {
+              yield* Effect.orDie(sql`set local idle_in_transaction_session_timeout = 0`)
+              yield* Effect.orDie(sql`set transaction isolation level repeatable read`)
+              yield* Effect.orDie(sql`select 1 from outbox`)
+              yield* Deferred.succeed(seen, undefined)
+              yield* Deferred.await(go)
+            }),
+          ),
+        )
+        yield* Deferred.await(seen)
+        const rows = 20_000
+        yield* backlog(rows)
+        yield* looks(() => drain(relay))
+        const before = yield* walked
+        for (let n = 0; n < 5; n++) {
+          yield* commit("a1")
+          yield* drain(relay)
+        }
+        expect((yield* walked) - before).toBeLessThan(rows)
+        yield* Deferred.succeed(go, undefined)
+        yield* Fiber.join(dump)
+      }),
+    ),
+  },
+]
+
 const sideBySide: ReadonlyArray<Check<Subject>> = [
   {
     name: "carries an event that is committed after later ones were sent",
@@ -530,4 +678,10 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
  * What DELIVERY.md promises of writing and relaying: no event without its commit and no commit without its events;
  * nothing is lost, whatever the bus or the relay does; the events of one aggregate leave in the order of the commits.
  */
-export const outboxSuite: ReadonlyArray<Check<Subject>> = [...writing, ...carrying, ...endToEnd, ...sideBySide]
+export const outboxSuite: ReadonlyArray<Check<Subject>> = [
+  ...writing,
+  ...carrying,
+  ...endToEnd,
+  ...floor,
+  ...sideBySide,
+]

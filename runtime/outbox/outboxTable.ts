@@ -22,11 +22,13 @@ export const outboxTable = (
       ? draftOf(event, { ...data, ...assigned }, Object.keys(assigned ?? {}))
       : Effect.die(new Error(notPublished(name, event.type)))
 
+  // The transaction has its id before its events take their `seq` (DELIVERY.md, *The outbox floor*).
   const insert = (rows: Statement.Fragment) => sql`
+    with writer as materialized (select pg_current_xact_id())
     insert into outbox (event_id, type, version, key, subject, time, traceparent, data)
     select d.event_id, d.type, d.version, r.key, r.subject, d.time, d.traceparent,
       case when r.assigned is null then d.data else completed(r.assigned, d.data) end
-    from (${rows}) as r (n, draft, key, subject, assigned)
+    from writer cross join (${rows}) as r (n, draft, key, subject, assigned)
     cross join lateral json_to_record(r.draft) as d (event_id text, type text, version int, time timestamptz, traceparent text, data text)
     order by r.n`
 

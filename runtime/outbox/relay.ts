@@ -6,6 +6,7 @@ import { loop } from "../module/loop.ts"
 import { publishing } from "../telemetry/messages.ts"
 import { published } from "../telemetry/metrics.ts"
 import { Database } from "../sql/Database.ts"
+import { type Floor, raised, type Reading, unknown, wantsXid } from "./floor.ts"
 
 interface Row {
   readonly seq: bigint
@@ -32,15 +33,36 @@ class SentTooLate extends Schema.TaggedError<SentTooLate>()("SentTooLate", {}) {
 }
 
 /**
- * Deletes what was acknowledged and reads the head without what is in flight. Both go by list, never by range: a row
- * with a lower `seq` may be committed after a read (DELIVERY.md, *Writing and relaying*).
+ * Deletes what was acknowledged and reads the head without what is in flight, from the floor on. Both go by list, never
+ * by range: a row with a lower `seq` may be committed after a read (DELIVERY.md, *Writing and relaying*). What is measured
+ * for the floor comes in front of the rows.
  */
-const step = (sql: SqlClient.SqlClient, sent: ReadonlyArray<Row>, flying: ReadonlyArray<Row>) => sql<Row>`
-  with gone as (delete from outbox where seq = any(${seqs(sent)}::bigint[]))
-  select seq, event_id, type, version, key, subject, data, traceparent,
-    to_char(time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as time
-  from outbox where seq <> all(${[...seqs(sent), ...seqs(flying)]}::bigint[])
-  order by seq limit ${limit}`
+const step = (sql: SqlClient.SqlClient, floor: Floor, sent: ReadonlyArray<Row>, flying: ReadonlyArray<Row>) =>
+  Effect.map(
+    sql<Row & Reading>`
+      with gone as (delete from outbox where seq = any(${seqs(sent)}::bigint[])),
+      reading as materialized (
+        select case when r.file = ${floor.file}::oid and r.sequence >= ${floor.sequence} then ${floor.at} else 0::bigint end as at,
+          r.*
+        from (
+          select pg_relation_filenode('outbox') as file, coalesce(pg_sequence_last_value('outbox_seq_seq'), 0) as sequence,
+            pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin,
+            case when ${wantsXid(floor)} then pg_current_xact_id()::text::bigint end as xid
+          offset 0) r)
+      select null::bigint as seq, null as event_id, null as type, null::int as version, null as key, null as subject,
+        null as data, null as traceparent, null as time, at, file, sequence, xmin, xid
+      from reading
+      union all
+      (select seq, event_id, type, version, key, subject, data, traceparent,
+        to_char(time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as time, null, null, null, null, null
+      from outbox where seq > (select at from reading) and seq <> all(${[...seqs(sent), ...seqs(flying)]}::bigint[])
+      order by seq limit ${limit})
+      order by seq nulls first`,
+    ([reading, ...rows]) => ({ floor: raised(floor, reading!, lowestOf([...rows, ...flying])), rows }),
+  )
+
+const lowestOf = (rows: ReadonlyArray<Row>) =>
+  rows.reduce<bigint | undefined>((least, { seq }) => (least === undefined || seq < least ? seq : least), undefined)
 
 /** A turn ends after this, in milliseconds: a backlog is many turns, so that the loop is seen to turn. */
 const mostMillis = 5_000
@@ -49,39 +71,46 @@ const mostMillis = 5_000
 const sendWithin = "40 seconds"
 
 /**
- * Carries the events of one outbox to the bus (DELIVERY.md, *Writing and relaying*): read from the head, send, delete by id after the
- * acknowledgement; one send in flight. A failed send drops what was read ahead, and the next turn starts at the head.
- * Says whether there may be more.
+ * Turns of a relay that carries the events of one outbox to the bus (DELIVERY.md, *Writing and relaying*): read from the
+ * head, send, delete by id after the acknowledgement; one send in flight. A failed send drops what was read ahead, and the
+ * next turn starts at the head. A turn says whether there may be more; turns share the floor from which they read.
  */
 export const relayTurn = (
   sql: SqlClient.SqlClient,
   bus: Pick<EventBus["Service"], "send">,
   source: string,
   turnMillis = mostMillis,
-) =>
-  Effect.gen(function* () {
+) => {
+  let floor = unknown
+  const read = (sent: ReadonlyArray<Row>, flying: ReadonlyArray<Row>) =>
+    Effect.map(step(sql, floor, sent, flying), (found) => {
+      floor = found.floor
+      return found.rows
+    })
+  const send = (rows: ReadonlyArray<Row>) =>
+    Effect.timeoutOrElse(bus.send(rows.map((row) => encode({ ...row, id: row.event_id, source }))), {
+      duration: sendWithin,
+      orElse: () => new SentTooLate({}),
+    })
+  return Effect.gen(function* () {
     const began = performance.now()
-    const send = (rows: ReadonlyArray<Row>) =>
-      Effect.timeoutOrElse(bus.send(rows.map((row) => encode({ ...row, id: row.event_id, source }))), {
-        duration: sendWithin,
-        orElse: () => new SentTooLate({}),
-      })
     let sent: ReadonlyArray<Row> = []
-    let rows = yield* step(sql, [], [])
+    let rows = yield* read([], [])
     while (rows.length > 0 && performance.now() - began < turnMillis) {
       if (rows.length < limit) {
         yield* send(rows)
-        rows = yield* step(sql, [...sent, ...rows], [])
+        rows = yield* read([...sent, ...rows], [])
         sent = []
       } else {
-        const [next] = yield* Effect.all([step(sql, sent, rows), send(rows)], { concurrency: 2 })
+        const [next] = yield* Effect.all([read(sent, rows), send(rows)], { concurrency: 2 })
         sent = rows
         rows = next
       }
     }
-    if (sent.length > 0) yield* step(sql, sent, [])
+    if (sent.length > 0) yield* read(sent, [])
     return rows.length > 0
   })
+}
 
 /** A turn of an instance that only waits to take over ends after this, so that its loop is seen to turn. */
 const waitPerTurn = "20 seconds"
@@ -92,7 +121,7 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
     const database = yield* Database
     const bus = yield* EventBus
     const scope = yield* Effect.scope
-    let session: { readonly sql: SqlClient.SqlClient; readonly scope: Scope.Closeable } | undefined
+    let session: { readonly turn: ReturnType<typeof relayTurn>; readonly scope: Scope.Closeable } | undefined
     const { module } = options
     const source = `/galleria/${module}`
     const send: EventBus["Service"]["send"] = (records) =>
@@ -103,9 +132,9 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
         Scope.provide(own),
         Effect.onError((cause) => Scope.close(own, Exit.failCause(cause))),
       )
-      return (session = { sql, scope: own })
+      return (session = { turn: relayTurn(sql, { send }, source), scope: own })
     })
-    // After a failure the connection, and with it the lock, is thrown away: it may be the one that died.
+    // After a failure the connection, and with it the lock and the floor, is thrown away: it may be the one that died.
     const leave = Effect.suspend(() => {
       const left = session
       session = undefined
@@ -114,7 +143,7 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
     const turn = Effect.gen(function* () {
       yield* database.writable
       const mine = session ?? Option.getOrUndefined(yield* Effect.timeoutOption(take, waitPerTurn))
-      return mine === undefined ? false : yield* relayTurn(mine.sql, { send }, source)
+      return mine === undefined ? false : yield* mine.turn
     }).pipe(Effect.onError(() => leave))
     return yield* loop({ name: `${module}.relay`, turn, wake: options.wake, poll: "1 second" })
   }).pipe(Effect.scoped)

@@ -108,13 +108,19 @@ export const makeProcess = (
         return Exit.isSuccess(exit)
       })
 
-    /** Sends what is in the outbox; killed before it is deleted there, it is sent again by the next turn. */
+    let isRelayKilled = false
+    const send: Log["bus"]["send"] = (records) =>
+      isRelayKilled ? Effect.andThen(log.bus.send(records), connectionLost) : log.bus.send(records)
+    const newRelay = () => relayTurn(sql, { send }, `/galleria/${module.name}`)
+    let relayOnce = newRelay()
+
+    /** Sends what is in the outbox; killed before it is deleted there, it is sent again by the next relay. */
     const relay = (isKilled: boolean) =>
       Effect.gen(function* () {
-        const send: Log["bus"]["send"] = (records) =>
-          isKilled ? Effect.andThen(log.bus.send(records), connectionLost) : log.bus.send(records)
-        const exit = yield* Effect.exit(relayTurn(sql, { send }, `/galleria/${module.name}`))
+        isRelayKilled = isKilled
+        const exit = yield* Effect.exit(relayOnce)
         due.relay = Exit.isFailure(exit)
+        if (Exit.isFailure(exit)) relayOnce = newRelay()
       })
 
     /** Claims at most `limit` rows of each task that are due. */

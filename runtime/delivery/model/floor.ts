@@ -7,7 +7,9 @@ interface Options {
   /** What a writer takes first. */
   readonly takesFirst: "its transaction id" | "seq"
   /** What the relay measures first. */
-  readonly measuresFirst: "the sequence" | "the snapshot"
+  readonly measuresFirst: "the sequence" | "the transaction id"
+  /** What older transactions are told by. A snapshot's xmax follows the last that has ended, not the last that has begun. */
+  readonly olderThan: "a transaction id of its own" | "a snapshot's xmax"
   /** When the floor may be raised. */
   readonly raises: "when older transactions have ended" | "at once"
   /** Whether the floor stays below what is in flight. */
@@ -19,6 +21,7 @@ interface Options {
 const right: Options = {
   takesFirst: "its transaction id",
   measuresFirst: "the sequence",
+  olderThan: "a transaction id of its own",
   raises: "when older transactions have ended",
   sparesFlight: true,
   knowsUnused: true,
@@ -33,15 +36,19 @@ interface Writer {
 interface State {
   writers: Array<Writer>
   nextXid: number
+  /** The greatest transaction id that has ended. */
+  lastEnded: number
   lastSeq: number
   /** Committed rows. */
   rows: Array<number>
   sent: Array<number>
   /** The relay: what it measured, the row in flight, and the floor. */
   sequence: number | null
-  xmax: number | null
+  horizon: number | null
   flight: number | null
   floor: number
+  /** How often the relay still measures, and a send still fails. */
+  measures: number
   fails: number
 }
 
@@ -62,37 +69,49 @@ const writing = (options: Options, w: number, state: State, step: Step<State>) =
     })
   }
   step(`writer ${w}: commits seq ${seq}`, (next) => {
-    next.writers[w]!.hasEnded = true
+    ends(next, w, xid!)
     next.rows = [...next.rows, seq].sort((a, b) => a - b)
   })
-  step(`writer ${w}: rolls back seq ${seq}`, (next) => {
-    next.writers[w]!.hasEnded = true
-  })
+  step(`writer ${w}: rolls back seq ${seq}`, (next) => ends(next, w, xid!))
 }
 
-const xminOf = ({ writers, nextXid }: State) =>
-  Math.min(nextXid, ...writers.flatMap(({ xid, hasEnded }) => (xid === null || hasEnded ? [] : [xid])))
+const ends = (state: State, w: number, xid: number) => {
+  state.writers[w]!.hasEnded = true
+  state.lastEnded = Math.max(state.lastEnded, xid)
+}
+
+/** As PostgreSQL takes a snapshot: what has a greater id than the last that has ended is not looked at. */
+const xmaxOf = ({ lastEnded }: State) => lastEnded + 1
+
+const xminOf = (state: State) =>
+  Math.min(xmaxOf(state), ...state.writers.flatMap(({ xid, hasEnded }) => (xid === null || hasEnded ? [] : [xid])))
 
 const measuring = (options: Options, state: State, step: Step<State>) => {
-  const { sequence, xmax, lastSeq, nextXid } = state
+  const { sequence, horizon, lastSeq, nextXid, measures } = state
+  if (measures === 0) return
   const isSequenceFirst = options.measuresFirst === "the sequence"
-  if (sequence === null && (isSequenceFirst || xmax !== null)) {
+  if (sequence === null && (isSequenceFirst || horizon !== null)) {
     const value = options.knowsUnused ? lastSeq : Math.max(1, lastSeq)
     return step(`relay: reads the sequence: ${value}`, (next) => {
       next.sequence = value
     })
   }
-  if (xmax === null) {
-    return step(`relay: takes a snapshot, whose xmax is ${nextXid}`, (next) => {
-      next.xmax = nextXid
+  if (horizon === null && options.olderThan === "a snapshot's xmax") {
+    return step(`relay: takes a snapshot, whose xmax is ${xmaxOf(state)}`, (next) => {
+      next.horizon = xmaxOf(state)
+    })
+  }
+  if (horizon === null) {
+    return step(`relay: gets the transaction id ${nextXid}, and ends`, (next) => {
+      next.horizon = next.lastEnded = next.nextXid++
     })
   }
   const xmin = xminOf(state)
-  if (options.raises === "when older transactions have ended" && xmin < xmax) return
+  if (options.raises === "when older transactions have ended" && xmin < horizon) return
   const first = state.rows.find((seq) => options.sparesFlight || seq !== state.flight) ?? Infinity
   const floor = Math.max(state.floor, Math.min(sequence!, first - 1))
   step(`relay: reads with a snapshot whose xmin is ${xmin}, and raises the floor to ${floor}`, (next) => {
-    Object.assign(next, { floor, sequence: null, xmax: null })
+    Object.assign(next, { floor, sequence: null, horizon: null, measures: next.measures - 1 })
   })
 }
 
@@ -120,13 +139,15 @@ const floor = (options: Options): Model<State> => ({
   initial: {
     writers: Array.from({ length: most }, () => ({ xid: null, seq: null, hasEnded: false })),
     nextXid: 100,
+    lastEnded: 99,
     lastSeq: 0,
     rows: [],
     sent: [],
     sequence: null,
-    xmax: null,
+    horizon: null,
     flight: null,
     floor: 0,
+    measures: 2,
     fails: 1,
   },
   steps: (state, step) => {
@@ -146,12 +167,13 @@ const of = variantsOf("The outbox floor", right, floor)
 export const variants: ReadonlyArray<Variant> = [
   of(
     "holds",
-    "the sequence, then a snapshot's xmax, then a read whose xmin has reached it; writers have their id before seq",
+    "the sequence, then a transaction id, then a read whose xmin has reached it; writers have their id before seq",
     {},
     { isSlow: true },
   ),
   of("breaks", "a writer takes seq before it has a transaction id", { takesFirst: "seq" }),
-  of("breaks", "the sequence and the snapshot in one statement", { measuresFirst: "the snapshot" }),
+  of("breaks", "a snapshot's xmax instead of a transaction id of the relay's own", { olderThan: "a snapshot's xmax" }),
+  of("breaks", "the sequence and the transaction id in one statement", { measuresFirst: "the transaction id" }),
   of("breaks", "the floor is the sequence's value at once", { raises: "at once" }),
   of("breaks", "the floor passes what is in flight", { sparesFlight: false }),
   of("breaks", "a sequence that was never called counts as 1", { knowsUnused: false }),

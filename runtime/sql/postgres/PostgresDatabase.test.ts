@@ -461,7 +461,7 @@ const tests = (server: Postgres) =>
           const sql = Context.get(database, SqlClient.SqlClient)
           yield* Effect.provideContext(migrate({ "0001_create_goods": goods }, "shop"), database)
           const [held, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-          const holder = yield* Effect.forkChild(
+          const holder = yield* Effect.forkScoped(
             Context.get(database, Database).transaction(
               Effect.gen(function* () {
                 yield* Effect.orDie(sql`set local idle_in_transaction_session_timeout = 0`)
