@@ -9,8 +9,8 @@ const relaying: ReadonlyArray<Mutant> = [
     name: "the relay deletes before the acknowledgement",
     file: "runtime/outbox/relay.ts",
     find: `        yield* send(rows)
-        rows = yield* step(sql, [...sent, ...rows], [])`,
-    replace: `        const next = yield* step(sql, [...sent, ...rows], [])
+        rows = yield* read([...sent, ...rows], [])`,
+    replace: `        const next = yield* read([...sent, ...rows], [])
         yield* send(rows)
         rows = next`,
     breaks: "Events are lost when a send fails.",
@@ -39,7 +39,7 @@ const relaying: ReadonlyArray<Mutant> = [
   {
     name: "the relay's last rows stay in the outbox",
     file: "runtime/outbox/relay.ts",
-    find: "if (sent.length > 0) yield* step(sql, sent, [])",
+    find: "if (sent.length > 0) yield* read(sent, [])",
     replace: "",
     breaks: "Events are sent again after each backlog.",
     test: outboxTest,

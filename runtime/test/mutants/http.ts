@@ -31,7 +31,7 @@ const admin: ReadonlyArray<Mutant> = [
         else`,
     replace: `if (value !== "")`,
     breaks: "A secret that is not there opens /admin to this machine.",
-    test: "runtime/test/start-stop.test.ts",
+    test: "runtime/test/whole/start-stop.test.ts",
     fails: "Starting > takes a setting from a file, and names a file that cannot be read",
   },
   {

@@ -62,7 +62,7 @@ export const ofProcesses: ReadonlyArray<Mutant> = [
   {
     name: "one caller's constraint fails all who travel with it",
     file: "runtime/sql/coalesce.ts",
-    find: "for (const job of jobs) yield* answer([job])",
+    find: "for (const job of jobs) if (!job.isLeft) yield* Effect.andThen(answer([job]), turned)",
     replace: "for (const job of jobs) Deferred.doneUnsafe(job.done, Exit.failCause(exit.cause))",
     breaks: "One order that is wrong refuses the orders beside it.",
     test: "modules/user/test/module.test.ts",
