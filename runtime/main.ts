@@ -1,6 +1,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, ConfigProvider, Effect, Exit, Layer, Option, Runtime } from "effect"
-import { drivers, galleria } from "./compose.ts"
+import { galleria } from "./compose.ts"
+import { drivers } from "./drivers.ts"
 import { environment, readLogSettings, readSettings } from "./config.ts"
 import { Loops, makeLoops } from "./module/loop.ts"
 import { modules } from "./modules.ts"

@@ -1,6 +1,7 @@
 import { PGlite } from "@electric-sql/pglite"
 import { Effect, Layer, Logger } from "effect"
-import { drivers, galleria } from "../compose.ts"
+import { galleria } from "../compose.ts"
+import { drivers } from "../drivers.ts"
 import { readSettings } from "../config.ts"
 import { Loops, makeLoops } from "../module/loop.ts"
 import { modules } from "../modules.ts"

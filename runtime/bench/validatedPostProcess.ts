@@ -39,7 +39,10 @@ const galleria = Effect.gen(function* () {
   ).pipe(
     Layer.provide(
       Layer.merge(
-        Layer.mock(Database, { writable: Effect.void, bell: () => ({ ring: Effect.void, next: Effect.never }) }),
+        Layer.mock(Database, {
+          writable: Effect.void,
+          bell: () => ({ ring: Effect.void, next: Effect.never, opens: () => Effect.void }),
+        }),
         // Asked only for requests with a key, of which there are none.
         Layer.succeed(SqlClient.SqlClient, undefined as never),
       ),

@@ -1,4 +1,4 @@
-import { Context, type Deferred, type Effect, type Layer, Schema, type Scope } from "effect"
+import { Context, type Deferred, type Effect, type Latch, type Layer, Schema, type Scope } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 
 /** The database is away, or must not be written to for now. */
@@ -16,6 +16,8 @@ export interface Bell {
   readonly ring: Effect.Effect<void>
   /** Take it before looking, look, then await it: no ring in between is missed within the process. */
   readonly next: Effect.Effect<Deferred.Deferred<void>>
+  /** Opens the latch at each ring, until the scope closes. */
+  readonly opens: (latch: Latch.Latch) => Effect.Effect<void, never, Scope.Scope>
 }
 
 /**

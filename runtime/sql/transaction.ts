@@ -1,4 +1,4 @@
-import { Cause, Deferred, Effect, Exit, Option } from "effect"
+import { Cause, Deferred, Effect, Exit, type Latch, Option } from "effect"
 import { type SqlClient, SqlError } from "effect/sql"
 import type { Bell } from "./Database.ts"
 
@@ -23,12 +23,19 @@ export interface LocalBell extends Bell {
 
 export const localBell = (sql: SqlClient.SqlClient): LocalBell => {
   let current = Deferred.makeUnsafe<void>()
+  const latches = new Set<Latch.Latch>()
   const ringUnsafe = () => {
+    for (const latch of latches) latch.openUnsafe()
     const rung = current
     current = Deferred.makeUnsafe<void>()
     Deferred.doneUnsafe(rung, Exit.void)
   }
-  return { ring: sql.afterCommit(Effect.sync(ringUnsafe)), ringUnsafe, next: Effect.sync(() => current) }
+  const opens = (latch: Latch.Latch) =>
+    Effect.acquireRelease(
+      Effect.sync(() => void latches.add(latch)),
+      () => Effect.sync(() => void latches.delete(latch)),
+    )
+  return { ring: sql.afterCommit(Effect.sync(ringUnsafe)), ringUnsafe, next: Effect.sync(() => current), opens }
 }
 
 /** The `SqlError` in a cause, be it a failure or a defect. */

@@ -2,7 +2,6 @@ import { expect, it, layer } from "@effect/vitest"
 import { Clock, Deferred, Effect, Exit, Fiber, Latch, Layer, Redacted, References, Schedule, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { SqlClient, SqlError } from "effect/sql"
-import { openedBy } from "../compose.ts"
 import { Loops, makeLoops } from "../module/loop.ts"
 import { again, done, type Item, task } from "../module/Task.ts"
 import { Database, Databases, DatabaseUnavailable } from "../sql/Database.ts"
@@ -305,7 +304,7 @@ if (url !== undefined) {
       for (const [n, context] of [one, other].entries()) {
         const { bell } = yield* Effect.provideContext(Database, context)
         const wake = Latch.makeUnsafe(true)
-        yield* Effect.forkScoped(openedBy(wake, bell("tasks")))
+        yield* bell("tasks").opens(wake)
         yield* Effect.provideContext(
           work({ module: "suite", tasks: [outsides[n]!.task], wake, poll: "1 hour" }),
           context,

@@ -124,7 +124,7 @@ const rules: ReadonlyArray<Rule> = [
     allows: (to, from) => {
       if (to.startsWith("modules/")) return from === "runtime/modules.ts" && /^modules\/\w+\/module\.ts$/u.test(to)
       // A driver is chosen in one place, by the settings that it says it takes.
-      const chooses = ["runtime/compose.ts", "runtime/config.ts", "runtime/cache/cache.ts"].includes(from)
+      const chooses = ["runtime/drivers.ts", "runtime/config.ts", "runtime/cache/cache.ts"].includes(from)
       if (Object.keys(drivers).some((folder) => to.startsWith(folder))) return chooses
       return !/^(?:@electric-sql\/pglite|kafkajs|redis$)/u.test(to)
     },

@@ -1,6 +1,6 @@
 import { Context, type Duration, Effect, Exit, Layer, Schedule, Scope } from "effect"
 import { randomUUID } from "node:crypto"
-import { drivers } from "../compose.ts"
+import { drivers } from "../drivers.ts"
 import {
   EventBus,
   type Handle,

@@ -33,7 +33,7 @@ export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
         rung.add(name)
         someRang.openUnsafe()
       })
-      return { ring: Effect.andThen(local.ring, sql.afterCommit(tell)), next: local.next }
+      return { ring: Effect.andThen(local.ring, sql.afterCommit(tell)), next: local.next, opens: local.opens }
     }
 
     const notified = yield* watched(`${options.schema}.notify`)

@@ -36,7 +36,9 @@ export const pooledClient = (options: SessionOptions) =>
       timeToLiveStrategy: "usage",
     })
     const free: Opened = Effect.flatMap(Pool.get(pool), (session) =>
-      session.isCut() ? Effect.andThen(Pool.invalidate(pool, session), free) : Effect.succeed(session),
+      session.isCut() || session.wasCancelled
+        ? Effect.andThen(Pool.invalidate(pool, session), free)
+        : Effect.succeed(session),
     )
     return yield* clientOver(options, inTime(free))
   })

@@ -1,0 +1,37 @@
+import { Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import * as deliveriesTable from "./delivery/deliveriesTable.ts"
+import * as edge from "./http/edge.ts"
+import * as idempotencyTable from "./http/idempotencyTable.ts"
+import * as signedPages from "./http/signedPages.ts"
+import type { Module } from "./module/Module.ts"
+import { Outbox } from "./outbox/Outbox.ts"
+import { outboxTable } from "./outbox/outboxTable.ts"
+import { Database, type Databases } from "./sql/Database.ts"
+import { migrate } from "./sql/migrate.ts"
+import { Tasks } from "./tasks/Tasks.ts"
+import { tasksIn } from "./tasks/taskTable.ts"
+
+/** The bells of a module: each rings, in every instance, when there is something to do. */
+export const bells = { outbox: "outbox", tasks: "tasks" } as const
+
+/** All that one module gets, on a database of its own, migrated. */
+export const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
+  const outbox = Effect.gen(function* () {
+    const { bell } = yield* Database
+    return outboxTable(yield* SqlClient.SqlClient, bell(bells.outbox).ring, module)
+  })
+  const tasks = Effect.gen(function* () {
+    const { bell } = yield* Database
+    const names = module.tasks.map(({ name }) => name)
+    return tasksIn(yield* SqlClient.SqlClient, names, bell(bells.tasks).ring)
+  })
+  return Layer.mergeAll(
+    Layer.effect(Outbox, outbox),
+    Layer.effect(Tasks, tasks),
+    deliveriesTable.layer(module.reactions),
+    idempotencyTable.layer,
+    signedPages.layer,
+    edge.layer,
+  ).pipe(Layer.provideMerge(Layer.effectDiscard(migrate(module.migrations, module.name))), Layer.provideMerge(database))
+}

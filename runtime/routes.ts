@@ -1,0 +1,76 @@
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { Context, Effect, Layer, Schedule } from "effect"
+import { HttpRouter } from "effect/http"
+import { HttpApiBuilder } from "effect/http-api"
+import { SqlClient } from "effect/sql"
+import { auditHttp } from "./audit/http.ts"
+import * as cache from "./cache/cache.ts"
+import type { Settings } from "./config.ts"
+import { api as adminApi } from "./delivery/api.ts"
+import { http as adminHttp } from "./delivery/http.ts"
+import { type Check, type Health, healthRoutes } from "./health/health.ts"
+import { lookAt, metricsRoute } from "./health/metrics.ts"
+import * as Admin from "./http/Admin.ts"
+import { routesOf } from "./http/document.ts"
+import { documentation } from "./http/documentation.ts"
+import * as operations from "./http/operations.ts"
+import { explained, problemsEverywhere } from "./http/problems.ts"
+import { Deployment } from "./module/Module.ts"
+import type { StartedModule } from "./startModule.ts"
+import { observeRequests } from "./telemetry/http.ts"
+import { exportMillis } from "./telemetry/otlp.ts"
+
+/** Paths differ by case and by every slash but the last, as for gateways and `routesOf`. */
+const strictPaths = { caseSensitive: true, ignoreDuplicateSlashes: false, ignoreTrailingSlash: true }
+
+/** What every module shares, whatever the drivers. */
+export const platform = (settings: Settings) =>
+  Layer.mergeAll(
+    Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
+    NodeHttpServer.layerHttpServices,
+    cache.layer(settings.redis),
+    Layer.succeed(Deployment, {
+      modules: settings.modules.map((module) => module.name),
+      distributed: settings.kafka !== undefined,
+    }),
+  )
+
+/** `/admin`, over all modules; page keys and databases are the first module's. */
+const admin = (running: ReadonlyArray<StartedModule>, settings: Settings) =>
+  HttpApiBuilder.layer(adminApi).pipe(
+    Layer.provide([adminHttp(running), auditHttp(running)]),
+    Layer.provide(Admin.layer(settings.adminToken)),
+    Layer.provide(Layer.succeedContext(running[0]!.ports)),
+  )
+
+/** Adds the routes that are not a module's own, and what surrounds all of them: problems, metrics, traces. */
+export const addRoutes = (options: {
+  readonly settings: Settings
+  readonly running: ReadonlyArray<StartedModule>
+  readonly health: Health
+  readonly checks: ReadonlyArray<Check>
+}) =>
+  Effect.gen(function* () {
+    const { settings, running, health, checks } = options
+    yield* Layer.build(admin(running, settings))
+    yield* healthRoutes(health, checks)
+    const watched = running.map(({ name, lag, ports, tasks }) => ({
+      module: name,
+      lag,
+      sql: Context.get(ports, SqlClient.SqlClient),
+      tasks: new Set(tasks),
+    }))
+    yield* metricsRoute(watched)
+    if (settings.otlp !== undefined) {
+      const looking = Effect.repeat(lookAt(watched), Schedule.spaced(exportMillis.metrics))
+      yield* Effect.forkScoped(Effect.withTracerEnabled(looking, false))
+    }
+    yield* explained
+    const owners = [...settings.modules, { api: adminApi }, operations]
+    yield* documentation(owners)
+    const routes = owners.flatMap((owner) =>
+      routesOf([owner]).map((route) => ({ ...route, module: "name" in owner ? owner.name : "runtime" })),
+    )
+    yield* observeRequests(routes)
+    yield* problemsEverywhere(routes)
+  })
