@@ -23,12 +23,16 @@ const limitMillis = 240_000
 
 const notCopied = new Set(["node_modules", ".git", ".cache", ".data"])
 
+const copies = new Set<string>()
+const remove = (folder: string) => rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
+
 /** A copy of the project that shares its packages. */
 const makeCopy = () => {
   const folder = mkdtempSync(join(tmpdir(), "galleria-mutants-"))
+  copies.add(folder)
   cpSync(root, folder, { recursive: true, filter: (path) => !notCopied.has(basename(path)) })
   symlinkSync(realpathSync(join(root, "node_modules")), join(folder, "node_modules"))
-  return { folder, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) }
+  return folder
 }
 
 /** Where tests run, and with which servers. */
@@ -42,7 +46,8 @@ interface Report {
     readonly status: string
     readonly message: string
     readonly assertionResults: ReadonlyArray<{
-      readonly fullName: string
+      readonly ancestorTitles: ReadonlyArray<string>
+      readonly title: string
       readonly status: string
       readonly failureMessages?: ReadonlyArray<string>
     }>
@@ -67,15 +72,21 @@ const startServers = async (meant: ReadonlyArray<Mutant>) => {
 
 /** Runs of tests, each the leader of a group of processes. */
 const running = new Set<ChildProcess>()
-const end = ({ pid }: ChildProcess) => void (pid !== undefined && process.kill(-pid, "SIGKILL"))
+const end = ({ pid }: ChildProcess) => {
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGKILL")
+  } catch {
+    // It has just ended by itself.
+  }
+}
 
 /** Runs the tests of a file whose names match. */
 const runTests = ({ folder, env }: Place, file: string, pattern: string): Promise<Tests> =>
   new Promise((resolve, reject) => {
-    const report = join(folder, ".mutant.json")
+    const report = join(folder, ".cache/tests.json")
     rmSync(report, { force: true })
     const vitest = join(folder, "node_modules/vitest/vitest.mjs")
-    const options = ["--config", "runtime/vitest.config.ts", "--reporter=json", `--outputFile=${report}`]
+    const options = ["--config", "runtime/vitest.config.ts", "--reporter=json"]
     const child = spawn(process.execPath, [vitest, "run", file, "-t", pattern, "--maxWorkers=1", ...options], {
       cwd: folder,
       env: { ...process.env, ...env },
@@ -107,7 +118,8 @@ const runTests = ({ folder, env }: Place, file: string, pattern: string): Promis
 
 const ran = (tests: Tests, pattern: string) =>
   tests?.tests.filter(
-    ({ fullName, status }) => ["passed", "failed"].includes(status) && new RegExp(pattern, "u").test(fullName),
+    ({ ancestorTitles, title, status }) =>
+      ["passed", "failed"].includes(status) && new RegExp(pattern, "u").test([...ancestorTitles, title].join(" > ")),
   ) ?? []
 
 /** Why these mutants cannot be judged: a test that must fail with the change fails, or is missing, without it. */
@@ -118,7 +130,8 @@ const unfit = async (place: Place, [file, those]: readonly [string, ReadonlyArra
     const found = ran(tests, pattern)
     if (found.length > 0 && found.every(({ status }) => status === "passed")) return []
     const why = tests === undefined ? "does not end" : found.length === 0 ? "is not there" : "fails"
-    return [`${file} ${pattern} ${why} without any change\n${tests?.said ?? ""}`]
+    const messages = found.flatMap(({ failureMessages = [] }) => failureMessages)
+    return [`${file} ${pattern} ${why} without any change\n${messages.join("\n")}\n${tests?.said ?? ""}`]
   })
 }
 
@@ -157,9 +170,8 @@ const main = async () => {
   const { values } = parseArgs({ options: { only: { type: "string", default: "" }, "at-once": { type: "string" } } })
   const meant = mutants.filter(({ name, file }) => `${file} ${name}`.includes(values.only))
   const atOnce = Math.min(Number(values["at-once"] ?? availableParallelism()), meant.length)
-  using copies = new DisposableStack()
   await using servers = await startServers(meant)
-  const places = Array.from({ length: atOnce }, () => ({ folder: copies.use(makeCopy()).folder, env: servers.env }))
+  const places = Array.from({ length: atOnce }, () => ({ folder: makeCopy(), env: servers.env }))
   const began = performance.now()
 
   const wrong: Array<string> = []
@@ -181,5 +193,13 @@ const main = async () => {
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1))
-process.once("exit", () => running.forEach(end))
-process.exitCode = (await main()) ? 0 : 1
+process.once("exit", () => {
+  running.forEach(end)
+  copies.forEach(remove)
+})
+try {
+  process.exit((await main()) ? 0 : 1)
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exit(1)
+}
