@@ -1,6 +1,6 @@
 import { describe, expect, layer } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Layer } from "effect"
-import { SqlClient } from "effect/sql"
+import { SqlClient, SqlError } from "effect/sql"
 import { drivers } from "../testing/memory.ts"
 import { type Bell, Database, Databases, DatabaseUnavailable } from "./Database.ts"
 import { type Check, checks, run } from "./DatabaseSuite.ts"
@@ -23,6 +23,7 @@ const refusedCommit = "dies of a commit that is refused, with what the server sa
 const bellAfter = "rings a bell after the commit, and not when that does not come"
 const bellAtOnce = "rings at once outside of a transaction, for all who wait, and no other bell"
 const answers = "gives callers who travel together each their own answer"
+const guilty = "refuses of callers who travel together the guilty one alone"
 const leaving = "leaves undone what callers wanted who go before it has begun"
 const apart = "gives each module tables of its own, by the same names"
 const probed = "answers a probe, and may be written to"
@@ -47,6 +48,10 @@ const committing =
 
 const forgetting = (sql: SqlClient.SqlClient) =>
   Effect.andThen(sql`drop table if exists runtime_migrations`, sql`drop table if exists module_migrations`)
+
+const lost = new SqlError.SqlError({
+  reason: new SqlError.ConnectionError({ cause: new Error("gone"), message: "gone", operation: "query" }),
+})
 
 const brokenDatabases: ReadonlyArray<BrokenDatabase> = [
   {
@@ -89,6 +94,13 @@ const brokenDatabases: ReadonlyArray<BrokenDatabase> = [
         coalesce((inputs) => Effect.map(many(inputs), ([first, ...rest]) => [first!, ...rest.map(() => first!)])),
     }),
     red: { [answers]: "deeply equal" },
+  },
+  {
+    driver: "takes what is wrong with one caller for a fault of the server",
+    breaking: ({ coalesce }) => ({
+      coalesce: (many) => coalesce((inputs) => Effect.mapError(many(inputs), () => lost)),
+    }),
+    red: { [guilty]: "deeply equal" },
   },
   {
     driver: "lets each caller travel alone",

@@ -9,6 +9,8 @@ import { availableParallelism, tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { parseArgs } from "node:util"
 import { startKafka } from "../../testing/kafka.ts"
+import { askKafka } from "../../testing/kafkaLog.ts"
+import { until } from "../../testing/process.ts"
 import { startPostgres } from "../../testing/postgresServer.ts"
 import { type Mutant, patched, patternOf } from "./Mutant.ts"
 import { mutants } from "./mutants.ts"
@@ -57,11 +59,19 @@ interface Report {
 /** How tests went: undefined when they did not end in time. */
 type Tests = { readonly tests: Report["testResults"][number]["assertionResults"]; readonly said: string } | undefined
 
+/** A broker that has just started finds out by its first group where it keeps them. */
+const knowsGroups = (bootstrap: string) =>
+  askKafka(bootstrap, (admin) => admin.fetchOffsets({ groupId: "mutants" })).then(
+    () => true,
+    () => false,
+  )
+
 /** A PostgreSQL and, where one is needed, a Kafka that all runs share: to start one for each would take longer than its tests. */
 const startServers = async (meant: ReadonlyArray<Mutant>) => {
   await using servers = new AsyncDisposableStack()
   const postgres = servers.use(await startPostgres())
   const kafka = meant.some(({ fails }) => fails.includes("afka")) ? servers.use(await startKafka()) : undefined
+  if (kafka !== undefined) await until("Kafka knows of groups", () => knowsGroups(kafka.bootstrap))
   const env = {
     TEST_DATABASE_URL: postgres.url,
     ...(kafka === undefined ? {} : { KAFKA_BOOTSTRAP_SERVERS: kafka.bootstrap }),
@@ -167,8 +177,10 @@ const inCopies = async <A>(places: ReadonlyArray<Place>, work: ReadonlyArray<A>,
 type Work<A> = (place: Place, piece: A) => Promise<void>
 
 const main = async () => {
-  const { values } = parseArgs({ options: { only: { type: "string", default: "" }, "at-once": { type: "string" } } })
-  const meant = mutants.filter(({ name, file }) => `${file} ${name}`.includes(values.only))
+  const { values } = parseArgs({
+    options: { only: { type: "string", multiple: true, default: [""] }, "at-once": { type: "string" } },
+  })
+  const meant = mutants.filter(({ name, file }) => values.only.some((text) => `${file} ${name}`.includes(text)))
   const atOnce = Math.min(Number(values["at-once"] ?? availableParallelism()), meant.length)
   await using servers = await startServers(meant)
   const places = Array.from({ length: atOnce }, () => ({ folder: makeCopy(), env: servers.env }))
