@@ -79,7 +79,7 @@ const prepare = async ({ ports }: Subject) => {
       await link.send(request("PUT", `/inventory/${product}`, { product_name: product, stock: 10_000_000 }))
     }
   }
-  return await signUp(ports["user"]!, connections, ports["order"]!)
+  return await signUp(ports["user"]!, connections, ports["order"])
 }
 
 interface Rate {

@@ -1,6 +1,6 @@
 import { describe, expect, layer } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Layer } from "effect"
-import { SqlClient } from "effect/sql"
+import { SqlClient, SqlError } from "effect/sql"
 import { drivers } from "../testing/memory.ts"
 import { type Bell, Database, Databases, DatabaseUnavailable } from "./Database.ts"
 import { type Check, checks, run } from "./DatabaseSuite.ts"
@@ -24,7 +24,8 @@ const bellAfter = "rings a bell after the commit, and not when that does not com
 const bellAtOnce = "rings at once outside of a transaction, for all who wait, and no other bell"
 const answers = "gives callers who travel together each their own answer"
 const guilty = "fails only the caller whose input it was, of those who travel together, also by a lock or a deadlock"
-const lost = new DatabaseUnavailable({ reason: "one of them failed" })
+const oneFailed = new DatabaseUnavailable({ reason: "one of them failed" })
+const refusedAlone = "refuses of callers who travel together the guilty one alone"
 const leaving = "leaves undone what callers wanted who go before it has begun"
 const apart = "gives each module tables of its own, by the same names"
 const probed = "answers a probe, and may be written to"
@@ -49,6 +50,10 @@ const committing =
 
 const forgetting = (sql: SqlClient.SqlClient) =>
   Effect.andThen(sql`drop table if exists runtime_migrations`, sql`drop table if exists module_migrations`)
+
+const lost = new SqlError.SqlError({
+  reason: new SqlError.ConnectionError({ cause: new Error("gone"), message: "gone", operation: "query" }),
+})
 
 const brokenDatabases: ReadonlyArray<BrokenDatabase> = [
   {
@@ -93,6 +98,13 @@ const brokenDatabases: ReadonlyArray<BrokenDatabase> = [
     red: { [answers]: "deeply equal" },
   },
   {
+    driver: "takes what is wrong with one caller for a fault of the server",
+    breaking: ({ coalesce }) => ({
+      coalesce: (many) => coalesce((inputs) => Effect.mapError(many(inputs), () => lost)),
+    }),
+    red: { [refusedAlone]: "deeply equal" },
+  },
+  {
     driver: "lets each caller travel alone",
     breaking: () => ({
       coalesce: (many) => Effect.succeed((input) => Effect.map(Effect.orDie(many([input])), ([output]) => output!)),
@@ -102,7 +114,7 @@ const brokenDatabases: ReadonlyArray<BrokenDatabase> = [
   {
     driver: "fails all who travel together by the fault of one",
     breaking: ({ coalesce }) => ({
-      coalesce: (many) => coalesce((inputs) => Effect.catch(many(inputs), () => Effect.die(lost))),
+      coalesce: (many) => coalesce((inputs) => Effect.catch(many(inputs), () => Effect.die(oneFailed))),
     }),
     red: { [guilty]: "deeply equal" },
   },

@@ -138,6 +138,28 @@ export const checks: ReadonlyArray<Check> = [
     }),
   },
   {
+    name: "refuses of callers who travel together the guilty one alone",
+    check: Effect.gen(function* () {
+      const { sql, coalesce } = yield* withNumbers(newSchema())
+      const [begun, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const travel = yield* coalesce((inputs: ReadonlyArray<number>) =>
+        Effect.gen(function* () {
+          yield* Deferred.succeed(begun, undefined)
+          yield* Deferred.await(go)
+          yield* sql`insert into number select json_array_elements_text(${JSON.stringify(inputs)}::json)::int`
+          return inputs
+        }),
+      )
+      const first = yield* Effect.forkChild(travel(1))
+      yield* Deferred.await(begun)
+      const others = yield* Effect.forEach([2, 1, 3], (n) => Effect.forkChild(travel(n), { startImmediately: true }))
+      yield* Deferred.succeed(go, undefined)
+      const exits = yield* Effect.forEach([first, ...others], Fiber.await)
+      expect(exits.map((exit) => (Exit.isSuccess(exit) ? exit.value : "refused"))).toEqual([1, 2, "refused", 3])
+      expect(yield* numbersIn(sql)).toEqual([1, 2, 3])
+    }),
+  },
+  {
     name: "leaves undone what callers wanted who go before it has begun",
     check: Effect.gen(function* () {
       const { travel, runs, first, go } = yield* travelling

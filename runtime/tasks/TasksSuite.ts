@@ -641,6 +641,31 @@ const failing: ReadonlyArray<Check<Subject>> = [
       }),
     ),
   },
+  {
+    name: "leaves a row to the instance that claimed it after its end had failed here",
+    check: on(
+      Effect.fnUntraced(function* ({ plan, add, claim, database, instance, makeAll, finish, row, ids }) {
+        const other = yield* instance()
+        yield* add("a")
+        const late = yield* makeAll(yield* claim())
+        let theirs: ReadonlyArray<Called> = []
+        const claimed = Effect.suspend(() => {
+          plan.end.clear()
+          return Effect.orDie(Effect.map(later(tooOld)(claim(10, other)), (called) => void (theirs = called)))
+        })
+        let transactions = 0
+        // In the first the end fails; in the second the row is put off.
+        const transaction: typeof database.transaction = (work) =>
+          Effect.suspend(() => Effect.andThen(++transactions === 2 ? claimed : Effect.void, database.transaction(work)))
+        plan.end.set("a", broken)
+        yield* finish(late, yield* instance({ transaction }))
+        expect(theirs.map(({ id }) => id)).toEqual(["a"])
+        expect(yield* row("a")).toMatchObject({ isCalled: true, attempts: 2, reason: null })
+        yield* finish(yield* later(tooOld)(makeAll(theirs)))
+        expect(yield* ids).toEqual([])
+      }),
+    ),
+  },
 ]
 
 const logging: ReadonlyArray<Check<Subject>> = [

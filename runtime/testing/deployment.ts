@@ -10,6 +10,7 @@ import { canStartKafka, type Kafka, startKafka } from "./kafka.ts"
 import { recordsOn } from "./kafkaLog.ts"
 import { canStartPostgres, connectTo, type Postgres, startPostgres } from "./postgresServer.ts"
 import { type Answer, type Exit, type Galleria, launch, temporaryFolder } from "./process.ts"
+import { type Proxy, startProxy } from "./proxy.ts"
 import { spine } from "./spine.ts"
 import type { Ledger } from "./shoppers.ts"
 
@@ -250,6 +251,7 @@ export const overKafkaAndPostgres: Shape & {
     await using parts = new AsyncDisposableStack()
     const kafka = parts.use(await startKafka())
     const postgres = parts.use(await startPostgres())
+    const way = parts.use(await startProxy({ to: Number(new URL(postgres.url).port) }))
     const nothing = parts.use(temporaryFolder())
     const own = options.modules ?? spine
     const urlOf = (module: string) => databaseOf(postgres, `${module}_service`)
@@ -260,11 +262,16 @@ export const overKafkaAndPostgres: Shape & {
         `create database ${module}_service owner ${module}_service`,
       ]),
     )
+    const reachedAt = (url: string) => {
+      const through = new URL(url)
+      if (options.isDatabaseProxied === true) through.port = String(way.port)
+      return through.href
+    }
     const planOf = (module: string, n: number) => ({
       name: `${module} ${n + 1}`,
       modules: [module],
       dataDir: nothing.path,
-      env: { ...overKafkaEnv(kafka, options), DATABASE_URL: urlOf(module), ...options.env },
+      env: { ...overKafkaEnv(kafka, options), DATABASE_URL: reachedAt(urlOf(module)), ...options.env },
     })
     const all = parts.move()
     const site = siteOf({
@@ -284,7 +291,7 @@ export const overKafkaAndPostgres: Shape & {
       ],
       dispose: () => all.disposeAsync(),
     })
-    return { ...site, kafka, postgres, urlOf, [Symbol.asyncDispose]: site[Symbol.asyncDispose] }
+    return { ...site, kafka, postgres, way, urlOf, [Symbol.asyncDispose]: site[Symbol.asyncDispose] }
   },
 }
 
@@ -293,11 +300,15 @@ interface ProductionOptions extends KafkaOptions {
   readonly modules?: ReadonlyArray<string>
   /** Of each module. */
   readonly instances?: number
+  /** The processes reach their databases through the proxy `way`. */
+  readonly isDatabaseProxied?: boolean
   readonly env?: Readonly<Record<string, string>>
 }
 
 export interface ProductionSite extends KafkaSite {
   readonly postgres: Postgres
+  /** Between the processes and PostgreSQL, where the site was made so. */
+  readonly way: Proxy
   /** Of a module's database, as its processes use it. */
   readonly urlOf: (module: string) => string
 }

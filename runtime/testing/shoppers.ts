@@ -43,6 +43,8 @@ export const randomOf = (seed: number): Random => {
 
 export interface Manners {
   readonly cutOff?: boolean
+  /** Nobody new comes. */
+  readonly regularsOnly?: boolean
   readonly forgiving?: boolean
   readonly pace?: number
 }
@@ -64,6 +66,7 @@ export const makeShoppers = (random: Random) => {
   const newcomers: Array<number> = []
   let isCutOff = false
   let isForgiving = false
+  let isForRegulars = false
   let isOver = () => false
   const orders: Array<{ readonly id: number; readonly user: number }> = []
   const below = (end: number) => Math.floor(random() * end)
@@ -147,7 +150,7 @@ export const makeShoppers = (random: Random) => {
 
   const act = async (galleria: Callable): Promise<void> => {
     const dice = random()
-    if (users.length === 0 || dice < 0.15) return arrive(galleria)
+    if (users.length === 0 || (dice < 0.15 && !isForRegulars)) return arrive(galleria)
     if (orders.length > 0 && dice < 0.35) return cancel(galleria, recent(orders))
     return ask(galleria, wishForOrder(recent(users)))
   }
@@ -175,19 +178,20 @@ export const makeShoppers = (random: Random) => {
     /**
      * Shops until `leave` is true or the process is gone; what is under way then is not answered. Where news does not
      * get through (`cutOff`) users come as well, and order later: nobody could know them. Where processes come and go
-     * (`forgiving`) shoppers go on when they were told to come again, or not answered. `pace`: milliseconds between two
-     * requests of a shopper.
+     * (`forgiving`) shoppers go on when they were told to come again, or not answered. `regularsOnly`: users who are known
+     * order and cancel, and no others come. `pace`: milliseconds between two requests of a shopper.
      */
     shop: async (
       galleria: Callable,
       leave: () => boolean,
-      { cutOff = false, forgiving = false, pace = 0 }: Manners = {},
+      { cutOff = false, forgiving = false, regularsOnly = false, pace = 0 }: Manners = {},
     ) => {
       users.push(...newcomers.splice(0))
       isCutOff = cutOff
       isForgiving = forgiving
+      isForRegulars = regularsOnly
       isOver = leave
-      const open = unanswered()
+      const open = unanswered().filter(({ path }) => !regularsOnly || path === "/orders")
       const shopper = async () => {
         while (!leave()) {
           const again = open.shift()
@@ -201,6 +205,7 @@ export const makeShoppers = (random: Random) => {
       await Promise.all(Array.from({ length: crowd }, () => shopper().catch(gone)))
       isCutOff = false
       isForgiving = false
+      isForRegulars = false
       isOver = () => false
     },
   }

@@ -24,8 +24,5 @@ export const patched = (text: string, { find, replace }: Pick<Mutant, "find" | "
 /** The names of the `describe`s, and of the test. */
 export const namesIn = ({ fails }: Pick<Mutant, "fails">): ReadonlyArray<string> => fails.split(" > ")
 
-/** How vitest names the test: what it joins by spaces, for its option `-t`. */
-export const patternOf = (mutant: Pick<Mutant, "fails">): string =>
-  namesIn(mutant)
-    .join(" ")
-    .replace(/[\\^$.*+?()[\]{}|]/gu, "\\$&")
+/** How the test is named for vitest's option `-t`. */
+export const patternOf = ({ fails }: Pick<Mutant, "fails">): string => fails.replace(/[\\^$.*+?()[\]{}|]/gu, "\\$&")

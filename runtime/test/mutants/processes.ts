@@ -65,8 +65,8 @@ export const ofProcesses: ReadonlyArray<Mutant> = [
     find: "for (const job of jobs) if (!job.isLeft) yield* Effect.andThen(answer([job]), turned)",
     replace: "for (const job of jobs) Deferred.doneUnsafe(job.done, Exit.failCause(exit.cause))",
     breaks: "One order that is wrong refuses the orders beside it.",
-    test: "modules/user/test/module.test.ts",
-    fails: "are created once when many ask for one e-mail at once",
+    test: "runtime/sql/Database.test.ts",
+    fails: "Database (embedded) > refuses of callers who travel together the guilty one alone",
   },
   {
     name: "who has left is answered all the same",

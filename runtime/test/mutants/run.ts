@@ -9,6 +9,8 @@ import { availableParallelism, tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { parseArgs } from "node:util"
 import { startKafka } from "../../testing/kafka.ts"
+import { askKafka } from "../../testing/kafkaLog.ts"
+import { until } from "../../testing/process.ts"
 import { startPostgres } from "../../testing/postgresServer.ts"
 import { type Mutant, patched, patternOf } from "./Mutant.ts"
 import { mutants } from "./mutants.ts"
@@ -23,12 +25,16 @@ const limitMillis = 240_000
 
 const notCopied = new Set(["node_modules", ".git", ".cache", ".data"])
 
+const copies = new Set<string>()
+const remove = (folder: string) => rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
+
 /** A copy of the project that shares its packages. */
 const makeCopy = () => {
   const folder = mkdtempSync(join(tmpdir(), "galleria-mutants-"))
+  copies.add(folder)
   cpSync(root, folder, { recursive: true, filter: (path) => !notCopied.has(basename(path)) })
   symlinkSync(realpathSync(join(root, "node_modules")), join(folder, "node_modules"))
-  return { folder, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) }
+  return folder
 }
 
 /** Where tests run, and with which servers. */
@@ -42,7 +48,8 @@ interface Report {
     readonly status: string
     readonly message: string
     readonly assertionResults: ReadonlyArray<{
-      readonly fullName: string
+      readonly ancestorTitles: ReadonlyArray<string>
+      readonly title: string
       readonly status: string
       readonly failureMessages?: ReadonlyArray<string>
     }>
@@ -52,11 +59,19 @@ interface Report {
 /** How tests went: undefined when they did not end in time. */
 type Tests = { readonly tests: Report["testResults"][number]["assertionResults"]; readonly said: string } | undefined
 
+/** A broker that has just started finds out by its first group where it keeps them. */
+const knowsGroups = (bootstrap: string) =>
+  askKafka(bootstrap, (admin) => admin.fetchOffsets({ groupId: "mutants" })).then(
+    () => true,
+    () => false,
+  )
+
 /** A PostgreSQL and, where one is needed, a Kafka that all runs share: to start one for each would take longer than its tests. */
 const startServers = async (meant: ReadonlyArray<Mutant>) => {
   await using servers = new AsyncDisposableStack()
   const postgres = servers.use(await startPostgres())
   const kafka = meant.some(({ fails }) => fails.includes("afka")) ? servers.use(await startKafka()) : undefined
+  if (kafka !== undefined) await until("Kafka knows of groups", () => knowsGroups(kafka.bootstrap))
   const env = {
     TEST_DATABASE_URL: postgres.url,
     ...(kafka === undefined ? {} : { KAFKA_BOOTSTRAP_SERVERS: kafka.bootstrap }),
@@ -67,18 +82,24 @@ const startServers = async (meant: ReadonlyArray<Mutant>) => {
 
 /** Runs of tests, each the leader of a group of processes. */
 const running = new Set<ChildProcess>()
-const end = ({ pid }: ChildProcess) => void (pid !== undefined && process.kill(-pid, "SIGKILL"))
+const end = ({ pid }: ChildProcess) => {
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGKILL")
+  } catch {
+    // It has just ended by itself.
+  }
+}
 
 /** Runs the tests of a file whose names match. */
 const runTests = ({ folder, env }: Place, file: string, pattern: string): Promise<Tests> =>
   new Promise((resolve, reject) => {
-    const report = join(folder, ".mutant.json")
+    const report = join(folder, ".cache/tests.json")
     rmSync(report, { force: true })
     const vitest = join(folder, "node_modules/vitest/vitest.mjs")
-    const options = ["--config", "runtime/vitest.config.ts", "--reporter=json", `--outputFile=${report}`]
+    const options = ["--config", "runtime/vitest.config.ts", "--reporter=json"]
     const child = spawn(process.execPath, [vitest, "run", file, "-t", pattern, "--maxWorkers=1", ...options], {
       cwd: folder,
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...env, ...(file.includes("/whole/") ? { TEST_WHOLE: "1" } : {}) },
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
     })
@@ -107,7 +128,8 @@ const runTests = ({ folder, env }: Place, file: string, pattern: string): Promis
 
 const ran = (tests: Tests, pattern: string) =>
   tests?.tests.filter(
-    ({ fullName, status }) => ["passed", "failed"].includes(status) && new RegExp(pattern, "u").test(fullName),
+    ({ ancestorTitles, title, status }) =>
+      ["passed", "failed"].includes(status) && new RegExp(pattern, "u").test([...ancestorTitles, title].join(" > ")),
   ) ?? []
 
 /** Why these mutants cannot be judged: a test that must fail with the change fails, or is missing, without it. */
@@ -118,7 +140,8 @@ const unfit = async (place: Place, [file, those]: readonly [string, ReadonlyArra
     const found = ran(tests, pattern)
     if (found.length > 0 && found.every(({ status }) => status === "passed")) return []
     const why = tests === undefined ? "does not end" : found.length === 0 ? "is not there" : "fails"
-    return [`${file} ${pattern} ${why} without any change\n${tests?.said ?? ""}`]
+    const messages = found.flatMap(({ failureMessages = [] }) => failureMessages)
+    return [`${file} ${pattern} ${why} without any change\n${messages.join("\n")}\n${tests?.said ?? ""}`]
   })
 }
 
@@ -154,12 +177,13 @@ const inCopies = async <A>(places: ReadonlyArray<Place>, work: ReadonlyArray<A>,
 type Work<A> = (place: Place, piece: A) => Promise<void>
 
 const main = async () => {
-  const { values } = parseArgs({ options: { only: { type: "string", default: "" }, "at-once": { type: "string" } } })
-  const meant = mutants.filter(({ name, file }) => `${file} ${name}`.includes(values.only))
+  const { values } = parseArgs({
+    options: { only: { type: "string", multiple: true, default: [""] }, "at-once": { type: "string" } },
+  })
+  const meant = mutants.filter(({ name, file }) => values.only.some((text) => `${file} ${name}`.includes(text)))
   const atOnce = Math.min(Number(values["at-once"] ?? availableParallelism()), meant.length)
-  using copies = new DisposableStack()
   await using servers = await startServers(meant)
-  const places = Array.from({ length: atOnce }, () => ({ folder: copies.use(makeCopy()).folder, env: servers.env }))
+  const places = Array.from({ length: atOnce }, () => ({ folder: makeCopy(), env: servers.env }))
   const began = performance.now()
 
   const wrong: Array<string> = []
@@ -181,5 +205,13 @@ const main = async () => {
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1))
-process.once("exit", () => running.forEach(end))
-process.exitCode = (await main()) ? 0 : 1
+process.once("exit", () => {
+  running.forEach(end)
+  copies.forEach(remove)
+})
+try {
+  process.exit((await main()) ? 0 : 1)
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exit(1)
+}

@@ -86,7 +86,7 @@ export const ofTasks: ReadonlyArray<Mutant> = [
     replace: "",
     breaks: "The other instance's result is lost, and the call repeated.",
     test: tasksTest,
-    fails: "Tasks (embedded) > leaves a row to the instance that claimed it after it had failed here",
+    fails: "Tasks (embedded) > leaves a row to the instance that claimed it after its end had failed here",
   },
   {
     name: "a row that is called is removed",

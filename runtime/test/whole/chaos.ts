@@ -14,6 +14,7 @@ import {
 import { patienceMillis, until } from "../../testing/process.ts"
 import { allOutages } from "./outages.ts"
 import { allFaults } from "./production.ts"
+import { soak } from "./soak.ts"
 import { storm } from "./storm.ts"
 import { killWhileShopping, makeShoppers, type Random, randomOf } from "../../testing/shoppers.ts"
 
@@ -146,7 +147,9 @@ const auditStopped = async (site: Site, shoppers: ReturnType<typeof makeShoppers
 /**
  * `npm run chaos [-- --shape kafka]` kills processes; `npm run chaos -- --outages 20` breaks Kafka and the way there in
  * each way there is, for that many seconds each, and with `--shape production` PostgreSQL under two processes of each
- * module; `npm run chaos -- --shape production` restarts database and broker and kills, until there are 5,000 orders.
+ * module; `npm run chaos -- --shape production` restarts database and broker and kills, until there are 5,000 orders;
+ * `npm run chaos -- --soak 60m --shape production` does all of this in turn for that long (`soak.ts`), and looks whether
+ * memory, sockets, disk and lag are then where they were.
  */
 const main = async () => {
   const { values } = parseArgs({
@@ -155,6 +158,7 @@ const main = async () => {
       kills: { type: "string" },
       "audit-every": { type: "string" },
       outages: { type: "string" },
+      soak: { type: "string" },
       orders: { type: "string", default: "5000" },
       rounds: { type: "string" },
       seed: { type: "string", default: String(Date.now() % 1e6) },
@@ -164,6 +168,14 @@ const main = async () => {
     const all = values.shape === "production" ? allFaults : allOutages
     const faults = await all({ length: Number(values.outages), seed: Number(values.seed), say: console.log })
     for (const fault of faults) console.error(fault)
+    process.exit(faults.length === 0 ? 0 : 1)
+  }
+  if (values.soak !== undefined) {
+    if (values.shape !== "production") throw new Error("--soak needs --shape production")
+    const millis = millisOf(values.soak)
+    const { faults, ...soaked } = await soak({ millis, seed: Number(values.seed), say: console.log })
+    for (const fault of faults) console.error(fault)
+    console.log(`soak of ${values.soak}: seed ${values.seed}; ${JSON.stringify(soaked)}; ${faults.length} faults`)
     process.exit(faults.length === 0 ? 0 : 1)
   }
   const began = Date.now()
@@ -192,6 +204,13 @@ const main = async () => {
       spent(),
   )
   process.exit(faults.length === 0 ? 0 : 1)
+}
+
+/** A duration such as `90s`, `60m` or `8h`. */
+const millisOf = (text: string) => {
+  const [, count, unit] = /^(\d+)([smh])$/u.exec(text) ?? []
+  if (unit === undefined) throw new Error(`--soak is a duration such as 90s, 60m or 8h, not ${text}`)
+  return Number(count) * { s: 1_000, m: 60_000, h: 3_600_000 }[unit as "s" | "m" | "h"]
 }
 
 const wordsOf = ({ kills: { first, load, start } }: Outcome) =>

@@ -187,7 +187,8 @@ export const recovered = async (world: World, lost?: string): Promise<ReadonlyAr
   return faults
 }
 
-const undelivered = async ({ galleria, site }: World) => {
+/** What is on its way, in words; undefined when nothing is. */
+export const undelivered = async ({ galleria, site }: World) => {
   const pending = await outboxes(galleria)
   if (pending > 0) return `${pending} events are in outboxes`
   try {
@@ -218,7 +219,8 @@ const deadLetters = async (galleria: Deployment) => {
   return (await Promise.all(pages)).flat().flatMap(({ body }) => body.items.map((item) => JSON.stringify(item)))
 }
 
-const degraded = async (galleria: Deployment) =>
+/** Processes that are not ready, in words. */
+export const degraded = async (galleria: Deployment) =>
   (await galleria.each<{ state: string }>("GET", "/readyz")).flatMap(({ status, body }) =>
     status === 200 && body.state === "ready" ? [] : [`/readyz is ${status}: ${JSON.stringify(body)}`],
   )
@@ -234,7 +236,7 @@ const silent = async (galleria: Deployment, topic: string) => {
 }
 
 /** Each group has its processes as members, which have all its partitions: nobody is left of those who were replaced. */
-const strangers = async ({ galleria, site }: World) => {
+export const strangers = async ({ galleria, site }: World) => {
   const found = [...new Set(galleria.parts.flatMap(({ modules }) => modules))].map(async (module) => {
     const members = await membersOf(site.kafka.bootstrap, `${module}_service_group`)
     const { length: expected } = galleria.allOf(module)

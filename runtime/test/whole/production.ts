@@ -59,8 +59,12 @@ const isReady = async ({ url }: Galleria) => {
 }
 
 /** A site of its own, with users who have ordered, whose processes reach Kafka through its proxy. */
-export const makeProduction = async (seed: number, env: Readonly<Record<string, string>> = {}): Promise<Production> => {
-  const world = await populate(await overKafkaAndPostgres.settle({ proxied: true, env }), seed)
+export const makeProduction = async (
+  seed: number,
+  env: Readonly<Record<string, string>> = {},
+  isDatabaseProxied = false,
+): Promise<Production> => {
+  const world = await populate(await overKafkaAndPostgres.settle({ proxied: true, isDatabaseProxied, env }), seed)
   const gateway = openGateway(() => world.galleria.parts)
   return Object.assign(world, {
     gateway,
@@ -109,7 +113,8 @@ const watch = async ({ galleria }: Production, over: () => boolean) => {
   return [...faults]
 }
 
-const superuserAt = ({ site }: Production, module: string) => {
+/** A session of the superuser in the database of a module. */
+export const superuserAt = ({ site }: Production, module: string) => {
   const url = new URL(site.postgres.url)
   url.pathname = new URL(site.urlOf(module)).pathname
   return connectTo(url.href)

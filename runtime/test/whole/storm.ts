@@ -42,19 +42,13 @@ export const storm = async (options: {
     world.shoppers.ledger.wishes.filter((wish) => wish.path === path && wish.id !== undefined).length
   const weather = { kills: 0, databaseRestarts: 0, brokerRestarts: 0 }
   const restarts = [
-    async () => {
+    () => {
       weather.databaseRestarts++
-      const { postgres } = world.site
-      await (random() < 0.5 ? postgres.halt() : postgres.crash())
-      await seconds(random() * 2)
-      await postgres.resume()
+      return restartDatabase(world, random)
     },
-    async () => {
+    () => {
       weather.brokerRestarts++
-      const { kafka } = world.site
-      await (random() < 0.5 ? kafka.stop() : kafka.kill())
-      await seconds(random() * 2)
-      await kafka.start()
+      return restartBroker(world, random)
     },
   ]
   const { orders, rounds = Infinity } = options
@@ -79,6 +73,20 @@ export const storm = async (options: {
   const { code } = await world.galleria.stop()
   if (code !== 0) return { ...overHttp, faults: [`it stopped with ${code}:\n${world.galleria.output()}`] }
   return { ...overHttp, faults: await world.site.audit(world.shoppers.ledger) }
+}
+
+/** Stops the database server, or lets it crash, and starts it again a moment later. */
+export const restartDatabase = async ({ site: { postgres } }: Production, random: Random) => {
+  await (random() < 0.5 ? postgres.halt() : postgres.crash())
+  await seconds(random() * 2)
+  await postgres.resume()
+}
+
+/** Stops the broker, or kills it, and starts it again a moment later. */
+export const restartBroker = async ({ site: { kafka } }: Production, random: Random) => {
+  await (random() < 0.5 ? kafka.stop() : kafka.kill())
+  await seconds(random() * 2)
+  await kafka.start()
 }
 
 /** Kills one process, or some, or all, and starts them again a moment later. Says how many. */

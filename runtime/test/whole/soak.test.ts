@@ -1,0 +1,57 @@
+import { describe, expect, it } from "vitest"
+import { canStartKafka } from "../../testing/kafka.ts"
+import { canStartPostgres } from "../../testing/postgresServer.ts"
+import { type Footprint, growth, margins } from "./footprint.ts"
+import { soak } from "./soak.ts"
+
+const footprint: Footprint = {
+  processes: [{ name: "user 1", megabytes: 200, sockets: 20, files: 40 }],
+  disk: 30,
+  outbox: 1,
+  made: 500,
+  orderMillis: 10,
+  behind: 0,
+}
+const withHold = (change: object) => ({ ...footprint, processes: [{ ...footprint.processes[0]!, ...change }] })
+
+describe("What a deployment takes up", () => {
+  it("may be a little more than it was, and more on the disk with each order", () => {
+    expect(growth(footprint, footprint)).toEqual([])
+    const { megabytes, sockets, files } = margins
+    expect(
+      growth(footprint, withHold({ megabytes: 200 + megabytes, sockets: 20 + sockets, files: 40 + files })),
+    ).toEqual([])
+    expect(growth(footprint, { ...footprint, made: 64_500, disk: 1_000 })).toEqual([])
+  })
+
+  it.each([
+    ["memory", withHold({ megabytes: 201 + margins.megabytes }), /^megabytes of user 1: /u],
+    ["sockets", withHold({ sockets: 21 + margins.sockets }), /^sockets of user 1: /u],
+    ["files", withHold({ files: 41 + margins.files }), /^files of user 1: /u],
+    ["the disk", { ...footprint, made: 564, disk: 32 + margins.disk }, /^megabytes of the databases /u],
+    ["an outbox", { ...footprint, outbox: 2 + margins.outbox }, /^megabytes of an outbox /u],
+    ["the time for an order", { ...footprint, orderMillis: 100 }, /^milliseconds for an order: /u],
+    ["what is behind", { ...footprint, behind: 1 }, /^records and events that are behind: /u],
+    ["the dead", { ...footprint, processes: [] }, /^user 1 does not run any more$/u],
+  ])("must not be more of %s", (_what, after, said) => {
+    expect(growth(footprint, after)).toEqual([expect.stringMatching(said)])
+  })
+})
+
+const possible = (await canStartKafka()) && (await canStartPostgres())
+
+/** `npm run chaos -- --soak 60m --shape production` goes on for an hour. */
+describe.runIf(possible)("Galleria in a soak", () => {
+  it("keeps all it said over every spell, and is then where it was", { timeout: 600_000 }, async () => {
+    const seed = Date.now() % 1_000_000
+    const say = (line: string) => void process.stdout.write(`${line}\n`)
+    say(`this soak again: npm run chaos -- --soak 2m --shape production --seed ${seed}`)
+
+    const { faults, ...soaked } = await soak({ millis: 120_000, seed, say })
+
+    expect(faults).toEqual([])
+    expect(soaked.spells).toBeGreaterThanOrEqual(7)
+    expect(soaked.orders).toBeGreaterThan(100)
+    expect(soaked.failed).toBeGreaterThan(5)
+  })
+})
