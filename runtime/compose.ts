@@ -77,10 +77,10 @@ const kafkaBus = (settings: KafkaSettings) =>
   )
 
 /** Rings when a module's outbox has something to relay, in every instance of the module. */
-const outboxBell = "outbox"
+export const outboxBell = "outbox"
 
 /** Rings when a module has added a task, in every instance of the module. */
-const tasksBell = "tasks"
+export const tasksBell = "tasks"
 
 /** All that one module gets, on a database of its own, migrated. */
 export const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
