@@ -1,12 +1,12 @@
 import { Effect } from "effect"
-import { decode } from "../events/cloudEvents.ts"
+import { decode, type Envelope } from "../events/cloudEvents.ts"
 import { EventBus, type Partition, type Received } from "../events/EventBus.ts"
 import { partitionOf } from "../events/partition.ts"
 
-/** Partitions of each topic: users in different ones are read in any order. */
+/** Partitions of each topic: the events of users in different ones are read in any order. */
 export const partitions = 2
 
-/** An event log in memory, which is read by hand. */
+/** An event log in memory. Its consumers are the simulated processes, which read by `read`. */
 export const makeLog = (now: () => number) => {
   const records = new Map<string, ReadonlyArray<Array<Received>>>()
 
@@ -43,15 +43,15 @@ export const makeLog = (now: () => number) => {
   return {
     bus,
     read: ({ topic: name, partition }: Partition): ReadonlyArray<Received> => topic(name)[partition]!,
-    /** The events of a topic, each once. */
+    /** The events of a topic, each once, with the time (ms) at which the log took it first. */
     events: (name: string) => {
-      const found = topic(name)
-        .flat()
-        .flatMap((record) => {
-          const decoded = decode(record)
-          return decoded._tag === "Event" ? [decoded.envelope] : []
-        })
-      return [...new Map(found.map((event) => [event.id, event])).values()]
+      const first = new Map<string, Envelope & { readonly loggedAt: number }>()
+      for (const record of topic(name).flat()) {
+        const decoded = decode(record)
+        if (decoded._tag !== "Event" || first.has(decoded.envelope.id)) continue
+        first.set(decoded.envelope.id, { ...decoded.envelope, loggedAt: record.time })
+      }
+      return [...first.values()]
     },
     clear: () => records.clear(),
   }

@@ -1,21 +1,22 @@
 import type { SqlClient } from "effect/sql"
+import type { Deliveries } from "../delivery/Deliveries.ts"
 import type { inbox } from "../inbox/Inbox.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import type { Task } from "../module/Task.ts"
 
-/** A change of the modules for a run. */
+/** A change of the modules for a run. `sql` is the client of the module. */
 export interface Plant {
-  /** `sql` is the client of the module. */
   readonly reaction?: (reaction: Reaction<never>, sql: SqlClient.SqlClient) => Reaction<never>
   readonly task?: (task: Task<never>, sql: SqlClient.SqlClient) => Task<never>
   readonly inbox?: typeof inbox
-  /** The position of a module moves before the effects of the records, by itself. */
+  readonly deliveries?: (right: Deliveries["Service"]) => Deliveries["Service"]
+  /** The position of a module moves in a transaction of its own, before the effects of the records. */
   readonly movesFirst?: true
 }
 
-/** A mistake that is built into the modules, to show that the simulation notices it. */
-export interface Mistake extends Plant {
+/** A bug that is built into the modules, to show that the simulation finds it. */
+export interface PlantedBug extends Plant {
   readonly name: string
-  /** A seed that notices it. */
+  /** A seed that finds it. */
   readonly foundBy: number
 }

@@ -1,12 +1,14 @@
-import { Effect, Exit } from "effect"
+import { Deferred, Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { SqlError } from "effect/sql"
+import { bells } from "../ports.ts"
 import { makeConsumer } from "../delivery/consumer.ts"
 import { makeRetryTurn } from "../delivery/retry.ts"
 import { type Partition, partitionName, type Received } from "../events/EventBus.ts"
 import { atMost, type Reaction } from "../module/Reaction.ts"
 import type { CallResult, Task } from "../module/Task.ts"
 import { relayTurn } from "../outbox/relay.ts"
+import { type Bell, Database } from "../sql/Database.ts"
 import { type Called, makeSteps } from "../tasks/steps.ts"
 import type { SimulatedClock } from "./clock.ts"
 import type { Log } from "./Log.ts"
@@ -20,22 +22,33 @@ const connectionLost = Effect.die(
   new SqlError.SqlError({ reason: new SqlError.ConnectionError({ cause: new Error("killed"), message: "killed" }) }),
 )
 
-/** A call that is marked, and how it went once it was made. */
+/** A call that is marked, with its result once it was made. */
 export interface Call {
   readonly task: Task<never>
   readonly called: Called
   result?: CallResult<unknown>
 }
 
-/** What goes wrong with a call of `consume`. */
+/** What goes wrong in one `consume`. */
 export interface Mishap {
-  /** The process is killed after a reaction ran, before the commit; or after the commit, before the log knows of it. */
+  /** The process is killed after a reaction ran, before the commit; or after the commit, before it goes on reading. */
   readonly kill?: "before the commit" | "after the commit"
   /** The reactions to this event fail until then (ms). */
   readonly fails?: { readonly id: string; readonly until: number }
 }
 
-/** One module of a process, whose loops are turned by hand. */
+/** Whether a bell has rung since the last look. */
+const makeLook = (bell: Bell) =>
+  Effect.map(bell.next, (first) => {
+    let next = first
+    return Effect.gen(function* () {
+      const hasRung = yield* Deferred.isDone(next)
+      if (hasRung) next = yield* bell.next
+      return hasRung
+    })
+  })
+
+/** One module of a process. Its loops do not run by themselves: each of their turns is a function. */
 export const makeProcess = (
   { module, ports, sql, positions, partitions, ...bound }: Running,
   { log, clock, plant }: { readonly log: Log; readonly clock: SimulatedClock; readonly plant: Plant },
@@ -43,9 +56,13 @@ export const makeProcess = (
   Effect.gen(function* () {
     const failing = new Map<string, number>()
     let isKilled = false
-    let hasFailed = false
-    /** What a loop may have to do; a loop that found nothing has nothing until something happens. */
-    const due = { relay: true, tasks: true, retry: false }
+    /** There may be dead letters that are tried again. */
+    let hasOpen = false
+    const database = yield* Database
+    const isOutboxFilled = yield* makeLook(database.bell(bells.outbox))
+    const isTaskAdded = yield* makeLook(database.bell(bells.tasks))
+    /** Which loops may have something to do. */
+    const due = { relay: false, tasks: false, retry: false }
     const next = new Map<string, number>()
 
     const faulty = (reaction: Reaction<never>): Reaction<never> => ({
@@ -70,12 +87,15 @@ export const makeProcess = (
     const starting = makeConsumer({
       module: module.name,
       reactions,
-      positions,
+      ...(!plant.movesFirst && { positions }),
       ...(plant.inbox && { inbox: plant.inbox }),
     }).pipe(Effect.provideContext(ports))
     let handle = yield* starting
 
-    const happened = () => void Object.assign(due, { relay: true, tasks: true })
+    const look = Effect.gen(function* () {
+      if (yield* isOutboxFilled) due.relay = true
+      if (yield* isTaskAdded) due.tasks = true
+    })
     const nextOf = (place: Partition) => next.get(partitionName(place)) ?? 0
     const unread = (place: Partition) => log.read(place).length - nextOf(place)
 
@@ -86,7 +106,7 @@ export const makeProcess = (
         ([row]) => Number(row!.next),
       )
 
-    /** Takes so many records of a partition, from the position on, and says whether they were taken charge of. */
+    /** Takes charge of `count` records of a partition, from the position on. False: that failed, and was rolled back. */
     const consume = (place: Partition, count: number, { kill, fails }: Mishap = {}) =>
       Effect.gen(function* () {
         const from = nextOf(place)
@@ -94,14 +114,13 @@ export const makeProcess = (
         const span = { ...place, from, next: from + records.length }
         if (fails !== undefined) {
           failing.set(fails.id, fails.until)
-          hasFailed = true
+          hasOpen = true
           due.retry = true
         }
         if (plant.movesFirst) yield* positions.moveAll([span])
         isKilled = kill === "before the commit"
         const exit = yield* Effect.exit(handle(records, [span]))
         isKilled = false
-        happened()
         if (Exit.isSuccess(exit) && kill === undefined) next.set(partitionName(place), span.next)
         if (Exit.isFailure(exit)) next.set(partitionName(place), yield* kept(place))
         if (kill !== undefined) handle = yield* starting
@@ -114,7 +133,7 @@ export const makeProcess = (
     const newRelay = () => relayTurn(sql, { send }, `/galleria/${module.name}`)
     let relayOnce = newRelay()
 
-    /** Sends what is in the outbox; killed before it is deleted there, it is sent again by the next relay. */
+    /** Sends the events in the outbox. When it is killed before it deletes them, the next turn sends them again. */
     const relay = (isKilled: boolean) =>
       Effect.gen(function* () {
         isRelayKilled = isKilled
@@ -133,33 +152,33 @@ export const makeProcess = (
           const { called } = yield* steps.claim(task, limit)
           calls.push(...called.map((called) => ({ task, called })))
         }
-        due.relay = true
         return calls
       })
 
     const finish = ({ task, called, result }: Call) =>
-      Effect.tap(steps.finish(task, [{ ...called, result: result! }]), () => Effect.sync(happened))
+      Effect.tap(steps.finish(task, [{ ...called, result: result! }]), () => Effect.sync(() => void (due.tasks = true)))
 
-    const retry = Effect.tap(retryTurn, (isMore) =>
-      Effect.sync(() => {
-        due.retry = isMore
-        if (isMore) happened()
-      }),
-    )
+    const retry = Effect.gen(function* () {
+      due.retry = yield* retryTurn
+      const [row] = yield* sql<{ any: boolean }>`
+        select exists (select from held where status in ('waiting', 'retrying')) as any`
+      hasOpen = row!.any
+      return due.retry
+    })
 
     return {
       name: module.name,
       partitions,
       hasTasks: tasks.length > 0,
       due,
-      happened,
-      /** Tasks and dead letters may be due by now. */
-      timePassed: () => void Object.assign(due, { tasks: true, retry: hasFailed }),
+      /** Looks which loops have something to do since the last look. */
+      look,
+      /** Tasks and dead letters may be due. */
+      timePassed: () => void Object.assign(due, { tasks: true, retry: hasOpen }),
       unread,
       peek: (place: Partition, count: number) => log.read(place).slice(nextOf(place), nextOf(place) + count),
-      /** The log hands out records again, from so many before the position. */
+      /** Reads the last `by` records before the position again. */
       goBack: (place: Partition, by: number) => void next.set(partitionName(place), Math.max(0, nextOf(place) - by)),
-      isBehindStart: (place: Partition) => nextOf(place) > 0,
       consume,
       relay,
       claim,

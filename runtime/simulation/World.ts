@@ -6,6 +6,7 @@ import { Orders } from "../../modules/order/Orders.ts"
 import { Users } from "../../modules/user/Users.ts"
 import * as cache from "../cache/cache.ts"
 import { portsOf } from "../ports.ts"
+import { Deliveries } from "../delivery/Deliveries.ts"
 import { makePositions, type ModulePositions } from "../delivery/positions.ts"
 import { EventBus, type Partition } from "../events/EventBus.ts"
 import { Bound, Deployment, type Module } from "../module/Module.ts"
@@ -16,26 +17,30 @@ import * as EmbeddedDatabase from "../sql/embedded/EmbeddedDatabase.ts"
 import { EmbeddedPostgres } from "../sql/embedded/EmbeddedPostgres.ts"
 import { makeClock } from "./clock.ts"
 import { makeLog, partitions } from "./Log.ts"
+import type { Plant } from "./Plant.ts"
 
 const modules: ReadonlyArray<Module> = Object.values(byName)
 
-/** What is put on the shelf before each run. */
-export const stock = { A: 2, B: 1 } as const
+/** The stock at the beginning of each run. */
+export const stock = { A: 3, B: 2 } as const
 
-/** A module on its migrated schema: what stays the same from run to run. */
+/** How long stock is held for an order that is not paid. */
+export const holdMinutes = 15
+
+/** A module on its migrated schema, which all runs share. */
 interface Place {
   readonly module: Module
   readonly ports: Effect.Success<ReturnType<typeof portsBuilt>>
   readonly sql: SqlClient.SqlClient
   readonly positions: ModulePositions
-  /** What it reads. */
+  /** The partitions of the topics that it reacts to. */
   readonly partitions: ReadonlyArray<Partition>
 }
 
 const portsBuilt = (module: Module) =>
   Effect.flatMap(Databases, (databases) => Layer.build(portsOf(module, databases.of(module.name))))
 
-const partitionName = (module: Module) =>
+const placeOf = (module: Module) =>
   Effect.gen(function* () {
     const ports = yield* portsBuilt(module)
     const topics = [...new Set(module.reactions.map(({ event }) => event.type))]
@@ -50,7 +55,7 @@ const partitionName = (module: Module) =>
     return { module, ports, sql: Context.get(ports, SqlClient.SqlClient), positions, partitions: read } satisfies Place
   })
 
-/** What every module shares, new in each run: nothing is remembered of the circuit, for example. */
+/** What the modules share. It is new in each run, for it keeps states in memory, such as that of the circuit. */
 const platform = Layer.mergeAll(
   HttpRouter.layer,
   NodeHttpServer.layerHttpServices,
@@ -58,19 +63,22 @@ const platform = Layer.mergeAll(
   Layer.succeed(Deployment, { modules: modules.map(({ name }) => name), distributed: false }),
 )
 
-/** Starts all modules as one process does, and gives out the services by which requests come in. */
-const start = (places: ReadonlyArray<Place>, settings: Readonly<Record<string, string>>) =>
+/** Starts all modules as one process does, and returns the services that requests call too. */
+const start = (places: ReadonlyArray<Place>, settings: Readonly<Record<string, string>>, plant: Plant) =>
   Effect.gen(function* () {
     const shared = yield* Layer.build(platform)
     const running = []
     let services: Context.Context<Orders | Users> | undefined
     for (const place of places) {
-      const context = Context.merge(shared, place.ports)
-      const { reactions, tasks } = Context.get(
+      const deliveries = Context.get(place.ports, Deliveries)
+      const context = Context.merge(shared, place.ports).pipe(
+        Context.add(Deliveries, plant.deliveries?.(deliveries) ?? deliveries),
+      )
+      const { reactions, tasks, audit } = Context.get(
         yield* Effect.provideContext(Layer.build(place.module.layer), context),
         Bound,
       )
-      running.push({ ...place, reactions, tasks })
+      running.push({ ...place, reactions, tasks, audit })
       const own = place.module.name === "order" ? Orders.layer : place.module.name === "user" ? Users.layer : undefined
       if (own === undefined) continue
       const built = yield* Effect.provideContext(Layer.build(own as Layer.Layer<Orders | Users>), context)
@@ -81,14 +89,14 @@ const start = (places: ReadonlyArray<Place>, settings: Readonly<Record<string, s
 
 export type Running = Effect.Success<ReturnType<typeof start>>["running"][number]
 
-/** Tables that are not emptied: what a module's database is, rather than what happened. */
+/** Tables that are not emptied: they describe the database itself. */
 const kept = ["runtime_migrations", "module_migrations", "secrets", "position", "reaction_start"]
 
 /** One embedded database in memory with all modules in it, an event log, and a clock, for any number of runs. */
 export const makeWorld = Effect.gen(function* () {
   const clock = makeClock()
   const log = makeLog(clock.now)
-  const places = yield* Effect.provideService(Effect.forEach(modules, partitionName), EventBus, log.bus)
+  const places = yield* Effect.provideService(Effect.forEach(modules, placeOf), EventBus, log.bus)
   const { sql } = places[0]!
   const schemas = [...modules.map(({ name }) => name), "payment_sandbox"]
   const tables = yield* sql<{ name: string }>`
@@ -102,7 +110,7 @@ export const makeWorld = Effect.gen(function* () {
   const restarted = literal(sequences.map(({ name }) => `setval('${name}', 1, false)`))
   const shelf = JSON.stringify(Object.entries(stock).map(([product_id, stock]) => ({ product_id, stock })))
 
-  /** Forgets all that happened, and fills the shelf. Rows are deleted: to truncate so many tables takes far longer. */
+  /** Empties log and tables, and puts the stock there. Rows are deleted: to truncate so many tables takes far longer. */
   const reset = Effect.gen(function* () {
     log.clear()
     clock.restart()
@@ -116,11 +124,17 @@ export const makeWorld = Effect.gen(function* () {
       select product_id, 'put', stock, 0, ${new Date(clock.now())} from shelf`
   })
 
-  return { clock, log, sql, reset, start: (settings: Readonly<Record<string, string>>) => start(places, settings) }
+  return {
+    clock,
+    log,
+    sql,
+    reset,
+    start: (settings: Readonly<Record<string, string>>, plant: Plant) => start(places, settings, plant),
+  }
 })
 
 export type World = Effect.Success<typeof makeWorld>
 
-/** Where a world is made; `snapshot` as in `EmbeddedPostgres.layerMemory`. */
+/** The embedded database of a world; `snapshot` as in `EmbeddedPostgres.layerMemory`. */
 export const database = (snapshot?: string) =>
   Layer.provideMerge(EmbeddedDatabase.layer, EmbeddedPostgres.layerMemory(snapshot === undefined ? {} : { snapshot }))

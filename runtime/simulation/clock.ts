@@ -1,14 +1,14 @@
 import { type Clock, Duration, Effect } from "effect"
 
-/** Watches over work that does not end by itself, as deadlines do, sleep this long (ms): the tick of `watch.ts`, or more than any work sleeps. */
+/** Sleeps that are deadlines of other work (ms): the tick of `watch.ts`, and all that is longer than any work sleeps. */
 const tickMillis = 250
 const longestSleepMillis = 3_000
 
 const start = Date.UTC(2026, 0, 1)
 
 /**
- * A clock that moves only when it is told to, so that a run takes no time. Work that sleeps moves it on by itself; a
- * deadline never comes, for the simulation decides which calls have no answer.
+ * A clock that moves by `advance`, and by the sleeps of work, which end at once. Deadlines never end: the simulation
+ * decides which calls have no answer.
  */
 export const makeClock = () => {
   let now = start

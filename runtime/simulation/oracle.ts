@@ -1,6 +1,8 @@
 import { Effect } from "effect"
+import { audit } from "../audit/audit.ts"
 import type { Log } from "./Log.ts"
-import { stock, type World } from "./World.ts"
+import type { Simulation } from "./Simulation.ts"
+import { holdMinutes, stock, type World } from "./World.ts"
 
 interface Order {
   readonly id: number
@@ -8,12 +10,14 @@ interface Order {
   readonly reason: string | null
   readonly amount: number
   readonly user_id: number
+  readonly payment_method: string
   readonly items: ReadonlyArray<{ readonly product_id: string; readonly quantity: number }>
 }
 
 interface Payment {
   readonly order_id: number
   readonly status: string
+  readonly reason: string | null
   readonly key: string | null
 }
 
@@ -53,7 +57,7 @@ interface End {
 
 const endings = { order_processed: "processed", order_failed: "failed", order_cancelled: "cancelled" } as const
 
-/** Which events of an order its user is told of, and how. */
+/** The kind of the notification that each event of an order makes. */
 const kinds: Readonly<Record<string, string>> = {
   order_created: "order_created",
   payment_successful: "order_paid",
@@ -63,6 +67,9 @@ const kinds: Readonly<Record<string, string>> = {
   order_failed: "order_failed",
   order_cancelled: "order_cancelled",
 }
+
+/** The cards that the sandbox declines. */
+const declining = ["card_declined", "card_expired", "card_unknown"]
 
 const modules = ["user", "order", "payment", "inventory", "notification"]
 
@@ -91,17 +98,37 @@ const readEnd = ({ sql }: World) => {
   )
 }
 
-/** What is not as it must be once everything has ended: sentences, none when all is well. */
-export const faultsIn = (world: World, told: { readonly steps: string; readonly cancelled: ReadonlySet<number> }) =>
-  Effect.map(readEnd(world), (end) => [
-    ...end.orders.flatMap((order) => faultsOfOrder(order, end, world.log, told)),
-    ...faultsOfMoney(end),
-    ...faultsOfStock(end),
-    ...faultsOfSummaries(end),
-    ...faultsOfWelcomes(end),
-    ...end.held.map(({ reaction, status, error }) => `${reaction} has a dead letter that is ${status}: ${error}`),
-    ...end.tasks.map(({ name, id, error }) => `task ${name} ${id} is left: ${error}`),
-  ])
+/**
+ * The rules that do not hold at the end of a run, a sentence each. It reads the tables of the modules and the events in
+ * the log, and checks the invariants of `npm run audit` too.
+ */
+export const faultsIn = (simulation: Simulation) =>
+  Effect.gen(function* () {
+    const { world } = simulation
+    const end = yield* readEnd(world)
+    return [
+      ...end.orders.flatMap((order) => faultsOfOrder(order, end, simulation)),
+      ...faultsOfMoney(end),
+      ...faultsOfStock(end),
+      ...faultsOfSummaries(end),
+      ...faultsOfWelcomes(end),
+      ...end.held.map(({ reaction, status, error }) => `${reaction} has a dead letter that is ${status}: ${error}`),
+      ...end.tasks.map(({ name, id, error }) => `task ${name} ${id} is left: ${error}`),
+      ...(yield* violations(simulation)),
+    ]
+  })
+
+const violations = ({ audits }: Simulation) => {
+  const local = Effect.forEach(audits, ({ module, audit }) =>
+    Effect.map(audit?.violations ?? Effect.succeed([]), (found) => found.map((one) => ({ ...one, module }))),
+  )
+  const sources = audits.flatMap(({ module, audit }) => (audit === undefined ? [] : [{ module, facts: audit.facts }]))
+  return Effect.map(
+    audit({ sources, local: Effect.map(local, (found) => found.flat()), looks: 1, pause: 0 }),
+    (found) =>
+      found.map(({ invariant, module, subject, details }) => `${invariant} (${module}), ${subject}: ${details}`),
+  )
+}
 
 const count = <Item>(items: ReadonlyArray<Item>) => {
   const counts = new Map<Item, number>()
@@ -109,95 +136,153 @@ const count = <Item>(items: ReadonlyArray<Item>) => {
   return counts
 }
 
-const same = (a: ReadonlyArray<string>, b: ReadonlyArray<string>) => [...a].sort().join() === [...b].sort().join()
+type Check = (isRight: boolean, what: string) => void
 
-const faultsOfOrder = (
-  order: Order,
-  end: End,
-  log: Log,
-  { steps, cancelled }: { readonly steps: string; readonly cancelled: ReadonlySet<number> },
-): ReadonlyArray<string> => {
+const faultsOfOrder = (order: Order, end: End, simulation: Simulation): ReadonlyArray<string> => {
   const { id, status } = order
+  const { log } = simulation.world
   const faults: Array<string> = []
-  const check = (isRight: boolean, what: string) => void (isRight || faults.push(`order ${id}, ${status}: ${what}`))
-  const needsPayment = steps.includes("payment")
-  const needsInventory = steps.includes("inventory")
+  const check: Check = (isRight, what) => void (isRight || faults.push(`order ${id}, ${status}: ${what}`))
+  const published = publishedFor(id, log)
+  checkEnding(check, order, published, simulation.cancelled)
+  if (simulation.plan.steps.includes("payment")) checkPayment(check, order, end, published)
+  else checkNoPayment(check, order, end)
+  if (simulation.plan.steps.includes("inventory")) checkHold(check, order, end, log)
+  else checkNoHold(check, order, end)
+  checkDone(check, order, simulation.plan.steps, end, log)
+  checkNotifications(check, order, end, published)
+  const listed = end.listed.find(({ order_id }) => order_id === id)
+  check(listed?.status === status && listed.created_at !== null, `its user's list has it as ${listed?.status}`)
+  return [...faults, ...faultsOfHistory(order, end, log)]
+}
 
-  const told = Object.keys(kinds).flatMap((topic) =>
-    log.events(topic).flatMap(({ data }) => ((data as { order_id: number }).order_id === id ? [topic] : [])),
-  )
-  const ended = told.filter((topic) => topic in endings)
+const dataOf = (event: { readonly data: unknown }) =>
+  event.data as { readonly order_id: number; readonly change?: string; readonly reason?: string }
+
+/** The events of an order in a topic. */
+const eventsFor = (order_id: number, topic: string, log: Log) =>
+  log.events(topic).filter((event) => dataOf(event).order_id === order_id)
+
+/** The topics of all events of an order, with repetitions. */
+const publishedFor = (order_id: number, log: Log) =>
+  Object.keys(kinds).flatMap((topic) => eventsFor(order_id, topic, log).map(() => topic))
+
+const checkEnding = (
+  check: Check,
+  { id, status }: Order,
+  published: ReadonlyArray<string>,
+  cancelled: ReadonlySet<number>,
+) => {
+  const ended = published.filter((topic) => topic in endings)
   check(Object.values(endings).includes(status as never), "it hangs")
   check(ended.length === 1 && endings[ended[0] as keyof typeof endings] === status, `its endings are ${ended.join()}`)
   check(!cancelled.has(id) || status === "cancelled", "its cancellation was acknowledged")
+}
 
-  const payment = end.payments.find(({ order_id }) => order_id === id)
-  const charges = end.charges.filter(({ key }) => key === payment?.key)
-  const net = charges.reduce((sum, { amount, refund_key }) => sum + (refund_key === null ? amount : 0), 0)
+const chargesFor = (order_id: number, { payments, charges }: End) => {
+  const payment = payments.find((payment) => payment.order_id === order_id)
+  return { payment, charges: charges.filter(({ key }) => key === payment?.key) }
+}
+
+const checkNoPayment = (check: Check, { id }: Order, end: End) => {
+  const { payment, charges } = chargesFor(id, end)
+  check(charges.length === 0, "it was charged, although payment is no step")
+  check(payment === undefined || payment.status === "none", `its payment is ${payment?.status}, which is no step`)
+}
+
+/** Charged once or not at all, and paid back unless it is processed; declined only by the provider or the time. */
+const checkPayment = (check: Check, order: Order, end: End, published: ReadonlyArray<string>) => {
+  const { payment, charges } = chargesFor(order.id, end)
+  const isProcessed = order.status === "processed"
   const isCharged = charges.length > 0
-  check(net === (status === "processed" && needsPayment ? order.amount : 0), `${net} of ${order.amount} is kept`)
-  check(needsPayment || !isCharged, "it was charged, which is no step")
-  const paymentEnds = !needsPayment
-    ? ["none", undefined]
+  const net = charges.reduce((sum, { amount, refund_key }) => sum + (refund_key === null ? amount : 0), 0)
+  check(net === (isProcessed ? order.amount : 0), `${net} of ${order.amount} is kept`)
+  const expected = !isCharged ? "failed" : net > 0 ? "successful" : "refunded"
+  check(payment?.status === expected, `its payment is ${payment?.status}, and is ${expected} by the provider`)
+
+  const events = published.filter((topic) => topic.startsWith("payment_")).sort()
+  const allowed = isProcessed
+    ? ["payment_successful"]
     : isCharged
-      ? [net > 0 ? "successful" : "refunded"]
-      : ["failed"]
-  check(paymentEnds.includes(payment?.status), `its payment is ${payment?.status}`)
-
-  const told2 = told.filter((topic) => topic.startsWith("payment_"))
-  const allowed =
-    status === "processed"
-      ? [needsPayment ? "payment_successful" : ""]
-      : isCharged
-        ? ["payment_refunded", "payment_refunded,payment_successful", "payment_failed,payment_refunded"]
-        : ["", "payment_failed"]
-  check(allowed.includes([...told2].sort().join()), `payment published ${told2.join() || "nothing"}`)
-
-  const hold = end.holds.find(({ order_id }) => order_id === id)?.status
-  if (needsInventory) {
-    const ends = status === "processed" ? ["taken"] : ["released", "rejected"]
-    check(ends.includes(hold!), `its hold is ${hold}`)
-  } else check(hold === undefined || hold === "expected", `its hold is ${hold}, which is no step`)
-
-  const notified = end.notifications.filter(({ order_id }) => order_id === id)
-  const heard = notified.map(({ kind }) => kind)
+      ? ["payment_refunded", "payment_refunded,payment_successful", "payment_failed,payment_refunded"]
+      : ["", "payment_failed"]
+  check(allowed.includes(events.join()), `payment published ${events.join() || "nothing"}`)
+  const mayDecline = declining.includes(order.payment_method)
+  const reason = payment?.reason ?? ""
   check(
-    same(
-      heard,
-      told.map((topic) => kinds[topic]!),
-    ),
-    `its user is told ${heard.join()} of ${told.join()}`,
+    !events.includes("payment_failed") || mayDecline || isCharged || reason === "provider_unavailable",
+    `payment_failed says ${reason}, and the provider did not decline it`,
   )
+}
+
+const checkNoHold = (check: Check, { id }: Order, { holds }: End) => {
+  const hold = holds.find(({ order_id }) => order_id === id)?.status
+  check(hold === undefined || hold === "expected", `its hold is ${hold}, although inventory is no step`)
+}
+
+/** A processed order had learned before that every step is done. */
+const checkDone = (check: Check, { id, status }: Order, steps: string, { history }: End, log: Log) => {
+  if (status !== "processed") return
+  const own = history.filter(({ order_id }) => order_id === id)
+  const known = own
+    .slice(
+      0,
+      own.findIndex(({ type }) => type === "order_processed"),
+    )
+    .map(({ event_id }) => event_id)
+  const isKnown = (event: { readonly id: string }) => known.includes(event.id)
+  const isPaid = eventsFor(id, "payment_successful", log).some(isKnown)
+  const isTaken = eventsFor(id, "inventory_updated", log).some(
+    (event) => dataOf(event).change === "taken" && isKnown(event),
+  )
+  check(!steps.includes("payment") || isPaid, "it was processed before it was paid")
+  check(!steps.includes("inventory") || isTaken, "it was processed before its stock was taken")
+}
+
+/** Taken for a processed order only; and no hold expires after its payment was published in time. */
+const checkHold = (check: Check, { id, status }: Order, { holds }: End, log: Log) => {
+  const hold = holds.find(({ order_id }) => order_id === id)?.status
+  const ends = status === "processed" ? ["taken"] : ["released", "rejected"]
+  check(hold !== undefined && ends.includes(hold), `its hold is ${hold}`)
+  const dataOf = (event: { readonly data: unknown }) =>
+    event.data as { readonly change?: string; readonly reason?: string }
+  const held = eventsFor(id, "inventory_updated", log).find((event) => dataOf(event).change === "held")
+  const isExpired = eventsFor(id, "inventory_rejected", log).some((event) => dataOf(event).reason === "hold_expired")
+  const [paid] = eventsFor(id, "payment_successful", log)
+  const expiresAt = (held?.time.getTime() ?? 0) + holdMinutes * 60_000
+  check(
+    !isExpired || paid === undefined || paid.loggedAt >= expiresAt,
+    "its hold expired, although it was paid in time",
+  )
+}
+
+const checkNotifications = (check: Check, { id }: Order, { notifications }: End, published: ReadonlyArray<string>) => {
+  const notified = notifications.filter(({ order_id }) => order_id === id)
+  const found = notified.map(({ kind }) => kind).sort()
+  const expected = published.map((topic) => kinds[topic]!).sort()
+  check(found.join() === expected.join(), `its notifications are ${found.join()} instead of ${expected.join()}`)
   check(
     notified.every(({ status }) => status === "sent"),
     "a notification is not sent",
   )
-
-  const listed = end.listed.find(({ order_id }) => order_id === id)
-  check(listed?.status === status && listed.created_at !== null, `its user's list has it as ${listed?.status}`)
-  faults.push(...faultsOfHistory(order, end, log))
-  return faults
 }
 
-/** Each event once, those of a topic in the order of the log, and none missing. */
+/** The history has each event once, those of a topic in the order of the log. */
 const faultsOfHistory = ({ id }: Order, { history }: End, log: Log): ReadonlyArray<string> => {
   const own = history.filter(({ order_id }) => order_id === id)
   const topics = [...Object.keys(kinds), "inventory_updated", "inventory_rejected"]
   return topics.flatMap((topic) => {
     const known = own.filter(({ type }) => type === topic).map(({ event_id }) => event_id)
-    const told = log
-      .events(topic)
-      .filter(({ data }) => (data as { order_id: number }).order_id === id)
-      .map(({ id }) => id)
-    return known.join() === told.join()
+    const published = eventsFor(id, topic, log).map(({ id }) => id)
+    return known.join() === published.join()
       ? []
-      : [`order ${id}: its history has ${known.length} ${topic} of ${told.length}, or in another order`]
+      : [`order ${id}: its history has ${known.length} ${topic} of ${published.length}, or in another order`]
   })
 }
 
 const faultsOfMoney = ({ payments, charges }: End) => {
   const keys = new Set(payments.map(({ key }) => key))
-  return charges.filter(({ key }) => !keys.has(key)).map(({ key }) => `charge ${key} is of no payment`)
+  return charges.filter(({ key }) => !keys.has(key)).map(({ key }) => `charge ${key} belongs to no payment`)
 }
 
 const faultsOfStock = ({ orders, holds, products, ledger }: End) =>
@@ -213,7 +298,7 @@ const faultsOfStock = ({ orders, holds, products, ledger }: End) =>
     const entry = ledger.find((entry) => entry.product_id === product_id)
     return [
       ...(left + taken === put ? [] : [`of ${product_id} ${put} were put in, ${taken} taken, and ${left} are left`]),
-      ...(reserved === 0 ? [] : [`of ${product_id} ${reserved} are held for ever`]),
+      ...(reserved === 0 ? [] : [`of ${product_id} ${reserved} stay held`]),
       ...(entry?.stock === left && entry.reserved === reserved ? [] : [`the ledger of ${product_id} does not add up`]),
     ]
   })
@@ -225,7 +310,7 @@ const faultsOfSummaries = ({ orders, summaries }: End) =>
     return orders_count === own.length && total_amount === total
       ? []
       : [
-          `user ${user_id}: ${orders_count} orders of ${total_amount} are summed up, there are ${own.length} of ${total}`,
+          `user ${user_id}: the summary says ${orders_count} orders of ${total_amount}, and there are ${own.length} of ${total}`,
         ]
   })
 
@@ -233,5 +318,5 @@ const faultsOfWelcomes = ({ notifications }: End) => {
   const welcomes = count(notifications.filter(({ kind }) => kind === "welcome").map(({ user_id }) => user_id))
   return [1, 2]
     .filter((id) => welcomes.get(id) !== 1)
-    .map((id) => `user ${id} is welcomed ${welcomes.get(id) ?? 0} times`)
+    .map((id) => `user ${id} has ${welcomes.get(id) ?? 0} welcome notifications`)
 }

@@ -1,9 +1,12 @@
 /**
- * `npm run simulate [-- --seeds N] [--seed S] [--plants]`: runs all modules in one process on N seeds (1000), the known
- * ones first and then from a random one on, or from `--seed`; `--seed` alone is that one. A seed that fails is printed
- * with its trace, and joins `seeds.json`. `--plants` says instead which of N seeds, from 1 or `--seed` on, finds each planted mistake.
+ * `npm run simulate [-- --seeds N] [--seed S] [--plants]`: runs all modules in one process.
  *
- * Exits with 1 when a seed failed, or a planted mistake was not found.
+ * - `--seeds N`: the seeds that failed before, and N others (1000) from a random one on.
+ * - `--seed S`: this seed, with its trace; with `--seeds N`, the N seeds from it on.
+ * - `--plants`: for each planted bug, the first of N seeds (300), from `--seed` (1) on, that finds it.
+ *
+ * A seed that fails is printed with its trace, and is added to `seeds.json`. Exits with 1 when a seed failed, or a
+ * planted bug was not found.
  */
 import { Effect } from "effect"
 import { parseArgs } from "node:util"
@@ -21,36 +24,39 @@ const number = (text: string | undefined, name: string) => {
   throw new Error(`--${name} is not a whole number: ${text}`)
 }
 
-const report = ({ seed, trace, faults }: Outcome) =>
-  print(
-    [`\nseed ${seed} fails:`, ...trace.map((what, n) => `${String(n + 1).padStart(4)}. ${what}`), ...faults].join("\n"),
-  )
+const traceOf = ({ trace }: Outcome) => trace.map((step, n) => `${String(n + 1).padStart(4)}. ${step}`)
 
+/** Runs seeds, and says whether none failed. */
 const runSeeds = (world: World, seeds: ReadonlyArray<number>) =>
   Effect.gen(function* () {
     const began = performance.now()
     let failed = 0
     for (const [n, seed] of seeds.entries()) {
       const outcome = yield* simulate(world, seed)
-      if (outcome.faults.length > 0) {
+      const isRight = outcome.faults.length === 0
+      if (!isRight || seeds.length === 1) {
+        print([`\nseed ${seed}${isRight ? "" : " fails"}:`, ...traceOf(outcome), ...outcome.faults].join("\n"))
+      }
+      if (!isRight) {
         failed++
-        report(outcome)
         remember(seed)
       }
       if ((n + 1) % 100 === 0) print(`${n + 1} seeds, ${failed} failed`)
     }
     const seconds = (performance.now() - began) / 1_000
-    print(`${seeds.length} seeds in ${seconds.toFixed(0)} s, ${failed} failed`)
+    print(`${seeds.length} seeds, ${failed} failed; ${(seeds.length / seconds).toFixed(1)} a second`)
     return failed === 0
   })
 
+/** Prints which seed finds each planted bug, and says whether all were found. */
 const findPlants = (world: World, first: number, count: number) =>
   Effect.gen(function* () {
     let missing = plants
     for (let seed = first; seed < first + count && missing.length > 0; seed++) {
       for (const plant of missing) {
-        if ((yield* simulate(world, seed, plant)).faults.length === 0) continue
-        print(`${plant.name}: found by seed ${seed}`)
+        const { isComplete, faults } = yield* simulate(world, seed, plant)
+        if (!isComplete || faults.length === 0) continue
+        print(`${plant.name}: seed ${seed}: ${faults[0]}`)
         missing = missing.filter((one) => one !== plant)
       }
     }
