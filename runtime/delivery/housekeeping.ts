@@ -8,8 +8,11 @@ import { EventBus } from "../events/EventBus.ts"
 /** Inbox rows outlive the log by this much (DELIVERY.md, *Forgetting*): whoever resends late is still recognised. */
 const longerThanLog = Duration.days(30)
 
-/** Rows in one statement, so that requests get their turn. */
-const perStatement = 1_000
+/** Rows, or pages with some tens of rows, in one statement, so that requests get their turn. */
+const perStatement = { rows: 1_000, pages: 20 }
+
+/** How often the whole inbox is looked through: its rows are kept for months. */
+const sweepEvery = Duration.hours(6)
 
 /** Whether the clocks of this process and of its database agree: nothing is deleted by an age that only one of them sees. */
 export const clocksAgree = Effect.gen(function* () {
@@ -61,33 +64,54 @@ const endedFor = Duration.days(60)
 export const housekeepingTurn = (options: {
   readonly reactions: ReadonlyArray<Reading>
   readonly retention: RetentionOf
-}) =>
-  Effect.gen(function* () {
+}) => {
+  /** Where the sweep of the inbox is, and when the last one ended. */
+  let page = 0
+  let sweptAt = Number.NEGATIVE_INFINITY
+  /** The time of the last answer that was deleted: an index would lead over all before it. */
+  let answeredAt = new Date(0)
+  return Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const now = yield* Clock.currentTimeMillis
     const before = (age: Duration.Duration) => new Date(now - Duration.toMillis(age))
-    const memory = yield* memoryOf(options.reactions, options.retention)
-    const known = options.reactions.map(({ name, event }) => {
-      const age = memory(event)
-      return { reaction: name, before: age === undefined ? null : before(age) }
+    const sweep = Effect.gen(function* () {
+      if (now - sweptAt < Duration.toMillis(sweepEvery)) return false
+      const memory = yield* memoryOf(options.reactions, options.retention)
+      const known = options.reactions.map(({ name, event }) => {
+        const age = memory(event)
+        return { reaction: name, before: age === undefined ? "-infinity" : before(age) }
+      })
+      // By pages, from one turn to the next: an index would lead over all that was deleted before.
+      const to = page + perStatement.pages
+      const [inbox] = yield* sql<{ pages: number }>`
+        with known as materialized (
+          select * from json_to_recordset(${JSON.stringify(known)}::json) as k (reaction text, before timestamptz)),
+        gone as (
+          delete from inbox i where i.ctid >= ${`(${page},0)`}::tid and i.ctid < ${`(${to},0)`}::tid
+            and i.taken_at < coalesce(
+              (select k.before from known k where k.reaction = i.reaction), ${before(endedFor)}::timestamptz)
+            and not exists (select from held h
+              where h.reaction = i.reaction and h.source = i.source and h.event_id = i.event_id))
+        select (pg_relation_size('inbox') / current_setting('block_size')::int)::int as pages`
+      const isOver = to >= inbox!.pages
+      page = isOver ? 0 : to
+      if (isOver) sweptAt = now
+      return !isOver
     })
-    const inbox = yield* sql`
-      delete from inbox where ctid in (
-        select i.ctid from inbox i
-          left join json_to_recordset(${JSON.stringify(known)}::json) as k (reaction text, before timestamptz)
-            on k.reaction = i.reaction
-        where i.taken_at < case when k.reaction is null then ${before(endedFor)} else k.before end
-          and not exists (select from held h
-            where h.reaction = i.reaction and h.source = i.source and h.event_id = i.event_id) limit ${perStatement})
-      returning 1`
     const letters = yield* sql`
       delete from held where ctid in (
         select ctid from held where status in ('resolved', 'redriven', 'discarded')
-          and last_failed_at < ${before(endedFor)} limit ${perStatement})
+          and last_failed_at < ${before(endedFor)} limit ${perStatement.rows})
       returning 1`
-    const answers = yield* sql`
+    const answers = yield* sql<{ created_at: Date }>`
       delete from idempotency where ctid in (
-        select ctid from idempotency where created_at < ${before(Duration.millis(keptMillis))} limit ${perStatement})
-      returning 1`
-    return [inbox, letters, answers].some(({ length }) => length === perStatement)
+        select ctid from idempotency
+        where created_at >= ${answeredAt} and created_at < ${before(Duration.millis(keptMillis))}
+        order by created_at limit ${perStatement.rows})
+      returning created_at`
+    for (const { created_at } of answers) if (created_at > answeredAt) answeredAt = created_at
+    if (letters.length === perStatement.rows || answers.length === perStatement.rows) return true
+    // After the dead letters, whose inbox rows stay as long as they do.
+    return yield* sweep
   })
+}

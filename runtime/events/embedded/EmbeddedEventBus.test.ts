@@ -1,5 +1,5 @@
 import { expect, layer } from "@effect/vitest"
-import { Deferred, Duration, Effect, Exit, Layer } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { Loops, makeLoops } from "../../module/loop.ts"
 import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
@@ -9,6 +9,7 @@ import { EventBus, type Handle, type Received } from "../EventBus.ts"
 import { eventBusSuite } from "../EventBusSuite.ts"
 import { onEmbedded } from "../suite/onEmbedded.ts"
 import * as EmbeddedEventBus from "./EmbeddedEventBus.ts"
+import { logTable } from "./logTable.ts"
 
 eventBusSuite({ name: "embedded", log: onEmbedded })
 
@@ -149,6 +150,27 @@ layer(inDatabase)("EmbeddedEventBus", (it) => {
         yield* TestClock.adjust("1 day")
         yield* prune
         expect(textsOf(yield* read(newGroup(topic)))).toEqual(textsOf(numbered(topic, 0, 5)))
+      }),
+    ),
+  )
+
+  it.effect("forgets in steps, of one partition each, and never past a record that is kept", () =>
+    process(() =>
+      Effect.gen(function* () {
+        const sql = yield* (yield* EmbeddedPostgres).client("events")
+        const table = logTable(sql)
+        const topic = yield* newTopic(2, Duration.hours(1))
+        yield* send(numbered(topic, 0, 40))
+        const young = new Date((yield* Clock.currentTimeMillis) + Duration.toMillis("2 hours"))
+        const count = Effect.map(sql`select 1 from record where topic = ${topic}`, (rows) => rows.length)
+        const step = (limit: number) => table.prune(young, limit)
+        yield* sql`update record set time = ${young} where topic = ${topic} and "offset" = 3`
+        expect(yield* step(2)).toHaveLength(1)
+        expect(yield* count).toBe(38)
+        while ((yield* step(2)).length > 0);
+        const bus = yield* EventBus
+        expect((yield* bus.ends([topic])).map(({ first }) => first)).toEqual([3, 3])
+        expect(yield* count).toBe(34)
       }),
     ),
   )

@@ -5,13 +5,16 @@ import { makeWallClockTrust } from "../../module/wallClock.ts"
 import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
 import { defaultPartitions, EventBus, EventBusError, type Outgoing, PartitionsDiffer } from "../EventBus.ts"
 import { partitionOf } from "../partition.ts"
-import { createLog, nameLog } from "./createLog.ts"
+import { createLog, keepFirst, nameLog } from "./createLog.ts"
 import type { Group } from "./group.ts"
 import { logTable, type LogTable } from "./logTable.ts"
 import { join, type Member } from "./member.ts"
 
 /** How often records whose retention has passed are removed. */
 const pruneEvery = "1 minute"
+
+/** Records that one statement removes, so that requests get their turn. */
+const perPrune = 1_000
 
 const attempt = <A, R>(operation: string, work: Effect.Effect<A, SqlError.SqlError, R>) =>
   Effect.mapError(work, (cause) => new EventBusError({ operation, cause }))
@@ -27,7 +30,11 @@ export const make = Effect.gen(function* () {
   const postgres = yield* EmbeddedPostgres
   const sql = yield* postgres.client("events")
   const loops = yield* Loops
-  const loader = Migrator.fromRecord({ "0001_create_log": createLog, "0002_name_log": nameLog })
+  const loader = Migrator.fromRecord({
+    "0001_create_log": createLog,
+    "0002_keep_first": keepFirst,
+    "0003_name_log": nameLog,
+  })
   yield* Migrator.make({})({ table: "migrations", loader }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
   const table = logTable(sql)
   const topics = yield* topicsIn(table)
@@ -60,9 +67,10 @@ export const make = Effect.gen(function* () {
       yield* join({ table, counts: topics.counts, ends }, groupOf(options.group), options)
     }).pipe(Effect.provideService(Loops, loops))
 
+  /** One step; says whether there may be more. */
   const prune = Effect.gen(function* () {
-    yield* table.prune(new Date(yield* Clock.currentTimeMillis))
-    return false
+    const pruned = yield* table.prune(new Date(yield* Clock.currentTimeMillis), perPrune)
+    return pruned.length > 0
   })
   const trusted = yield* makeWallClockTrust
   yield* loop({
@@ -100,7 +108,7 @@ export const make = Effect.gen(function* () {
       identity: Effect.map(attempt("read the name of the log", table.identity), ([row]) => `embedded:${row!.id}`),
       probe: attempt("answer", Effect.asVoid(sql`select 1`)),
     }),
-    prune: Effect.asVoid(prune),
+    prune: Effect.asVoid(Effect.repeat(prune, { while: (more) => more })),
   }
 })
 

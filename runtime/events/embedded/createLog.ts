@@ -31,3 +31,12 @@ export const createLog = Effect.gen(function* () {
   yield* sql`create table position (
     grp text not null, topic text not null, part int not null, next bigint not null, primary key (grp, topic, part))`
 })
+
+/** Each partition knows where it begins: to look for its oldest record is to walk over all that were removed. */
+export const keepFirst = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  // first: the offset of the oldest record that is kept; `next` where there is none.
+  yield* sql`alter table partition add column first bigint not null default 0`
+  yield* sql`update partition e set first = coalesce(
+    (select min("offset") from record r where r.topic = e.topic and r.part = e.part), e.next)`
+})

@@ -59,7 +59,7 @@ export const logTable = (sql: SqlClient.SqlClient) => ({
   /** Records from these positions on; each partition that has some gets the same share, so that none waits for another. */
   read: (positions: ReadonlyArray<Position>, limit: number) => sql<Row>`
     with due as materialized (
-      select m.topic, m.partition as part, m.next
+      select m.topic, m.partition as part, greatest(m.next, e.first) as next
       from json_to_recordset(${JSON.stringify(positions)}::json) as m (topic text, partition int, next bigint)
       join partition e on e.topic = m.topic and e.part = m.partition and e.next > m.next)
     select r.topic, r.part as partition, r."offset", r.key, r.value, r.headers, r.time
@@ -76,8 +76,7 @@ export const logTable = (sql: SqlClient.SqlClient) => ({
   }>`
     with made as (
       insert into position (grp, topic, part, next)
-      select ${group}, e.topic, e.part, coalesce(
-        (select min("offset") from record r where r.topic = e.topic and r.part = e.part), e.next)
+      select ${group}, e.topic, e.part, e.first
       from json_to_recordset(${JSON.stringify(partitions)}::json) as m (topic text, partition int)
       join partition e on e.topic = m.topic and e.part = m.partition
       on conflict do nothing returning topic, part, next)
@@ -98,14 +97,14 @@ export const logTable = (sql: SqlClient.SqlClient) => ({
     where p.grp = ${group} order by p.topic, p.part`,
 
   ends: (topics: ReadonlyArray<string>) => sql<{ topic: string; partition: number; first: bigint; next: bigint }>`
-    select e.topic, e.part as partition, e.next, coalesce(
-      (select min(r."offset") from record r where r.topic = e.topic and r.part = e.part), e.next) as first
+    select e.topic, e.part as partition, e.first, e.next
     from partition e where e.topic in (select json_array_elements_text(${JSON.stringify(topics)}::json))
     order by e.topic, e.part`,
 
   since: (topic: string, time: Date) => sql<{ topic: string; partition: number; next: bigint }>`
     select e.topic, e.part as partition, coalesce(
-      (select min(r."offset") from record r where r.topic = e.topic and r.part = e.part and r.time >= ${time}),
+      (select min(r."offset") from record r
+        where r.topic = e.topic and r.part = e.part and r."offset" >= e.first and r.time >= ${time}),
       e.next) as next
     from partition e where e.topic = ${topic} order by e.part`,
 
@@ -115,12 +114,37 @@ export const logTable = (sql: SqlClient.SqlClient) => ({
 
   identity: sql<{ id: string }>`select id from identity`,
 
-  /** Removes records whose retention has passed, but for those that a known group has not read. */
-  prune: (now: Date) => sql`
-    delete from record r using topic t
-    where t.name = r.topic and t.retention_ms is not null
-      and r.time < ${now}::timestamptz - t.retention_ms * interval '1 millisecond'
-      and r."offset" < coalesce((select min(p.next) from position p where p.topic = r.topic and p.part = r.part), r."offset" + 1)`,
+  /**
+   * Removes at most `limit` records of one partition: from its beginning to the first whose retention has not passed, or
+   * that a known group has not read. Brings a row when there may be more.
+   */
+  prune: (now: Date, limit: number) => sql`
+    with old as materialized (
+      select e.topic, e.part, e.first, least(e.next, (
+          select min(p.next) from position p where p.topic = e.topic and p.part = e.part)) as unread,
+        ${now}::timestamptz - t.retention_ms * interval '1 millisecond' as before
+      from partition e join topic t on t.name = e.topic
+      where t.retention_ms is not null),
+    due as materialized (
+      select * from old
+      where (
+        select r.time < old.before from record r
+        where r.topic = old.topic and r.part = old.part and r."offset" >= old.first and r."offset" < old.unread
+        order by r."offset" limit 1)
+      limit 1),
+    cut as materialized (
+      select due.topic, due.part, due.first as since,
+        coalesce(min(r."offset") filter (where r.time >= due.before), max(r."offset") + 1) as first
+      from due cross join lateral (
+        select r."offset", r.time from record r
+        where r.topic = due.topic and r.part = due.part and r."offset" >= due.first and r."offset" < due.unread
+        order by r."offset" limit ${limit}) r
+      group by due.topic, due.part, due.first),
+    gone as (
+      delete from record r using cut c
+      where r.topic = c.topic and r.part = c.part and r."offset" >= c.since and r."offset" < c.first)
+    update partition e set first = c.first from cut c where e.topic = c.topic and e.part = c.part
+    returning 1`,
 })
 
 export type LogTable = ReturnType<typeof logTable>

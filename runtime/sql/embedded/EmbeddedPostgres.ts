@@ -38,7 +38,7 @@ export class EmbeddedPostgres extends Context.Service<
         const postgres = make(db, yield* watchDisk(folder.postgres))
         const turn = makeUpkeep(yield* postgres.client("public"))
         const wake = Latch.makeUnsafe(false)
-        yield* Effect.forkScoped(loop({ name: "database.upkeep", turn, wake, poll: "10 seconds" }))
+        yield* Effect.forkScoped(loop({ name: "database.upkeep", turn, wake, poll: "1 second" }))
         return postgres
       }),
     )

@@ -1,50 +1,95 @@
 import type { PgClient } from "@effect/sql-pg"
 import { Effect } from "effect"
 
-/** A table is looked after when it has grown by this much since the last time. */
-const growth = { factor: 1.3, bytes: 1024 * 1024 }
+const megabyte = 1024 * 1024
 
-/** A larger table gets new statistics, but no vacuum: that would stop requests for too long. */
-const mostVacuumedBytes = 64 * 1024 * 1024
+/** A table is vacuumed after so many deleted or inserted rows: few at a time, for the vacuum looks at all that is new. */
+const vacuumAfter = { dead: 2_000, inserted: 20_000 }
 
-/** A restart after a crash replays what was written since the last checkpoint: some tenths of a second. */
-const mostWalBytes = 64 * 1024 * 1024
+/**
+ * A vacuum with deleted rows reads all indexes, some tens of milliseconds for this much, and requests wait meanwhile. A
+ * table that has outgrown it is not vacuumed: a vacuum cannot be divided.
+ */
+const mostIndexBytes = 16 * megabyte
+
+/** Statistics are a matter of orders of magnitude here, and a sample takes a page for each of its 300 rows by target. */
+const statistics = { rows: 5_000, share: 0.3, target: 3 }
+
+/** A checkpoint writes what has changed since the last, in one call; and a restart after a crash replays it. */
+const mostWalBytes = 8 * megabyte
+
+/** An outbox of this size is made anew when it is empty. */
+const mostOutboxBytes = 8 * megabyte
 
 interface Table {
   readonly schema: string
   readonly name: string
   readonly bytes: number
+  readonly indexes: number
+  readonly live: number
+  readonly dead: number
+  readonly inserted: number
+  readonly changed: number
 }
+
+const needsVacuum = ({ dead, inserted, indexes }: Table) =>
+  indexes <= mostIndexBytes && (dead >= vacuumAfter.dead || inserted >= vacuumAfter.inserted)
+
+const needsStatistics = ({ changed, live }: Table) => changed >= statistics.rows && changed >= live * statistics.share
 
 /**
  * One turn of what PostgreSQL's background processes do, which the embedded one lacks: room of deleted rows is used
- * again, the planner knows how large tables are, and the write-ahead log stays short.
+ * again, the planner knows how large tables are, and the write-ahead log stays short. No statement of it takes much longer
+ * in a large database than in a small one (decision 5).
  */
 export const makeUpkeep = (sql: PgClient.PgClient) => {
-  const sizes = new Map<string, number>()
+  /** The `seq` up to which an outbox is empty: with one session, rows appear in the order of theirs. */
+  const emptyTo = new Map<string, bigint>()
   let checkpointAt = 0
 
-  const grown = ({ schema, name, bytes }: Table) => {
-    const before = sizes.get(`${schema}.${name}`) ?? 0
-    return bytes > before * growth.factor && bytes > before + growth.bytes
-  }
+  const tables = sql<Table>`
+    select n.nspname as schema, c.relname as name, pg_relation_size(c.oid)::float8 as bytes,
+      pg_indexes_size(c.oid)::float8 as indexes, pg_stat_get_live_tuples(c.oid)::float8 as live,
+      pg_stat_get_dead_tuples(c.oid)::float8 as dead, pg_stat_get_ins_since_vacuum(c.oid)::float8 as inserted,
+      pg_stat_get_mod_since_analyze(c.oid)::float8 as changed
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind = 'r' and n.nspname !~ '^(pg_|information_schema)'`
+
+  const checkpoint = Effect.gen(function* () {
+    const [wal] = yield* sql<{ at: number }>`select (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8 as at`
+    if (wal!.at - checkpointAt < mostWalBytes) return
+    yield* sql`checkpoint`
+    checkpointAt = wal!.at
+  })
+
+  /** An outbox that has outgrown the vacuum, after a long outage of the log, is truncated once it is empty. */
+  const truncated = ({ schema, name }: Table) =>
+    sql.withTransaction(
+      Effect.gen(function* () {
+        const outbox = sql`${sql(schema)}.${sql(name)}`
+        const [row] = yield* sql<{ seq: bigint }>`
+          select seq from ${outbox} where seq > ${emptyTo.get(schema) ?? 0n} order by seq limit 1`
+        if (row === undefined) yield* sql`truncate ${outbox}`
+        else emptyTo.set(schema, row.seq - 1n)
+      }),
+    )
 
   return Effect.gen(function* () {
-    const tables = yield* sql<Table>`
-      select n.nspname as schema, c.relname as name, pg_relation_size(c.oid)::float8 as bytes
-      from pg_class c join pg_namespace n on n.oid = c.relnamespace
-      where c.relkind = 'r' and n.nspname !~ '^(pg_|information_schema)'`
-    for (const table of tables.filter(grown)) {
-      const { schema, name, bytes } = table
-      const what = sql`${sql(schema)}.${sql(name)}`
-      yield* bytes > mostVacuumedBytes ? sql`analyze ${what}` : sql`vacuum (analyze) ${what}`
-      sizes.set(`${schema}.${name}`, bytes)
+    // What this session has counted is seen by the next statement.
+    yield* sql`select pg_stat_force_next_flush()`
+    for (const table of yield* tables) {
+      const what = sql`${sql(table.schema)}.${sql(table.name)}`
+      if (table.name === "outbox" && table.bytes > mostOutboxBytes) yield* truncated(table)
+      if (needsVacuum(table)) {
+        yield* sql`vacuum ${what}`
+        yield* checkpoint
+      }
+      if (needsStatistics(table)) {
+        yield* sql`set default_statistics_target = ${sql.literal(String(statistics.target))}`
+        yield* sql`analyze ${what}`
+      }
     }
-    const [wal] = yield* sql<{ at: number }>`select (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8 as at`
-    if (wal!.at - checkpointAt > mostWalBytes) {
-      yield* sql`checkpoint`
-      checkpointAt = wal!.at
-    }
+    yield* checkpoint
     return false
   })
 }
