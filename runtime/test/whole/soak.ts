@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { auditOverHttp as auditModules } from "../../audit/overHttp.ts"
 import { auditOverHttp } from "../../testing/audit.ts"
 import { patienceMillis, until } from "../../testing/process.ts"
-import { type Random, randomOf } from "../../testing/shoppers.ts"
+import { type Random, randomOf, type Wish } from "../../testing/shoppers.ts"
 import { type Footprint, footprintOf, growth } from "./footprint.ts"
 import { degraded, strangers, undelivered } from "./outages.ts"
 import { ask, makeProduction, type Production, superuserAt, wishForOrder, wishForUser } from "./production.ts"
@@ -24,8 +24,6 @@ export interface SoakOptions {
   readonly millis: number
   readonly seed: number
   readonly say: (line: string) => void
-  /** Breaks something, only to show that it is noticed: called after the warm-up. */
-  readonly sabotage?: (world: Production) => Promise<void>
 }
 
 const seconds = (count: number) => sleep(count * 1_000)
@@ -54,10 +52,10 @@ interface Course {
  * warm-up (`footprint.ts`): memory, sockets and files of the processes that ran from beginning to end, the disk for each
  * order, the empty outboxes, the time that an order takes, and what is behind.
  */
-export const soak = async ({ millis, seed, say, sabotage }: SoakOptions): Promise<Soaked> => {
+export const soak = async ({ millis, seed, say }: SoakOptions): Promise<Soaked> => {
   const random = randomOf(seed)
   // News of a user may take longer than any wait: whoever ordered too early orders for another one then.
-  await using world = await makeProduction(seed, { USER_WAIT_MS: "500" }, true)
+  await using world = await makeProduction(seed, { USER_WAIT_MS: "3000" }, true)
   const slot = Math.min(40, Math.max(6, (millis / 1_000) * (0.5 / spells.length)))
   const course = { world, random, slot, pace: slot < 20 ? 150 : 400, victim: await makeVictim(world) }
   const steady = world.galleria.parts.filter(isSteady)
@@ -70,7 +68,6 @@ export const soak = async ({ millis, seed, say, sabotage }: SoakOptions): Promis
   faults.push(...(await settled(course)))
   const before = await footprintOf(world, steady, makeOrder)
   say(`after the warm-up: ${JSON.stringify(before)}`)
-  await sabotage?.(world)
 
   let cast = 0
   while (faults.length === 0 && (Date.now() < end || cast < spells.length)) {
@@ -85,8 +82,7 @@ export const soak = async ({ millis, seed, say, sabotage }: SoakOptions): Promis
   }
   if (faults.length === 0) faults.push(...(await settled(course)))
   const failed = await relieve(course)
-  faults.push(...failed.faults)
-  if (faults.length === 0) faults.push(...(await settled(course, true)))
+  if (faults.length === 0) faults.push(...failed.faults, ...(await settled(course, true)))
   const after = await footprintOf(world, steady, makeOrder)
   say(`in the end: ${JSON.stringify(after)}`)
   faults.push(...growth(before, after), ...(await watching.stop()))
@@ -127,32 +123,33 @@ const suffer = async (course: Course, { happen, regularsOnly }: Spell): Promise<
 
 let tags = 0
 
-/** Orders until that is answered. */
-const order = async (world: Production, user: number) => {
-  const wish = wishForOrder(world, user, `soak-${++tags}`)
-  await until("an order is placed", async () => {
+/** Asks until it is there. */
+const grant = async (world: Production, wish: Wish) => {
+  await until(`${wish.tag} is there`, async () => {
     const answer = await ask(world.gateway, wish).catch(() => undefined)
     if (answer?.status !== 201) await sleep(100)
     return answer?.status === 201
   })
+  return wish.id!
 }
+
+const order = (world: Production, user: number) => grant(world, wishForOrder(world, user, `soak-${++tags}`))
 
 /** Makes an order for one who came at the beginning. */
 const orderFor = ({ world }: Course) => {
   const user = world.shoppers.ledger.wishes.find(({ path, id }) => path === "/users" && id !== undefined)!.id!
-  return () => order(world, user)
+  return async () => void (await order(world, user))
 }
 
 /** A user whose every event fails in the user module. */
 const makeVictim = async (world: Production) => {
-  const wish = wishForUser(world, "always-failing@example.org")
-  await until("that user is there", async () => (await ask(world.gateway, wish)).status === 201)
+  const victim = await grant(world, wishForUser(world, "always-failing@example.org"))
   await using admin = await superuserAt(world, "user")
   await admin.run(`create function "user".refuse() returns trigger language plpgsql as
     $$ begin raise exception 'the orders of this user cannot be listed'; end $$`)
   await admin.run(`create trigger refuse before insert or update on "user".user_orders
-    for each row when (new.user_id = ${wish.id}) execute function "user".refuse()`)
-  return wish.id!
+    for each row when (new.user_id = ${victim}) execute function "user".refuse()`)
+  return victim
 }
 
 interface Entry {
