@@ -12,7 +12,7 @@ import {
 } from "../events/EventBus.ts"
 import type { KafkaSettings } from "../events/kafka/client.ts"
 import * as KafkaEventBus from "../events/kafka/KafkaEventBus.ts"
-import { Loops, makeLoops } from "../module/loop.ts"
+import { backOff, Loops, makeLoops } from "../module/loop.ts"
 
 /** How long a fact may be waited for. */
 export const Patience = Context.Reference<Duration.Input>("galleria/testing/Patience", {
@@ -36,7 +36,8 @@ export const newTopic = (partitions: Topic["partitions"], retention?: Topic["ret
   Effect.gen(function* () {
     const bus = yield* EventBus
     const name = `topic-${randomUUID()}`
-    yield* bus.ensure([{ name, partitions, retention }])
+    // Kafka may deny for a moment that it has a topic which was just made.
+    yield* Effect.retry(bus.ensure([{ name, partitions, retention }]), { times: 10, schedule: backOff })
     return name
   })
 

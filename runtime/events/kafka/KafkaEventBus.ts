@@ -2,6 +2,7 @@ import { Duration, Effect, Exit, Layer, Schedule } from "effect"
 import kafkajs, { type Admin, type Kafka, type Message, type Producer } from "kafkajs"
 import { MessagingSystem } from "../../telemetry/messages.ts"
 import { Loops } from "../../module/loop.ts"
+import { monotonicMillis } from "../../module/monotonic.ts"
 import {
   defaultPartitions,
   EventBus,
@@ -158,7 +159,7 @@ export const make = (kafka: () => Kafka) =>
       ).pipe(
         Effect.tap(() => Effect.sync(() => topicsOf(records).forEach((topic) => unsent.delete(topic)))),
         Effect.tapError((error) =>
-          Effect.sync(() => topicsOf(records).forEach((topic) => unsent.set(topic, { error, at: performance.now() }))),
+          Effect.map(monotonicMillis, (at) => topicsOf(records).forEach((topic) => unsent.set(topic, { error, at }))),
         ),
       )
 
@@ -241,8 +242,9 @@ export const make = (kafka: () => Kafka) =>
     const probe = Effect.gen(function* () {
       yield* admin.use("answer", "2 seconds", (client) => client.describeCluster())
       // A process that has left the sending to another one does not learn how it went on.
+      const now = yield* monotonicMillis
       for (const { error, at } of unsent.values()) {
-        if (sending > 0 || performance.now() - at < triedAgainWithin) return yield* error
+        if (sending > 0 || now - at < triedAgainWithin) return yield* error
       }
     })
 

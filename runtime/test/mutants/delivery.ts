@@ -574,9 +574,9 @@ const forgetting: ReadonlyArray<Mutant> = [
   {
     name: "an inbox row is forgotten while its dead letter is open",
     file: "runtime/delivery/housekeeping.ts",
-    find: `          and not exists (select from held h
-            where h.reaction = i.reaction and h.source = i.source and h.event_id = i.event_id) limit`,
-    replace: "          limit",
+    find: `            and not exists (select from held h
+              where h.reaction = i.reaction and h.source = i.source and h.event_id = i.event_id))`,
+    replace: ")",
     breaks: "A copy of an event that waits takes effect.",
     test: housekeepingTest,
     fails: "housekeeping > forgets what nobody can ask for any more",
