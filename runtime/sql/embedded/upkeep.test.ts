@@ -33,10 +33,10 @@ const stillness = <E, R>(work: Effect.Effect<unknown, E, R>) =>
     return longest
   })
 
-const scene = (schema: string) =>
+const scene = (schema: string, mostIndexBytes?: number) =>
   Effect.gen(function* () {
     const sql = yield* (yield* EmbeddedPostgres).client(schema)
-    const turn = makeUpkeep(sql)
+    const turn = makeUpkeep(sql, mostIndexBytes)
     const bytesOf = (table: string) =>
       Effect.map(
         sql<{ bytes: number }>`select pg_total_relation_size(${table}::regclass)::float8 as bytes`,
@@ -91,7 +91,7 @@ layer(postgres(), { excludeTestServices: true })("The upkeep of the embedded dat
 
   it.effect("makes an outbox anew that has outgrown the vacuum, once it is empty", () =>
     Effect.gen(function* () {
-      const { sql, turn, bytesOf } = yield* scene("outage")
+      const { sql, turn, bytesOf } = yield* scene("outage", 100_000)
       yield* sql`create table outbox (seq bigint generated always as identity primary key, data text not null)`
       yield* sql`insert into outbox (data) select repeat('x', 1000) from generate_series(1, 20000)`
       yield* sql`delete from outbox where seq <= 19999`

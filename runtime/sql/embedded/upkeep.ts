@@ -18,22 +18,17 @@ const statistics = { rows: 5_000, share: 0.3, target: 3 }
 /** A checkpoint writes what has changed since the last, in one call; and a restart after a crash replays it. */
 const mostWalBytes = 8 * megabyte
 
-/** An outbox of this size is made anew when it is empty. */
-const mostOutboxBytes = 8 * megabyte
-
 interface Table {
   readonly schema: string
   readonly name: string
-  readonly bytes: number
-  readonly indexes: number
   readonly live: number
   readonly dead: number
   readonly inserted: number
+  /** Since its statistics were made. */
   readonly changed: number
 }
 
-const needsVacuum = ({ dead, inserted, indexes }: Table) =>
-  indexes <= mostIndexBytes && (dead >= vacuumAfter.dead || inserted >= vacuumAfter.inserted)
+const isWritten = ({ dead, inserted }: Table) => dead >= vacuumAfter.dead || inserted >= vacuumAfter.inserted
 
 const needsStatistics = ({ changed, live }: Table) => changed >= statistics.rows && changed >= live * statistics.share
 
@@ -42,54 +37,71 @@ const needsStatistics = ({ changed, live }: Table) => changed >= statistics.rows
  * again, the planner knows how large tables are, and the write-ahead log stays short. No statement of it takes much longer
  * in a large database than in a small one (decision 5).
  */
-export const makeUpkeep = (sql: PgClient.PgClient) => {
+export const makeUpkeep = (sql: PgClient.PgClient, most = mostIndexBytes) => {
   /** The `seq` up to which an outbox is empty: with one session, rows appear in the order of theirs. */
   const emptyTo = new Map<string, bigint>()
+  let lookedAt = 0
   let checkpointAt = 0
 
   const tables = sql<Table>`
-    select n.nspname as schema, c.relname as name, pg_relation_size(c.oid)::float8 as bytes,
-      pg_indexes_size(c.oid)::float8 as indexes, pg_stat_get_live_tuples(c.oid)::float8 as live,
+    select n.nspname as schema, c.relname as name, pg_stat_get_live_tuples(c.oid)::float8 as live,
       pg_stat_get_dead_tuples(c.oid)::float8 as dead, pg_stat_get_ins_since_vacuum(c.oid)::float8 as inserted,
       pg_stat_get_mod_since_analyze(c.oid)::float8 as changed
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind = 'r' and n.nspname !~ '^(pg_|information_schema)'`
 
+  const whatIs = ({ schema, name }: Table) => sql`${sql(schema)}.${sql(name)}`
+
+  /** Asked of few tables only: it opens their files. */
+  const indexBytesOf = ({ schema, name }: Table) =>
+    Effect.map(
+      sql<{ bytes: number }>`
+        select pg_indexes_size(c.oid)::float8 as bytes from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relname = ${name} and n.nspname = ${schema}`,
+      ([size]) => size!.bytes,
+    )
+
+  const position = Effect.map(
+    sql<{ at: number }>`select (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8 as at`,
+    ([wal]) => wal!.at,
+  )
+
   const checkpoint = Effect.gen(function* () {
-    const [wal] = yield* sql<{ at: number }>`select (pg_current_wal_lsn() - '0/0'::pg_lsn)::float8 as at`
-    if (wal!.at - checkpointAt < mostWalBytes) return
+    const at = yield* position
+    if (at - checkpointAt < mostWalBytes) return
     yield* sql`checkpoint`
-    checkpointAt = wal!.at
+    checkpointAt = at
   })
 
   /** An outbox that has outgrown the vacuum, after a long outage of the log, is truncated once it is empty. */
-  const truncated = ({ schema, name }: Table) =>
+  const truncate = (table: Table) =>
     sql.withTransaction(
       Effect.gen(function* () {
-        const outbox = sql`${sql(schema)}.${sql(name)}`
         const [row] = yield* sql<{ seq: bigint }>`
-          select seq from ${outbox} where seq > ${emptyTo.get(schema) ?? 0n} order by seq limit 1`
-        if (row === undefined) yield* sql`truncate ${outbox}`
-        else emptyTo.set(schema, row.seq - 1n)
+          select seq from ${whatIs(table)} where seq > ${emptyTo.get(table.schema) ?? 0n} order by seq limit 1`
+        if (row === undefined) yield* sql`truncate ${whatIs(table)}`
+        else emptyTo.set(table.schema, row.seq - 1n)
       }),
     )
 
   return Effect.gen(function* () {
+    const at = yield* position
+    if (at === lookedAt) return false
     // What this session has counted is seen by the next statement.
     yield* sql`select pg_stat_force_next_flush()`
     for (const table of yield* tables) {
-      const what = sql`${sql(table.schema)}.${sql(table.name)}`
-      if (table.name === "outbox" && table.bytes > mostOutboxBytes) yield* truncated(table)
-      if (needsVacuum(table)) {
-        yield* sql`vacuum ${what}`
+      if (isWritten(table)) {
+        if ((yield* indexBytesOf(table)) <= most) yield* sql`vacuum ${whatIs(table)}`
+        else if (table.name === "outbox") yield* truncate(table)
         yield* checkpoint
       }
       if (needsStatistics(table)) {
         yield* sql`set default_statistics_target = ${sql.literal(String(statistics.target))}`
-        yield* sql`analyze ${what}`
+        yield* sql`analyze ${whatIs(table)}`
       }
     }
     yield* checkpoint
+    lookedAt = yield* position
     return false
   })
 }
