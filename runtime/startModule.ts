@@ -30,7 +30,7 @@ const reportWait =
       if (reason === waits.get(name)) return Effect.void
       if (reason === undefined) {
         waits.delete(name)
-        return Effect.logInfo("The database is there: the start goes on")
+        return Effect.logInfo("The database answers; the start continues")
       }
       waits.set(name, reason)
       return Effect.logWarning(`The start waits for the database: ${reason}`)

@@ -114,7 +114,7 @@ export class Payments extends Context.Service<Payments>()("payment/Payments", {
       return yield* Effect.forEach(ended, ({ id, result }) => {
         if (result._tag === "Answered") return Effect.succeed(done)
         if (result._tag === "NotMade") return Effect.succeed(result.after ? againAfter(result.after) : again)
-        return Effect.as(Effect.logWarning(`[PaymentService] A refund has no answer: ${idsOf(Number(id))}`), again)
+        return Effect.as(Effect.logWarning(`[PaymentService] A refund was not answered: ${idsOf(Number(id))}`), again)
       })
     })
 
@@ -136,7 +136,7 @@ const warnOf = (decisions: ReadonlyArray<Payment.Decision>) =>
         return Effect.logWarning(`[PaymentService] A failed payment was charged after all, and is refunded: ${ids}`)
       }
       return facts.length > 0 && payment.reason === Payment.unavailable
-        ? Effect.logWarning(`[PaymentService] A payment is given up, for the provider does not answer: ${ids}`)
+        ? Effect.logWarning(`[PaymentService] A payment failed because the provider does not answer: ${ids}`)
         : Effect.void
     },
     { discard: true },

@@ -8,7 +8,7 @@ export class ModuleNotFound extends declare<ModuleNotFound>()("ModuleNotFound", 
   slug: "module-not-found",
   status: 404,
   title: "Module not found",
-  detail: "No module of this name runs here.",
+  detail: "No module with this name runs in this process.",
 }) {}
 
 const moduleName = Schema.String.check(

@@ -11,14 +11,14 @@ export class DeadLetterNotFound extends declare<DeadLetterNotFound>()("DeadLette
   slug: "dead-letter-not-found",
   status: 404,
   title: "Dead letter not found",
-  detail: "No event that stepped aside has this id.",
+  detail: "There is no dead letter with this id.",
 }) {}
 
 export class ReactionNotFound extends declare<ReactionNotFound>()("ReactionNotFound", {
   slug: "reaction-not-found",
   status: 404,
   title: "Reaction not found",
-  detail: "No module that runs here has a reaction of this name.",
+  detail: "No module in this process has a reaction with this name.",
 }) {}
 
 export class ReactionNotResettable extends declare<ReactionNotResettable>()("ReactionNotResettable", {
@@ -32,7 +32,7 @@ export class ResetRunning extends declare<ResetRunning>()("ResetRunning", {
   slug: "reset-running",
   status: 409,
   title: "Reset running",
-  detail: "This reaction is being reset already; look where that stands.",
+  detail: "This reaction is being reset already; see the running replay.",
 }) {}
 
 export class LogNotWhole extends declare<LogNotWhole>()(
@@ -41,7 +41,7 @@ export class LogNotWhole extends declare<LogNotWhole>()(
     slug: "log-not-whole",
     status: 409,
     title: "Log not whole",
-    detail: "The event log has pruned records of this topic: what a reset undoes could not come again.",
+    detail: "The event log has pruned records of this topic: a reset could not rebuild what it undoes.",
   },
   {
     since: Schema.String.annotate({
@@ -142,7 +142,7 @@ const deadLetters = HttpApiGroup.make("deadLetters")
     }).annotateMerge(
       OpenApi.annotations({
         summary: "Let a reaction see its topic again",
-        description: "Beside all that goes on. `Location` says where to see how far it is.",
+        description: "Runs beside normal processing. `Location` is the address of its progress.",
       }),
     ),
     HttpApiEndpoint.get("replayed", "/admin/replays/:reaction", {

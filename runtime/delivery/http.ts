@@ -89,7 +89,7 @@ export const http = (modules: ReadonlyArray<Administered>) =>
             }
             const counts = yield* Effect.forEach(of(module), (letters) => letters.redriveAll(filter))
             const redriven = counts.reduce((sum, count) => sum + count, 0)
-            yield* Effect.logInfo(`A person asked to redrive all that match: ${redriven} events`).pipe(
+            yield* Effect.logInfo(`An operator redrove all that match: ${redriven} events`).pipe(
               Effect.annotateLogs({ ...payload }),
             )
             return { redriven }

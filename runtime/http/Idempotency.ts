@@ -15,14 +15,14 @@ export class IdempotencyKeyReused extends declare<IdempotencyKeyReused>()("Idemp
   slug: "idempotency-key-reused",
   status: 422,
   title: "Idempotency key reused",
-  detail: "This Idempotency-Key came with another body before; use a new one for a new request.",
+  detail: "This Idempotency-Key was used with another body; use a new key for a new request.",
 }) {}
 
 export class RequestInProgress extends declare<RequestInProgress>()("RequestInProgress", {
   slug: "request-in-progress",
   status: 409,
   title: "Request in progress",
-  detail: "The first request with this Idempotency-Key is still running; ask again a little later.",
+  detail: "The first request with this Idempotency-Key is still running; retry later.",
 }) {}
 
 /** A key that is well-formed. */

@@ -5,7 +5,7 @@ export class InvalidCursor extends declare<InvalidCursor>()("InvalidCursor", {
   slug: "invalid-cursor",
   status: 400,
   title: "Invalid cursor",
-  detail: "This cursor was altered, or belongs to another list; start without one.",
+  detail: "The cursor was altered or belongs to another list; start without one.",
 }) {}
 
 const usual = 50

@@ -83,19 +83,19 @@ export const Kinds = {
     slug: "unauthorized",
     status: 401,
     title: "Unauthorized",
-    detail: "This needs `Authorization: Bearer` with the token of ADMIN_TOKEN.",
+    detail: "`Authorization: Bearer` with the token in ADMIN_TOKEN is required.",
   }),
   forbidden: register({
     slug: "forbidden",
     status: 403,
     title: "Forbidden",
-    detail: "Without ADMIN_TOKEN only requests of the machine itself are answered, by a loopback address and no proxy.",
+    detail: "While ADMIN_TOKEN is unset, only direct requests from a loopback address of this machine are answered.",
   }),
   tooManyRequests: register({
     slug: "too-many-requests",
     status: 429,
     title: "Too many requests",
-    detail: "There were too many wrong tokens; try again after `Retry-After` seconds.",
+    detail: "Too many wrong tokens; try again after `Retry-After` seconds.",
   }),
   notFound: register({
     slug: "not-found",
@@ -107,7 +107,7 @@ export const Kinds = {
     slug: "method-not-allowed",
     status: 405,
     title: "Method not allowed",
-    detail: "This address does not know the method; `Allow` names those that it does.",
+    detail: "The method is not allowed for this address; `Allow` lists those that are.",
   }),
   requestTimeout: register({
     slug: "request-timeout",
@@ -125,7 +125,7 @@ export const Kinds = {
     slug: "unsupported-media-type",
     status: 415,
     title: "Unsupported media type",
-    detail: "A body must be `application/json`, without a Content-Encoding.",
+    detail: "The body must be `application/json` without Content-Encoding.",
   }),
   headersTooLarge: register({
     slug: "headers-too-large",
@@ -137,7 +137,7 @@ export const Kinds = {
     slug: "internal",
     status: 500,
     title: "Internal error",
-    detail: "This is our fault, and it is in our log.",
+    detail: "Unexpected server error; it has been logged.",
   }),
   unavailable: register({
     slug: "unavailable",
@@ -160,7 +160,7 @@ export class ValidationFailed extends declare<ValidationFailed>()(
     slug: "validation-failed",
     status: 422,
     title: "Validation failed",
-    detail: "Some values of the request are not what they must be; `errors` names each of them.",
+    detail: "Some values of the request are invalid; `errors` lists each of them.",
   },
   { errors: Schema.Array(Fault) },
 ) {}

@@ -79,7 +79,7 @@ const { livez, readyz, metrics, problems, problem, openapi, docs } = endpoints
 export const api = HttpApi.make("galleria").add(
   HttpApiGroup.make("operations")
     .add(livez, readyz, metrics, problems, problem, openapi, docs)
-    .annotateMerge(OpenApi.annotations({ title: "Operations", description: "For whoever runs this." })),
+    .annotateMerge(OpenApi.annotations({ title: "Operations", description: "For operators." })),
 )
 
 /** Answers at one of these addresses, and no other: what is served is documented. */

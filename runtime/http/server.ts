@@ -79,7 +79,7 @@ export const serve = (options: {
     yield* server.serve(routes)
     const log = Effect.runForkWith(yield* Effect.context())
     boundIntake(node, (count) =>
-      log(Effect.andThen(turnedAway(count), Effect.logWarning(`Overloaded: refused ${count} requests with 503`))),
+      log(Effect.andThen(turnedAway(count), Effect.logWarning(`Overloaded: rejected ${count} requests with 503`))),
     )
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {

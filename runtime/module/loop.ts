@@ -41,7 +41,7 @@ export const backOff = Schedule.min([Schedule.exponential("100 millis"), Schedul
 
 /**
  * Repeats `turn` for ever: at once while it says that there may be more, else when `wake` opens or `poll` has passed.
- * A turn that fails is tried again with back-off; the log says when the loop falters and when it goes on, not each time.
+ * A turn that fails is tried again with back-off; the log has a line for the first failure and one for the recovery, not one for each turn.
  * Turns are no part of any trace, but for what they do for an event (`telemetry/trace.ts`).
  */
 export const loop = <E, R>(options: {
@@ -63,7 +63,7 @@ export const loop = <E, R>(options: {
       const exit = yield* Effect.exit(options.turn)
       if (exit._tag === "Success") {
         if (failures > 0) {
-          yield* Effect.logInfo(`${options.name} goes on after ${failures} failed attempts`)
+          yield* Effect.logInfo(`${options.name} recovered after ${failures} failed attempts`)
           yield* loops.faltered(options.name, undefined)
           pause = yield* Schedule.toStepWithSleep(backOff)
           failures = 0
@@ -75,7 +75,7 @@ export const loop = <E, R>(options: {
       yield* Effect.yieldNow
       yield* loops.faltered(options.name, messageOf(exit.cause))
       if (failures++ === 0) {
-        yield* Effect.logWarning(`${options.name} falters, and tries again until it can`, exit.cause)
+        yield* Effect.logWarning(`${options.name} failed; retrying with back-off`, exit.cause)
       }
       if (!options.isOver?.()) yield* Effect.ignore(pause(undefined))
     }

@@ -68,13 +68,15 @@ const client = Layer.effect(
     let underWay = 0
 
     const arrived = (url: string) =>
-      Effect.suspend(() => (away.delete(url) ? Effect.logInfo(`Telemetry goes to ${shown(url)} again`) : Effect.void))
+      Effect.suspend(() =>
+        away.delete(url) ? Effect.logInfo(`Telemetry is sent to ${shown(url)} again`) : Effect.void,
+      )
 
     const lost = (url: string, why: string) =>
       Effect.suspend(() => {
         if (away.has(url)) return Effect.void
         away.add(url)
-        return Effect.logWarning(`Telemetry does not get to ${shown(url)} (${why}), and is not kept meanwhile`)
+        return Effect.logWarning(`Telemetry cannot be sent to ${shown(url)} (${why}) and is dropped meanwhile`)
       })
 
     const watched = <E, R>(

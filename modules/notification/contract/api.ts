@@ -50,7 +50,7 @@ const notifications = HttpApiGroup.make("notifications")
   )
   .middleware(Edge)
   .annotateMerge(
-    OpenApi.annotations({ title: "Notifications", description: "What users were told about their orders." }),
+    OpenApi.annotations({ title: "Notifications", description: "Messages sent to users about their orders." }),
   )
 
 export const api = HttpApi.make("galleria").add(notifications).annotate(HttpApi.ParseOptions, { errors: "all" })

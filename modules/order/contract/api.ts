@@ -34,7 +34,7 @@ export class OrderNotCancellable extends declare<OrderNotCancellable>()(
     slug: "order-not-cancellable",
     status: 409,
     title: "Order not cancellable",
-    detail: "The order is processed or failed, and cannot be cancelled any more.",
+    detail: "The order is processed or failed, and can no longer be cancelled.",
   },
   { order_id: OrderId, order_status: OrderStatus },
 ) {}
@@ -133,7 +133,7 @@ export const HistoryEntry = Schema.Struct({
     description: "What the event says.",
     examples: [{ order_id: 1, user_id: 1, amount: "999.90" }],
   }),
-}).annotate({ identifier: "HistoryEntry", description: "An event that the order told or learned." })
+}).annotate({ identifier: "HistoryEntry", description: "An event that the order published or reacted to." })
 export type HistoryEntry = typeof HistoryEntry.Type
 
 /** The most characters of a reason. */

@@ -20,7 +20,7 @@ export class EmailTaken extends declare<EmailTaken>()("EmailTaken", {
   slug: "email-taken",
   status: 409,
   title: "E-mail taken",
-  detail: "A user with this e-mail address exists; upper and lower case make no difference.",
+  detail: "A user with this e-mail address exists; case is ignored.",
 }) {}
 
 export const NewUser = Schema.Struct({
@@ -56,7 +56,7 @@ export const OrderSummary = Schema.Struct({
 
 const path = { id: IdText.annotate({ description: "The user's id." }) }
 
-const soon = "It is told by events, and so shows an order a moment after that was placed."
+const soon = "Eventually consistent: reflects an order shortly after it is placed."
 
 const users = HttpApiGroup.make("users")
   .add(
@@ -94,6 +94,6 @@ const users = HttpApiGroup.make("users")
     ),
   )
   .middleware(Edge)
-  .annotateMerge(OpenApi.annotations({ title: "Users", description: "Who may order, and what they ordered." }))
+  .annotateMerge(OpenApi.annotations({ title: "Users", description: "Users and their orders." }))
 
 export const api = HttpApi.make("galleria").add(users).annotate(HttpApi.ParseOptions, { errors: "all" })

@@ -138,7 +138,7 @@ const makeTurn = (reader: Reader) =>
     if (member.isFailing && member.failing.size === 0) {
       member.isFailing = false
       yield* loops.faltered(name, undefined)
-      yield* Effect.logInfo(`${name} goes on`)
+      yield* Effect.logInfo(`${name} recovered`)
     }
     return more
   })

@@ -116,8 +116,8 @@ const watchDisk = (path: string) =>
         !changed
           ? Effect.void
           : free < leastFreeBytes
-            ? Effect.logWarning(`Less than 64 MB are free on the disk of the database: nothing is written for now`)
-            : Effect.logInfo("The disk has room again: writing goes on"),
+            ? Effect.logWarning(`Less than 64 MB are free on the disk of the database; writes are rejected`)
+            : Effect.logInfo("The disk has room again; writes are accepted"),
       ),
     )
     yield* look
