@@ -121,7 +121,7 @@ export const plants: ReadonlyArray<PlantedBug> = [
   },
   {
     name: "payment does not look up a failed payment",
-    foundBy: 53,
+    foundBy: 99,
     task: (task, sql) =>
       task.name !== charge
         ? task
@@ -146,7 +146,7 @@ export const plants: ReadonlyArray<PlantedBug> = [
   { name: "a position moves before the commit of the effects", foundBy: 5, movesFirst: true },
   {
     name: "the gate of held keys is missing: an event passes those of its key that failed",
-    foundBy: 31,
+    foundBy: 49,
     inbox: (sql) => ({ ...inbox(sql), heldOf: () => Effect.succeed(() => false) }),
   },
   {

@@ -21,7 +21,7 @@ const minute = 60 * second
 const hour = 60 * minute
 
 /** Steps that are chosen at random in one run. */
-const randomSteps = 120
+const randomSteps = 100
 
 /**
  * Runs all modules on one seed. First it takes steps at random: events are read late, again, and in any order across
@@ -89,11 +89,15 @@ const hasTasks = ({ world: { sql } }: Simulation) =>
     ([row]) => row!.any,
   )
 
+/** Modules that need more rounds than this cause each other work for ever. */
+const mostRounds = 200
+
 /** Runs all loops until none has anything to do. */
 const settle = (simulation: Simulation) =>
   Effect.gen(function* () {
     for (let rounds = 0; ; rounds++) {
-      if (rounds > 200) return yield* Effect.die(new Error("the modules do not come to rest"))
+      if (rounds > mostRounds)
+        return yield* Effect.die(new Error(`the loops still have something to do after ${mostRounds} rounds`))
       let isMoving = false
       for (const process of simulation.processes) isMoving = (yield* turn(simulation, process)) || isMoving
       isMoving = (yield* completeAll(simulation)) || isMoving

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import { known } from "./seeds.ts"
 import { seeds, worldOfTests } from "./worldOfTests.ts"
 
-/** Seeds in one test: it fails with the trace of the first that fails. */
+/** Seeds in one test, which prints the trace of the first that fails. */
 const perTest = 25
 
 const ranges = Array.from({ length: seeds / perTest }, (_, n) => ({ first: n * perTest + 1, last: (n + 1) * perTest }))

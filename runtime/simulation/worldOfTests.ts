@@ -4,7 +4,7 @@ import type { Plant } from "./Plant.ts"
 import { simulate } from "./simulate.ts"
 import { database, makeWorld, type World } from "./World.ts"
 
-/** Seeds that are run each time. */
+/** The tests run the seeds from 1 to this. */
 export const seeds = 300
 
 /** Makes a world for the tests of a file, and runs seeds in it. */
