@@ -557,20 +557,22 @@ describe.skipIf(postgres === undefined)("a restart in the middle of a payment", 
     Effect.gen(function* () {
       const url = Redacted.make(yield* newDatabase(postgres!))
       const databases = Layer.succeed(Databases, { of: (schema: string) => databaseAt({ url, schema }) })
-      const running = scenario([payment], {}, Layer.provideMerge(databases, drivers()))
+      // One log for both lives: the database belongs to it.
+      const site = Layer.merge(Layer.succeedContext(yield* Layer.build(drivers())), databases)
+      const running = () => scenario([payment], {}, site)
       const order = yield* Effect.gen(function* () {
         const order = yield* anOrder("card_timeout")
         yield* eventually(Effect.map(ledgerOf(order), (ledger) => expect(ledger).toEqual(kept)))
         expect(yield* paymentOf(order)).toMatchObject({ status: "pending" })
         return order
-      }).pipe(Effect.provide(running))
+      }).pipe(Effect.provide(running()))
       yield* Effect.gen(function* () {
         expect(yield* ledgerOf(order)).toEqual(kept)
         yield* becomes(order, "successful")
         const sql = yield* database
         expect(yield* sql`select attempts from payment_sandbox.requests`).toEqual([{ attempts: 1 }])
         expect(yield* typesOf(order)).toEqual(["payment_successful"])
-      }).pipe(Effect.provide(Layer.fresh(running)))
+      }).pipe(Effect.provide(Layer.fresh(running())))
     }),
   )
 })
