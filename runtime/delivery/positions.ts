@@ -208,13 +208,25 @@ export const makePositions = (options: {
             kept.epoch === seats.get(partitionName(move))?.get(move.reaction)?.epoch
           if (!isOurs) return yield* new PositionMoved(move)
         }
+        yield* sql.afterCommit(Effect.sync(() => moves.forEach(know)))
         return new Map(Array.from(found, ([name, { next }]) => [name, next]))
       })
+
+    /** What was moved is what a database that goes back is told by, also while nothing arrives. */
+    const know = (move: Move) => {
+      const seat = seats.get(partitionName(move))
+      const kept = seat?.get(move.reaction)
+      if (seat === undefined || kept === undefined || kept.next >= move.next) return
+      seats.set(partitionName(move), new Map(seat).set(move.reaction, { ...kept, next: move.next }))
+    }
 
     const moveAll = (spans: ReadonlyArray<Omit<Move, "reaction">>) =>
       advance(spans.flatMap((span) => seated(span).map(({ reaction }) => ({ ...span, reaction }))))
 
-    /** Opens `moved` when the positions are not as this process knows them; it looks also while nothing arrives. */
+    /**
+     * Opens `moved` when the positions are not as this process knew them before it asked; it looks also while nothing
+     * arrives.
+     */
     const watch = Effect.gen(function* () {
       const known = [...seats.values()].flatMap((own) => [...own.values()])
       const partitions = [...new Map(known.map((kept) => [partitionName(kept), kept])).values()]

@@ -405,6 +405,15 @@ const positions: ReadonlyArray<Mutant> = [
     fails: "positions (embedded) > are looked at also while nothing arrives",
   },
   {
+    name: "a member does not know how far it has got by itself",
+    file: "runtime/delivery/positions.ts",
+    find: "yield* sql.afterCommit(Effect.sync(() => moves.forEach(know)))",
+    replace: "void know",
+    breaks: "An idle partition never notices that its database was restored.",
+    test: positionsTest,
+    fails: "positions (embedded) > are looked at also while nothing arrives",
+  },
+  {
     name: "positions move before the effect",
     file: "runtime/delivery/consumer.ts",
     find: "yield* positions.moveAll(spans)\n            const fresh",

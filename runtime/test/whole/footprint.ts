@@ -37,8 +37,8 @@ export interface Footprint {
 export const margins = {
   /** Of each process. */
   megabytes: 120,
-  sockets: 4,
-  files: 6,
+  sockets: 10,
+  files: 12,
   /** Beside what each order and user takes up. */
   disk: 48,
   diskKilobytesOfEach: 16,
