@@ -83,7 +83,7 @@ export const Kinds = {
     slug: "unauthorized",
     status: 401,
     title: "Unauthorized",
-    detail: "`Authorization: Bearer` with the token in ADMIN_TOKEN is required.",
+    detail: "Send `Authorization: Bearer` with the token in ADMIN_TOKEN.",
   }),
   forbidden: register({
     slug: "forbidden",

@@ -244,7 +244,7 @@ describe("A collector", () => {
     await placed(galleria, 20)
     await stopsSoon(galleria)
     const lost = (signal: string) =>
-      `Telemetry does not get to ${endpoint}/v1/${signal} (nobody answers), and is not kept meanwhile`
+      `Telemetry cannot be sent to ${endpoint}/v1/${signal} (nobody answers) and is dropped meanwhile`
     expect(said(galleria)).toHaveLength(2)
     expect(said(galleria)).toEqual(
       expect.arrayContaining([
@@ -272,7 +272,7 @@ describe("A collector", () => {
     await stopsSoon(galleria)
     expect(said(galleria)).toContainEqual([
       "warn",
-      `Telemetry does not get to ${collector.endpoint}/v1/traces (it was answered 400), and is not kept meanwhile`,
+      `Telemetry cannot be sent to ${collector.endpoint}/v1/traces (it was answered 400) and is dropped meanwhile`,
     ])
     expect(said(galleria).length).toBeLessThanOrEqual(2)
   })
@@ -286,7 +286,7 @@ describe("A collector", () => {
     await until("it is noticed", () => said(galleria).length > 0)
     collector.answer = 200
     await until("it is back", () => said(galleria).some(([level]) => level === "info"))
-    expect(said(galleria)).toContainEqual(["info", `Telemetry goes to ${collector.endpoint}/v1/traces again`])
+    expect(said(galleria)).toContainEqual(["info", `Telemetry is sent to ${collector.endpoint}/v1/traces again`])
   })
 })
 
