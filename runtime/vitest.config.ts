@@ -1,20 +1,26 @@
 import { defineConfig } from "vitest/config"
 
-/** Tests that start and kill whole processes, or simulate at length: `npm run test:whole`, in minutes. */
+/** Tests that start and kill whole processes, or simulate at length; the others are those of `npm test`. */
 const whole = ["runtime/test/whole/**/*.test.ts", "runtime/**/killed.test.ts", "runtime/simulation/**/*.test.ts"]
-const isWhole = process.env["TEST_WHOLE"] !== undefined
 
-export default defineConfig({
-  test: {
-    root: new URL("..", import.meta.url).pathname,
-    include: isWhole ? whole : ["{modules,runtime}/**/*.test.ts"],
-    exclude: isWhole ? [] : whole,
-    globalSetup: ["runtime/testing/globalSetup.ts"],
-    reporters: ["default", ["json", { outputFile: isWhole ? ".cache/tests-whole.json" : ".cache/tests.json" }]],
-    pool: "forks",
-    maxWorkers: 2,
-    // An embedded database takes seconds to start where the machine is busy.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-  },
-})
+/** The configuration of `npm test`, or of `npm run test:whole`. */
+export const configOf = (which: "quick" | "whole") =>
+  defineConfig({
+    test: {
+      root: new URL("..", import.meta.url).pathname,
+      include: which === "whole" ? whole : ["{modules,runtime}/**/*.test.ts"],
+      exclude: which === "whole" ? [] : whole,
+      globalSetup: ["runtime/testing/globalSetup.ts"],
+      reporters: [
+        "default",
+        ["json", { outputFile: which === "whole" ? ".cache/tests-whole.json" : ".cache/tests.json" }],
+      ],
+      pool: "forks",
+      maxWorkers: 2,
+      // An embedded database takes seconds to start where the machine is busy.
+      testTimeout: 120_000,
+      hookTimeout: 120_000,
+    },
+  })
+
+export default configOf("quick")

@@ -96,10 +96,11 @@ const runTests = ({ folder, env }: Place, file: string, pattern: string): Promis
     const report = join(folder, ".cache/tests.json")
     rmSync(report, { force: true })
     const vitest = join(folder, "node_modules/vitest/vitest.mjs")
-    const options = ["--config", "runtime/vitest.config.ts", "--reporter=json"]
+    const config = `runtime/vitest.${file.includes("/whole/") ? "whole.config" : "config"}.ts`
+    const options = ["--config", config, "--reporter=json"]
     const child = spawn(process.execPath, [vitest, "run", file, "-t", pattern, "--maxWorkers=1", ...options], {
       cwd: folder,
-      env: { ...process.env, ...env, ...(file.includes("/whole/") ? { TEST_WHOLE: "1" } : {}) },
+      env: { ...process.env, ...env },
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
     })

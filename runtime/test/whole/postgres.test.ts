@@ -103,7 +103,7 @@ const tests = (server: Postgres) => {
   afterAll(() => prepared[Symbol.dispose]())
 
   const startOn = (url: string, dataDir: string, env: Readonly<Record<string, string>> = {}) =>
-    start({ modules: spine, dataDir, env: { DATABASE_URL: url, ...env } })
+    start({ modules: spine, dataDir, env: { DATABASE_URL: url, USER_WAIT_MS: "2500", ...env } })
 
   const signUp = async (galleria: Galleria) =>
     (await galleria.call<{ id: number }>("POST", "/users", { email: "ada@example.org", name: "Ada" })).body.id
