@@ -37,6 +37,7 @@ interface Course {
   readonly slot: number
   /** Milliseconds between two requests of a shopper. */
   readonly pace: number
+  readonly say: (line: string) => void
 }
 
 /**
@@ -57,7 +58,7 @@ export const soak = async ({ millis, seed, say }: SoakOptions): Promise<Soaked> 
   // News of a user may take longer than any wait: whoever ordered too early orders for another one then.
   await using world = await makeProduction(seed, { USER_WAIT_MS: "3000" }, true)
   const slot = Math.min(40, Math.max(6, (millis / 1_000) * (0.5 / spells.length)))
-  const course = { world, random, slot, pace: slot < 20 ? 150 : 400, victim: await makeVictim(world) }
+  const course = { world, random, slot, say, pace: slot < 20 ? 150 : 400, victim: await makeVictim(world) }
   const steady = world.galleria.parts.filter(isSteady)
   const makeOrder = orderFor(course)
   const watching = watch(steady)
@@ -171,16 +172,22 @@ const deadLettersOf = async ({ world }: Course, of = statuses) => {
 /** How long after a spell everything is delivered. */
 const settledWithin = 90_000
 
+/** What takes longer than this is said. */
+const soonMillis = 30_000
+
 /** Waits until everything is delivered, and says what is not as it must be. `isRelieved`: also for the user who always failed. */
 const settled = async (course: Course, isRelieved = false): Promise<ReadonlyArray<string>> => {
-  const { world, victim } = course
+  const { world, victim, say } = course
   const { ledger, askAgain } = world.shoppers
-  world.galleria = await world.site.start()
   const began = Date.now()
+  world.galleria = await world.site.start()
+  let waitedFor = "the start"
   let rest: string | undefined
   do {
     rest = await undelivered(world)
-    if (rest !== undefined) await seconds(0.2)
+    if (rest === undefined) continue
+    waitedFor = rest
+    await seconds(0.2)
   } while (rest !== undefined && Date.now() - began < settledWithin)
   if (rest !== undefined) return [`not settled in ${settledWithin / 1_000} s: ${rest}`]
   await askAgain(world.galleria)
@@ -196,8 +203,13 @@ const settled = async (course: Course, isRelieved = false): Promise<ReadonlyArra
       ...(await degraded(world.galleria)),
       ...(await strangers(world)),
     ]
-    if (faults.length > 0) await seconds(0.5)
+    if (faults.length === 0) continue
+    waitedFor = faults[0]!
+    await seconds(0.5)
   } while (faults.length > 0 && ledger.faults.length === 0 && Date.now() < deadline)
+  const millis = Date.now() - began
+  if (millis > soonMillis)
+    say(`settled after ${Math.round(millis / 1_000)} s; the last that was waited for: ${waitedFor}`)
   return faults
 }
 
