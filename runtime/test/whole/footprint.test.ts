@@ -1,8 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { canStartKafka } from "../../testing/kafka.ts"
-import { canStartPostgres } from "../../testing/postgresServer.ts"
 import { type Footprint, growth, margins } from "./footprint.ts"
-import { soak } from "./soak.ts"
 
 const footprint: Footprint = {
   processes: [{ name: "user 1", megabytes: 200, sockets: 20, files: 40 }],
@@ -35,23 +32,5 @@ describe("What a deployment takes up", () => {
     ["the dead", { ...footprint, processes: [] }, /^user 1 does not run any more$/u],
   ])("must not be more of %s", (_what, after, said) => {
     expect(growth(footprint, after)).toEqual([expect.stringMatching(said)])
-  })
-})
-
-const possible = (await canStartKafka()) && (await canStartPostgres())
-
-/** `npm run chaos -- --soak 60m --shape production` goes on for an hour. */
-describe.runIf(possible)("Galleria in a soak", () => {
-  it("keeps all it said over every spell, and is then where it was", { timeout: 600_000 }, async () => {
-    const seed = Date.now() % 1_000_000
-    const say = (line: string) => void process.stdout.write(`${line}\n`)
-    say(`this soak again: npm run chaos -- --soak 2m --shape production --seed ${seed}`)
-
-    const { faults, ...soaked } = await soak({ millis: 120_000, seed, say })
-
-    expect(faults).toEqual([])
-    expect(soaked.spells).toBeGreaterThanOrEqual(7)
-    expect(soaked.orders).toBeGreaterThan(100)
-    expect(soaked.failed).toBeGreaterThan(5)
   })
 })
