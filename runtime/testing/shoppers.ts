@@ -172,8 +172,12 @@ export const makeShoppers = (random: Random) => {
       return each([...unanswered(), ...answered.slice(-crowd)], (wish) => ask(galleria, wish))
     },
 
-    /** So many users come and order. */
-    welcome: (galleria: Callable, count: number) => each([...Array(count).keys()], () => arrive(galleria)),
+    /** So many users come and order; `forgiving` as in `shop`. */
+    welcome: async (galleria: Callable, count: number, { forgiving = false }: Manners = {}) => {
+      isForgiving = forgiving
+      await each([...Array(count).keys()], () => arrive(galleria))
+      isForgiving = false
+    },
 
     /**
      * Shops until `leave` is true or the process is gone; what is under way then is not answered. Where news does not

@@ -252,9 +252,10 @@ export const makeWorld = async (seed: number) => populate(await overKafka.settle
 export const populate = async <Site extends KafkaSite>(
   site: Site,
   seed: number,
+  manners: { readonly forgiving?: boolean } = {},
 ): Promise<World<Site> & AsyncDisposable> => {
   const world = { site, shoppers: makeShoppers(randomOf(seed)), galleria: await site.start() }
-  await world.shoppers.welcome(world.galleria, 20)
+  await world.shoppers.welcome(world.galleria, 20, manners)
   return { ...world, [Symbol.asyncDispose]: site[Symbol.asyncDispose] }
 }
 
