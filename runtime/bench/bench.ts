@@ -6,7 +6,7 @@ import { inspect, parseArgs } from "node:util"
 import { atRest } from "./atRest.ts"
 import type { Case } from "./Case.ts"
 import { failingKey } from "./failingKey.ts"
-import { fiveModules } from "./fiveModules.ts"
+import { fiveModules, postToProcessed } from "./fiveModules.ts"
 import { growth } from "./growth.ts"
 import { kafkaConsumer } from "./kafkaConsumer.ts"
 import { kafkaRelay } from "./kafkaRelay.ts"
@@ -36,6 +36,7 @@ const cases: ReadonlyArray<Case> = [
   relayBacklog,
   moduleAtRest,
   fiveModules,
+  postToProcessed,
 ]
 
 const cache = fileURLToPath(new URL("../../.cache", import.meta.url))
