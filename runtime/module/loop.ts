@@ -1,4 +1,4 @@
-import { Cause, Context, Duration, Effect, type Latch, Option, Schedule, type Scope } from "effect"
+import { Cause, Context, Duration, Effect, type Latch, Option, Schedule } from "effect"
 import { textOf } from "./defect.ts"
 import { monotonicMillis } from "./monotonic.ts"
 
@@ -82,20 +82,22 @@ export const loop = <E, R>(options: {
   }).pipe(Effect.scoped, Effect.withTracerEnabled(false))
 
 /**
- * For a loop that is not one of `loop`: registers it until the scope closes, and gives the effect by which it reports that
- * it turns, to be run at least each `signMillis`. Does nothing where no loops are watched, as in some tests.
+ * For a loop that is not one of `loop`: what it runs by this is seen in `Loops` for as long as it takes, and stands still
+ * when that is too long. Between two runs it rests. Changes nothing where no loops are watched, as in some tests.
  */
-export const watched = (name: string): Effect.Effect<Effect.Effect<void>, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const loops = Option.getOrUndefined(yield* Effect.serviceOption(Loops))
-    if (loops === undefined) return Effect.void
-    yield* Effect.addFinalizer(() => loops.ended(name))
-    yield* loops.turned(name)
-    return loops.turned(name)
-  })
+export const watched = (name: string) =>
+  Effect.map(
+    Effect.serviceOption(Loops),
+    (loops) =>
+      <A, E, R>(work: Effect.Effect<A, E, R>) =>
+        Option.match(loops, {
+          onNone: () => work,
+          onSome: ({ turned, ended }) => Effect.andThen(turned(name), Effect.ensuring(work, ended(name))),
+        }),
+  )
 
 /** So often a loop that rests shows that it does: it has nothing to do, and does not stand still. */
-export const signMillis = 20_000
+const signMillis = 20_000
 
 /** Until `wake` opens or `poll` has passed. */
 const rest = (options: { readonly name: string; readonly wake: Latch.Latch; readonly poll: Duration.Input }) =>

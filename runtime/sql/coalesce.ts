@@ -1,7 +1,7 @@
 import { Cause, Deferred, Effect, Exit, Queue } from "effect"
 import { SqlError } from "effect/sql"
 import { faultOf } from "../delivery/fault.ts"
-import { signMillis, watched } from "../module/loop.ts"
+import { watched } from "../module/loop.ts"
 import { onBehalfOf, type Place, placeIn } from "../telemetry/trace.ts"
 import { DatabaseUnavailable } from "./Database.ts"
 
@@ -28,7 +28,7 @@ export const coalesce = <Input, Output>(
       /** Its caller is gone, and nobody else would know what became of it. */
       isLeft: boolean
     }
-    const turned = yield* watched(name)
+    const seen = yield* watched(name)
     const queue = yield* Queue.dropping<Job>(limits.waiting)
 
     const answer = (jobs: ReadonlyArray<Job>): Effect.Effect<void> =>
@@ -38,18 +38,15 @@ export const coalesce = <Input, Output>(
         if (Exit.isSuccess(exit)) {
           for (const [n, job] of jobs.entries()) Deferred.doneUnsafe(job.done, Exit.succeed(exit.value[n]!))
         } else if (jobs.length > 1 && faultOf(exit.cause) !== "infrastructure" && !Cause.hasInterrupts(exit.cause)) {
-          for (const job of jobs) if (!job.isLeft) yield* Effect.andThen(answer([job]), turned)
+          for (const job of jobs) if (!job.isLeft) yield* seen(answer([job]))
         } else {
           for (const job of jobs) Deferred.doneUnsafe(job.done, Exit.failCause(exit.cause))
         }
       })
 
-    const next = Queue.takeBetween(queue, 1, limits.together).pipe(
-      Effect.timeoutOrElse({ duration: signMillis, orElse: () => Effect.succeed([]) }),
-      Effect.map((jobs) => jobs.filter((job) => !job.isLeft)),
-    )
-    const turn = Effect.flatMap(next, (jobs) => (jobs.length === 0 ? Effect.void : answer(jobs)))
-    const answering = Effect.forever(Effect.andThen(turn, turned))
+    const next = Effect.map(Queue.takeBetween(queue, 1, limits.together), (jobs) => jobs.filter((job) => !job.isLeft))
+    const turn = Effect.flatMap(next, (jobs) => (jobs.length === 0 ? Effect.void : seen(answer(jobs))))
+    const answering = Effect.forever(turn)
     yield* Effect.forkScoped(Effect.withTracerEnabled(answering, false))
 
     return (input: Input): Effect.Effect<Output> =>

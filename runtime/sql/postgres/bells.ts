@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
-import { Effect, Latch, Option, Queue, Schedule } from "effect"
+import { Effect, Latch, Queue, Schedule } from "effect"
 import type { SqlClient } from "effect/sql"
-import { signMillis, watched } from "../../module/loop.ts"
+import { watched } from "../../module/loop.ts"
 import type { Bell } from "../Database.ts"
 import { type LocalBell, localBell } from "../transaction.ts"
 import { openSession, type SessionOptions } from "./session.ts"
@@ -36,17 +36,17 @@ export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
       return { ring: Effect.andThen(local.ring, sql.afterCommit(tell)), next: local.next, opens: local.opens }
     }
 
-    const notified = yield* watched(`${options.schema}.notify`)
-    const listened = yield* watched(`${options.schema}.listen`)
+    const notifying = yield* watched(`${options.schema}.notify`)
+    const listening = yield* watched(`${options.schema}.listen`)
 
     const telling = Effect.gen(function* () {
-      yield* notified
-      if (Option.isNone(yield* Effect.timeoutOption(someRang.await, signMillis))) return
+      yield* someRang.await
       yield* someRang.close
       const names = JSON.stringify([...rung])
       rung.clear()
-      yield* Effect.ignore(sql`
-        select pg_notify(${channel}, ${`${self} `} || name) from json_array_elements_text(${names}::json) as name`)
+      const notify = sql`
+        select pg_notify(${channel}, ${`${self} `} || name) from json_array_elements_text(${names}::json) as name`
+      yield* notifying(Effect.ignore(notify))
       yield* Effect.sleep(pauseMillis)
     })
 
@@ -62,13 +62,10 @@ export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
       const heard = yield* pinned.listen(channel)
       // Else its end would wait for the server's word that it is not told any more.
       yield* Effect.addFinalizer(() => Effect.sync(cut))
-      const sign = pinned
-        .query("select 1")
-        .pipe(
-          Effect.andThen(listened),
-          Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => Effect.sync(cut) }),
-          Effect.repeat(Schedule.spaced("5 seconds")),
-        )
+      const sign = listening(pinned.query("select 1")).pipe(
+        Effect.timeoutOrElse({ duration: "5 seconds", orElse: () => Effect.sync(cut) }),
+        Effect.repeat(Schedule.spaced("5 seconds")),
+      )
       yield* Effect.forkScoped(Effect.ignore(sign))
       return Effect.forever(Effect.map(Queue.take(heard), ({ payload }) => hear(payload)))
     })
@@ -78,13 +75,7 @@ export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
     const listenAgain = Effect.scoped(Effect.flatMap(listen, (hearing) => Effect.andThen(ringAll, hearing)))
 
     const first = yield* listen
-    const hearing = Effect.andThen(
-      Effect.ignore(first),
-      Effect.retry(
-        Effect.tapError(listenAgain, () => listened),
-        pause,
-      ),
-    )
+    const hearing = Effect.andThen(Effect.ignore(first), Effect.retry(listenAgain, pause))
     for (const work of [hearing, Effect.forever(telling)]) {
       yield* Effect.forkScoped(Effect.withTracerEnabled(work, false))
     }
