@@ -65,8 +65,9 @@ export const housekeepingTurn = (options: {
   readonly reactions: ReadonlyArray<Reading>
   readonly retention: RetentionOf
 }) => {
-  /** Where the sweep of the inbox is, and when the last one ended. */
+  /** Where the sweep of the inbox is, how long it keeps rows, and when the last one ended. */
   let page = 0
+  let memory: (event: EventType) => Duration.Duration | undefined
   let sweptAt = Number.NEGATIVE_INFINITY
   /** The time of the last answer that was deleted: an index would lead over all before it. */
   let answeredAt = new Date(0)
@@ -76,7 +77,7 @@ export const housekeepingTurn = (options: {
     const before = (age: Duration.Duration) => new Date(now - Duration.toMillis(age))
     const sweep = Effect.gen(function* () {
       if (now - sweptAt < Duration.toMillis(sweepEvery)) return false
-      const memory = yield* memoryOf(options.reactions, options.retention)
+      if (page === 0) memory = yield* memoryOf(options.reactions, options.retention)
       const known = options.reactions.map(({ name, event }) => {
         const age = memory(event)
         return { reaction: name, before: age === undefined ? "-infinity" : before(age) }
