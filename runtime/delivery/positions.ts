@@ -72,7 +72,7 @@ export const makePositions = (options: {
     const topics = [...new Set(reactions.map(({ event }) => event.type))]
     const own = JSON.stringify(reactions.map(({ name }) => name))
     /** What this process knows of the partitions that it reads: by partition, then by reaction. */
-    const seats = new Map<string, ReadonlyMap<string, Kept>>()
+    const seats = new Map<string, Map<string, Kept>>()
     /** Partitions in which every reaction has been given a position. */
     const prepared = new Set<string>()
     /** The module had no position at all when this process began; undefined until that was looked at. */
@@ -212,12 +212,11 @@ export const makePositions = (options: {
         return new Map(Array.from(found, ([name, { next }]) => [name, next]))
       })
 
-    /** What was moved is what a database that goes back is told by, also while nothing arrives. */
+    /** By this a database that goes back is noticed, also while nothing arrives. */
     const know = (move: Move) => {
       const seat = seats.get(partitionName(move))
       const kept = seat?.get(move.reaction)
-      if (seat === undefined || kept === undefined || kept.next >= move.next) return
-      seats.set(partitionName(move), new Map(seat).set(move.reaction, { ...kept, next: move.next }))
+      if (kept !== undefined && kept.next < move.next) seat!.set(move.reaction, { ...kept, next: move.next })
     }
 
     const moveAll = (spans: ReadonlyArray<Omit<Move, "reaction">>) =>

@@ -264,7 +264,10 @@ export const makeRetryTurn = (options: {
       )
       if (Exit.isSuccess(exit)) {
         if (current !== undefined) impossible.delete(current.pos)
-        for (const { reaction } of applied) yield* metrics.applied({ module: options.module, reaction }, 1)
+        for (const { pos, reaction } of applied) {
+          impossible.delete(pos)
+          yield* metrics.applied({ module: options.module, reaction }, 1)
+        }
         return exit.value
       }
       yield* Effect.mapError(database.probe, () => Cause.squash(exit.cause))
