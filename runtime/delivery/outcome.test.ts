@@ -46,7 +46,7 @@ describe("The log of an event that failed", () => {
         status: "retrying",
         error: `the account of Ann (ann@example.com, once bob@example.com) has no LAPTOP001, as "Ann's type" says; 7 is there`,
       },
-      'user.record-order failed (failed): the account of … (…, once …) has no …, as "…" says; 7 is there; it is tried again, and later events of its key wait',
+      'user.record-order failed (failed): the account of … (…, once …@…) has no …, as "…" says; 7 is there; it is tried again, and later events of its key wait',
     ],
     [
       "has no colon where there is nothing more to say",

@@ -5,6 +5,7 @@ import { clean, textOf } from "../module/defect.ts"
 import { Postpone, Reject } from "../module/Reaction.ts"
 import { defaultRetry, delayAfter } from "../module/schedule.ts"
 import { sqlErrorIn } from "../sql/transaction.ts"
+import { withoutAddresses } from "../telemetry/logs.ts"
 import { faultOf } from "./fault.ts"
 
 /** Queued behind an earlier event of its key. */
@@ -68,15 +69,14 @@ const textsOf = ({ key, value, headers }: Pick<Received, "key" | "value" | "head
   }
 }
 
-const emails = /[^\s"'<>()]+@[^\s"'<>()]+/gu
-
-/** A message without what the record says and without e-mail addresses: personal data have no place in a log. */
-export const withoutData = (text: string, record: Pick<Received, "key" | "value" | "headers">): string =>
-  textsOf(record)
-    .filter((said) => said.length >= shortest && text.includes(said))
-    .toSorted((a, b) => b.length - a.length)
-    .reduce((rest, said) => rest.replaceAll(said, "…"), text)
-    .replaceAll(emails, "…")
+/** A message without what the record says and without addresses: personal data have no place in a log. */
+const withoutData = (text: string, record: Pick<Received, "key" | "value" | "headers">): string =>
+  withoutAddresses(
+    textsOf(record)
+      .filter((said) => said.length >= shortest && text.includes(said))
+      .toSorted((a, b) => b.length - a.length)
+      .reduce((rest, said) => rest.replaceAll(said, "…"), text),
+  )
 
 /**
  * What became of an event that failed, for the log: which reaction, why, and what comes next. The reason is given without

@@ -22,11 +22,12 @@ const address = /(?<![^\s"'<>()/,;:=])[^\s"'<>()/,;:=]+(?::[^\s"'<>()/@]*)?@[^\s
 
 const harmless = /^[ -?A-~]{0,1000}$/u
 
+/** Text without the addresses in it. */
+export const withoutAddresses = (text: string): string => text.replace(address, "…@…")
+
 /** Text of anybody as a part of a line: it can neither pretend to be another line nor tell whom it was about. */
 const plain = (text: string): string =>
-  harmless.test(text)
-    ? text
-    : text.slice(0, mostCharacters).toWellFormed().replace(unprintable, " ").replace(address, "…@…")
+  harmless.test(text) ? text : withoutAddresses(text.slice(0, mostCharacters).toWellFormed().replace(unprintable, " "))
 
 const clean = (value: unknown): unknown => {
   if (typeof value === "string") return plain(value)
