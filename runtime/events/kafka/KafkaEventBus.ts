@@ -53,8 +53,7 @@ export const make = (kafka: () => Kafka) =>
 
     const partitionsOf = (names: ReadonlyArray<string>) =>
       admin.use("look at topics", "20 seconds", async (client) => {
-        const existing = new Set(await client.listTopics())
-        const { topics } = await client.fetchTopicMetadata({ topics: names.filter((name) => existing.has(name)) })
+        const { topics } = await client.fetchTopicMetadata({ topics: await existing(client, names) })
         return new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
       })
 
@@ -190,18 +189,15 @@ export const make = (kafka: () => Kafka) =>
 
     const ends: EventBus["Service"]["ends"] = (topics) =>
       admin.use("tell where topics end", askedWithin, async (client) => {
-        const existing = new Set(await client.listTopics())
         const found = await Promise.all(
-          topics
-            .filter((topic) => existing.has(topic))
-            .map(async (topic) =>
-              (await client.fetchTopicOffsets(topic)).map(({ partition, low, high }) => ({
-                topic,
-                partition,
-                first: Number(low),
-                next: Number(high),
-              })),
-            ),
+          (await existing(client, topics)).map(async (topic) =>
+            (await client.fetchTopicOffsets(topic)).map(({ partition, low, high }) => ({
+              topic,
+              partition,
+              first: Number(low),
+              next: Number(high),
+            })),
+          ),
         )
         return found.flat().toSorted(byPartition)
       })
@@ -219,8 +215,7 @@ export const make = (kafka: () => Kafka) =>
 
     const retentions: EventBus["Service"]["retentions"] = (topics) =>
       admin.use("read retentions", askedWithin, async (client) => {
-        const existing = new Set(await client.listTopics())
-        const wanted = topics.filter((topic) => existing.has(topic))
+        const wanted = await existing(client, topics)
         if (wanted.length === 0) return []
         const { resources } = await client.describeConfigs({
           includeSynonyms: false,
@@ -259,6 +254,12 @@ export const layer = (settings: KafkaSettings): Layer.Layer<EventBus, never, Loo
 
 const byPartition = (a: Partition, b: Partition) =>
   a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition
+
+/** Those of the topics that exist: Kafka fails a request that names another one. */
+const existing = async (client: Admin, topics: ReadonlyArray<string>): Promise<Array<string>> => {
+  const found = new Set(await client.listTopics())
+  return topics.filter((topic) => found.has(topic))
+}
 
 const configNames = ["cleanup.policy", "retention.ms", "retention.bytes"]
 
