@@ -1,13 +1,12 @@
-import { Effect, Exit, Latch } from "effect"
+import { Effect, Exit } from "effect"
 import { SqlClient } from "effect/sql"
 import { expect } from "vitest"
-import { type End, EventBus, PositionMoved, type Received } from "../events/EventBus.ts"
+import { type End, EventBus, PositionMoved } from "../events/EventBus.ts"
 import { scene as inboxScene } from "../inbox/InboxSuite.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { type Check, suiteOnEveryDatabase } from "../testing/suite.ts"
-import { makeConsumer } from "./consumer.ts"
-import { makePositions } from "./positions.ts"
+import { memberOf } from "./test/member.ts"
 
 /** A module whose member has one partition of a log, which has those ends that a check gives it. */
 const scene = Effect.gen(function* () {
@@ -19,20 +18,10 @@ const scene = Effect.gen(function* () {
 
   /** A member of a release that has these reactions. */
   const member = (reactions: ReadonlyArray<Reaction<never>>) =>
-    Effect.gen(function* () {
-      const positions = yield* makePositions({
-        module: "suite",
-        reactions,
-        moved: Latch.makeUnsafe(false),
-        logKnown: Effect.void,
-      })
-      const right = yield* makeConsumer({ module: "suite", reactions, positions })
-      const handle = ([first, ...rest]: ReadonlyArray<Received>) =>
-        right([first!, ...rest], [{ ...end, from: first!.offset, next: first!.offset + 1 + rest.length }])
-      /** Where it begins. */
-      const begin = Effect.map(positions.begin([end], bus.ends([])), ([position]) => position?.next)
-      return { positions, handle, begin, take: (...names: ReadonlyArray<string>) => handle(records(...names)) }
-    }).pipe(Effect.provideService(EventBus, bus))
+    memberOf(reactions, end).pipe(
+      Effect.map((own) => ({ ...own, take: (...names: ReadonlyArray<string>) => own.handle(records(...names)) })),
+      Effect.provideService(EventBus, bus),
+    )
 
   const next = (of: string) =>
     Effect.map(sql<{ next: bigint; epoch: bigint }>`select next, epoch from position where reaction = ${of}`, (rows) =>

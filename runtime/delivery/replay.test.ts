@@ -1,15 +1,14 @@
-import { Effect, Exit, Latch } from "effect"
+import { Effect, Exit } from "effect"
 import { SqlClient, Statement } from "effect/sql"
 import { expect } from "vitest"
-import { EventBus, PositionMoved, type Received } from "../events/EventBus.ts"
+import { EventBus, PositionMoved } from "../events/EventBus.ts"
 import { bad, scene as inboxScene } from "../inbox/InboxSuite.ts"
 import { all, type Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { type Check, suiteOnEveryDatabase } from "../testing/suite.ts"
-import { makeConsumer } from "./consumer.ts"
-import { makePositions } from "./positions.ts"
 import { LogNotWhole, makeReplay, NoReset, ResetRunning } from "./replay.ts"
 import { makeRetryTurn } from "./retry.ts"
+import { memberOf } from "./test/member.ts"
 
 /**
  * A module with two reactions to one topic: `note`, which writes down each event and cannot be reset, and `sum`, which
@@ -47,20 +46,10 @@ const scene = Effect.gen(function* () {
 
   /** A process of the module that was given the partition. */
   const member = Effect.gen(function* () {
-    const positions = yield* makePositions({
-      module: "suite",
-      reactions,
-      moved: Latch.makeUnsafe(false),
-      logKnown: Effect.void,
-    })
-    const right = yield* makeConsumer({ module: "suite", reactions, positions })
-    const place = { topic: type.type, partition: 0 }
-    const begin = Effect.map(positions.begin([place], bus.ends([type.type])), ([position]) => position?.next)
-    yield* begin
-    const handle = ([first, ...rest]: ReadonlyArray<Received>) =>
-      right([first!, ...rest], [{ ...place, from: first!.offset, next: first!.offset + 1 + rest.length }])
-    const replay = yield* makeReplay({ module: "suite", reactions, positions })
-    return { positions, begin, handle, replay }
+    const own = yield* memberOf(reactions, { topic: type.type, partition: 0 })
+    yield* own.begin
+    const replay = yield* makeReplay({ module: "suite", reactions, positions: own.positions })
+    return { ...own, replay }
   })
   const one = yield* member
 
