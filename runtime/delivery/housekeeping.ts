@@ -4,8 +4,9 @@ import { clockTolerance } from "../module/wallClock.ts"
 import { keptMillis } from "../http/idempotencyTable.ts"
 import type { EventType } from "../events/Event.ts"
 import { EventBus } from "../events/EventBus.ts"
+import type { Reaction } from "../module/Reaction.ts"
 
-/** Inbox rows outlive the log by this much (DELIVERY.md, *Forgetting*): whoever resends late is still recognised. */
+/** Inbox rows outlive the log by this much (DELIVERY.md, *Forgetting*): what is sent again late is still recognised. */
 const longerThanLog = Duration.days(30)
 
 /** Rows, or pages with some tens of rows, in one statement, so that requests get their turn. */
@@ -28,10 +29,10 @@ export const clocksAgree = Effect.gen(function* () {
 
 /**
  * How long the inbox keeps rows of each reaction: longer than the log keeps the records of its topic, by the longer of
- * what is wanted and what is set in the log (DELIVERY.md, *Forgetting*). Undefined: for ever, and for as long as the log
- * does not answer.
+ * what is wanted and what is set in the log (DELIVERY.md, *Forgetting*). Undefined: for ever, and in a sweep that begins
+ * while the log does not answer.
  */
-const memoryOf = (reactions: ReadonlyArray<Reading>, retention: RetentionOf) =>
+const memoryOf = (reactions: Reactions, retention: RetentionOf) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const found = yield* Effect.option(bus.retentions(reactions.map(({ event }) => event.type)))
@@ -46,10 +47,7 @@ const memoryOf = (reactions: ReadonlyArray<Reading>, retention: RetentionOf) =>
     }
   })
 
-interface Reading {
-  readonly name: string
-  readonly event: EventType
-}
+type Reactions = ReadonlyArray<Pick<Reaction<never>, "name" | "event">>
 
 type RetentionOf = (event: EventType) => Duration.Duration | undefined
 
@@ -61,10 +59,7 @@ const endedFor = Duration.days(60)
  * letters that ended before that, and answers to requests of more than a day ago. Rows of topics that are kept for ever
  * stay, and so does the inbox row of a dead letter, for a copy of that must not take effect. Says whether there may be more.
  */
-export const housekeepingTurn = (options: {
-  readonly reactions: ReadonlyArray<Reading>
-  readonly retention: RetentionOf
-}) => {
+export const housekeepingTurn = (options: { readonly reactions: Reactions; readonly retention: RetentionOf }) => {
   /** Where the sweep of the inbox is, how long it keeps rows, and when the last one ended. */
   let page = 0
   let memory: (event: EventType) => Duration.Duration | undefined

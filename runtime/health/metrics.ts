@@ -21,7 +21,7 @@ const mostCounted = 10_000
 /** The same of the outbox, whose rows are counted by its index alone. */
 const mostPending = 100_000
 
-/** What one module is asked when somebody looks. */
+/** What is read of one module for each request of `/metrics`. */
 export interface Watched {
   readonly module: string
   readonly sql: SqlClient.SqlClient
@@ -83,7 +83,7 @@ const look = (watched: Watched) =>
     }
   })
 
-/** Asks what is counted only when somebody looks. What cannot be asked just now keeps its last value. */
+/** Reads what is counted, for a request or an export. What cannot be read just now keeps its last value. */
 export const lookAt = (watched: ReadonlyArray<Watched>) =>
   Effect.forEach(watched, (module) => Effect.ignoreCause(look(module), { log: "Debug" }), {
     discard: true,

@@ -8,11 +8,11 @@ export interface Floor {
   readonly file: number
   /** A value of the sequence; the floor when all that took one up to it have ended. */
   readonly sequence: bigint
-  /** A transaction id that was taken later: whoever took such a value has a lesser one. Null: none was taken yet. */
+  /** A transaction id that was taken later: every writer that took such a value has a lesser one. Null: none was taken yet. */
   readonly horizon: bigint | null
 }
 
-/** What a read says beside its rows. */
+/** What a read returns beside its rows. */
 export interface Reading {
   /** The floor that it read from: 0 where the one that it was given is of another table. */
   readonly at: bigint

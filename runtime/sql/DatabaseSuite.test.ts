@@ -23,7 +23,8 @@ const refusedCommit = "dies of a commit that is refused, with what the server sa
 const bellAfter = "rings a bell after the commit, and not when that does not come"
 const bellAtOnce = "rings at once outside of a transaction, for all who wait, and no other bell"
 const answers = "gives callers who travel together each their own answer"
-const guilty = "fails only the caller whose input it was, of those who travel together, also by a lock or a deadlock"
+const failsAlone =
+  "fails only the caller whose input it was, of those who travel together, also by a lock or a deadlock"
 const oneFailed = new DatabaseUnavailable({ reason: "one of them failed" })
 const refusedAlone = "refuses of callers who travel together the guilty one alone"
 const leaving = "leaves undone what callers wanted who go before it has begun"
@@ -116,7 +117,7 @@ const brokenDatabases: ReadonlyArray<BrokenDatabase> = [
     breaking: ({ coalesce }) => ({
       coalesce: (many) => coalesce((inputs) => Effect.catch(many(inputs), () => Effect.die(oneFailed))),
     }),
-    red: { [guilty]: "deeply equal" },
+    red: { [failsAlone]: "deeply equal" },
   },
   {
     driver: "gives all modules the same tables",

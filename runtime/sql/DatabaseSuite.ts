@@ -190,8 +190,8 @@ export const checks: ReadonlyArray<Check> = [
             yield* Deferred.succeed(begun, undefined)
             yield* Deferred.await(go)
           }
-          const guilty = faults.find((_, n) => inputs.includes(n + 10))
-          if (guilty !== undefined) return yield* new SqlError.SqlError({ reason: guilty })
+          const fault = faults.find((_, n) => inputs.includes(n + 10))
+          if (fault !== undefined) return yield* new SqlError.SqlError({ reason: fault })
           return inputs.map((n) => n * 10)
         }),
       )

@@ -59,10 +59,10 @@ describe.runIf(possible)("Five processes over Kafka and PostgreSQL", { timeout: 
       for (let n = 0; n < 5; n++) orders.push(await place())
       galleria = await site.start()
       for (const id of orders) {
-        const told = () =>
+        const notifications = () =>
           galleria.call<{ items: ReadonlyArray<{ kind: string }> }>("GET", `/notifications?order_id=${id}`)
-        await until(`order ${id} is processed, and its user told of it`, async () =>
-          (await told()).body.items.some(({ kind }) => kind === "order_processed"),
+        await until(`order ${id} is processed, and its user notified`, async () =>
+          (await notifications()).body.items.some(({ kind }) => kind === "order_processed"),
         )
         const { body } = await galleria.call<{ status: string }>("GET", `/orders/${id}`)
         expect(body.status).toBe("processed")
