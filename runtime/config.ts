@@ -1,7 +1,6 @@
 import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from "effect"
 import { existsSync, readFileSync } from "node:fs"
-import type { Module } from "./module/Module.ts"
-import { projectedBy } from "./topics.ts"
+import { type Module, projectedBy } from "./module/Module.ts"
 import { faultInUrl as faultInRedisUrl } from "./cache/redis/address.ts"
 import type { KafkaSettings } from "./events/kafka/client.ts"
 import { faultInUrl } from "./sql/postgres/address.ts"

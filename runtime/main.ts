@@ -3,7 +3,7 @@ import { Cause, ConfigProvider, Effect, Exit, Layer, Option, Runtime } from "eff
 import { galleria } from "./compose.ts"
 import { drivers } from "./drivers.ts"
 import { environment, readLogSettings, readSettings } from "./config.ts"
-import { Loops, makeLoops } from "./module/loop.ts"
+import { Loops, makeLoops } from "./loop/loop.ts"
 import { modules } from "./modules.ts"
 import * as logs from "./telemetry/logs.ts"
 import * as otlp from "./telemetry/otlp.ts"

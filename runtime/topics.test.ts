@@ -1,7 +1,8 @@
 import { Duration } from "effect"
 import { describe, expect, it } from "vitest"
 import { modules } from "./modules.ts"
-import { eventsOf, projectedBy, retentionOf, shorter } from "./topics.ts"
+import { eventsOf, projectedBy } from "./module/Module.ts"
+import { retentionOf, shorter } from "./topics.ts"
 
 const days = (count: number) => Duration.days(count)
 const all = Object.values(modules)

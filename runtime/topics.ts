@@ -2,19 +2,11 @@ import { Duration, Effect, Fiber } from "effect"
 import { EventBus, type PartitionsDiffer, type Retention } from "./events/EventBus.ts"
 import type { EventType } from "./events/Event.ts"
 import type { Settings } from "./config.ts"
-import { backOff } from "./module/loop.ts"
-import type { Module } from "./module/Module.ts"
+import { backOff } from "./loop/loop.ts"
+import { eventsOf, type Module } from "./module/Module.ts"
 
 /** Days for which a topic is kept while `RETENTION_DAYS` is unset. */
 const defaultDays = 30
-
-/** The types of event from which some module keeps a projection that can be reset. */
-export const projectedBy = (modules: ReadonlyArray<Module>): ReadonlySet<string> =>
-  new Set(
-    modules.flatMap(({ reactions }) =>
-      reactions.filter(({ reset }) => reset !== undefined).map(({ event }) => event.type),
-    ),
-  )
 
 /**
  * How long a topic of ours is to keep its records; undefined: for ever. Without `RETENTION_DAYS` that holds for what
@@ -27,15 +19,6 @@ export const retentionOf = (
   keptForever || (retentionDays === undefined && projected.has(type))
     ? undefined
     : Duration.days(retentionDays ?? defaultDays)
-
-/** The types of event that these modules publish or react to. */
-export const eventsOf = (modules: ReadonlyArray<Module>): ReadonlyArray<EventType> => [
-  ...new Map(
-    modules
-      .flatMap((module) => [...module.publishes, ...module.reactions.map((reaction) => reaction.event)])
-      .map((event) => [event.type, event]),
-  ).values(),
-]
 
 /** A broker that is away is waited for in the background: orders are accepted meanwhile. */
 const ensureWithin = "3 seconds"

@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config"
 
 /** Tests that start and kill whole processes, or simulate at length; the others are those of `npm test`. */
-const whole = ["runtime/test/whole/**/*.test.ts", "runtime/**/killed.test.ts", "runtime/simulation/**/*.test.ts"]
+const whole = ["runtime/test/whole/**/*.test.ts", "runtime/test/simulation/**/*.test.ts"]
 
 /** The configuration of `npm test`, or of `npm run test:whole`. */
 export const configOf = (which: "quick" | "whole") =>
@@ -10,7 +10,7 @@ export const configOf = (which: "quick" | "whole") =>
       root: new URL("..", import.meta.url).pathname,
       include: which === "whole" ? whole : ["{modules,runtime}/**/*.test.ts"],
       exclude: which === "whole" ? [] : whole,
-      globalSetup: ["runtime/testing/globalSetup.ts"],
+      globalSetup: ["runtime/test/harness/globalSetup.ts"],
       reporters: [
         "default",
         ["json", { outputFile: which === "whole" ? ".cache/tests-whole.json" : ".cache/tests.json" }],

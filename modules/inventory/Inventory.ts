@@ -1,6 +1,6 @@
 import { Context, Effect, Layer, Schedule } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import { Deliveries } from "../../runtime/delivery/Deliveries.ts"
+import { Deliveries } from "../../runtime/module/Deliveries.ts"
 import type { Event } from "../../runtime/events/Event.ts"
 import { heldKey } from "../../runtime/module/Reaction.ts"
 import { again, done, type Ended, type Item, type Next } from "../../runtime/module/Task.ts"

@@ -3,7 +3,7 @@ import { SqlClient } from "effect/sql"
 import { fact } from "../../runtime/events/Event.ts"
 import { Outbox } from "../../runtime/outbox/Outbox.ts"
 import { Database } from "../../runtime/sql/Database.ts"
-import { Tasks } from "../../runtime/tasks/Tasks.ts"
+import { Tasks } from "../../runtime/module/Tasks.ts"
 import type { Notification as NotificationView, NotificationStatus } from "./contract/api.ts"
 import { type Channel, type Kind, NotificationSent } from "./contract/events.ts"
 

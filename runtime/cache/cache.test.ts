@@ -1,9 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Logger, Redacted, Schema } from "effect"
 import { CircuitBreaker, Persistable, Persistence } from "effect/persistence"
-import { freePort } from "../testing/freePort.ts"
-import { ownRedis } from "../testing/redisServer.ts"
-import { eventually } from "../testing/scenario.ts"
+import { freePort } from "../test/harness/freePort.ts"
+import { ownRedis } from "../test/harness/redisServer.ts"
+import { eventually } from "../test/harness/scenario.ts"
 import { layer } from "./cache.ts"
 import { faultInUrl, nameOf } from "./redis/address.ts"
 

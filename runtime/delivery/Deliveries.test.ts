@@ -1,9 +1,9 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { inbox } from "../inbox/Inbox.ts"
-import { suiteOnEveryDatabase } from "../testing/suite.ts"
-import type { Deliveries } from "./Deliveries.ts"
-import { deliveriesSuite, type Subject } from "./DeliveriesSuite.ts"
+import { inbox } from "./inbox.ts"
+import { suiteOnEveryDatabase } from "../test/harness/suite.ts"
+import type { Deliveries } from "../module/Deliveries.ts"
+import { deliveriesSuite, type Subject } from "./suite/DeliveriesSuite.ts"
 import { make } from "./deliveriesTable.ts"
 import { makePositions, type ModulePositions, type Move } from "./positions.ts"
 

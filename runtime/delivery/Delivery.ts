@@ -2,7 +2,7 @@ import { Clock, Effect, Exit } from "effect"
 import { decode, type Envelope, storable } from "../events/cloudEvents.ts"
 import type { Event } from "../events/Event.ts"
 import type { Received } from "../events/EventBus.ts"
-import { type Aside, keepValue, type Outcome } from "../inbox/Inbox.ts"
+import { type Aside, keepValue, type Outcome } from "./inbox.ts"
 import { heldKey, type Reaction } from "../module/Reaction.ts"
 import { ofNoReaction, outcomeOf, waiting } from "./outcome.ts"
 

@@ -1,15 +1,15 @@
 import { Effect, Exit, Schema } from "effect"
 import { map, type NonEmptyReadonlyArray } from "effect/Array"
 import type { SqlClient } from "effect/sql"
-import type { Inbox } from "../inbox/Inbox.ts"
+import type { Inbox } from "./inbox.ts"
 import { DatabaseUnavailable } from "../sql/Database.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { reactionSeconds } from "../telemetry/metrics.ts"
 import { processing } from "../telemetry/messages.ts"
 import { asideOf, type Delivery } from "./Delivery.ts"
-import { faultOf } from "./fault.ts"
+import { faultOf } from "../sql/fault.ts"
 import { outcomeOf, waiting } from "./outcome.ts"
-import { unlessStuck } from "./watch.ts"
+import { unlessStuck } from "../sql/watch.ts"
 
 /** A reaction that does nothing for that long is stuck, in milliseconds: less than what ends its idle transaction. */
 const stuckMillis = 4_000

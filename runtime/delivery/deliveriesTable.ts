@@ -3,7 +3,7 @@ import { SqlClient } from "effect/sql"
 import { EventBus } from "../events/EventBus.ts"
 import { partitionOf } from "../events/partition.ts"
 import { Database } from "../sql/Database.ts"
-import { Deliveries } from "./Deliveries.ts"
+import { Deliveries } from "../module/Deliveries.ts"
 
 /** `Deliveries` by the tables `position` and `held` of a module whose reactions these are. */
 export const layer = (reactions: ReadonlyArray<{ readonly name: string; readonly event: { readonly type: string } }>) =>

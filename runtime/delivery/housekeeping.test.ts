@@ -5,7 +5,7 @@ import { define, type EventType } from "../events/Event.ts"
 import { EventBus, EventBusError, type Retention } from "../events/EventBus.ts"
 import { Databases } from "../sql/Database.ts"
 import { migrate } from "../sql/migrate.ts"
-import { drivers } from "../testing/memory.ts"
+import { drivers } from "../test/harness/memory.ts"
 import { clocksAgree, housekeepingTurn } from "./housekeeping.ts"
 
 const eventOf = (type: string, keptForever: boolean) =>

@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import { EventBus } from "../events/EventBus.ts"
 import { Databases } from "../sql/Database.ts"
 import { migrate } from "../sql/migrate.ts"
-import { drivers } from "../testing/memory.ts"
+import { drivers } from "../test/harness/memory.ts"
 import { bindLog } from "./logIdentity.ts"
 
 layer(drivers())("The identity of the log", (it) => {

@@ -1,12 +1,12 @@
 import { Cause, Clock, Duration, Effect, type Schedule, Schema } from "effect"
 import type { Received } from "../events/EventBus.ts"
-import type { Outcome } from "../inbox/Inbox.ts"
-import { clean, textOf } from "../module/defect.ts"
+import type { Outcome } from "./inbox.ts"
+import { clean, textOf } from "../loop/defect.ts"
 import { Postpone, Reject } from "../module/Reaction.ts"
-import { defaultRetry, delayAfter } from "../module/schedule.ts"
+import { defaultRetry, delayAfter } from "../loop/schedule.ts"
 import { sqlErrorIn } from "../sql/transaction.ts"
 import { withoutAddresses } from "../telemetry/logs.ts"
-import { faultOf } from "./fault.ts"
+import { faultOf } from "../sql/fault.ts"
 
 /** Queued behind an earlier event of its key. */
 export const waiting: Outcome = { status: "waiting" }

@@ -2,11 +2,11 @@ import { Effect, Exit } from "effect"
 import { SqlClient } from "effect/sql"
 import { expect } from "vitest"
 import { type End, EventBus, PositionMoved } from "../events/EventBus.ts"
-import { scene as inboxScene } from "../inbox/InboxSuite.ts"
+import { scene as inboxScene } from "./suite/InboxSuite.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
-import { type Check, suiteOnEveryDatabase } from "../testing/suite.ts"
-import { memberOf } from "./test/member.ts"
+import { type Check, suiteOnEveryDatabase } from "../test/harness/suite.ts"
+import { memberOf } from "../test/delivery/member.ts"
 
 /** A module whose member has one partition of a log, which has those ends that a check gives it. */
 const scene = Effect.gen(function* () {

@@ -2,13 +2,13 @@ import { Effect, Exit } from "effect"
 import { SqlClient, Statement } from "effect/sql"
 import { expect } from "vitest"
 import { EventBus, PositionMoved } from "../events/EventBus.ts"
-import { bad, scene as inboxScene } from "../inbox/InboxSuite.ts"
+import { bad, scene as inboxScene } from "./suite/InboxSuite.ts"
 import { all, type Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
-import { type Check, suiteOnEveryDatabase } from "../testing/suite.ts"
+import { type Check, suiteOnEveryDatabase } from "../test/harness/suite.ts"
 import { LogNotWhole, makeReplay, NoReset, ResetRunning } from "./replay.ts"
 import { makeRetryTurn } from "./retry.ts"
-import { memberOf } from "./test/member.ts"
+import { memberOf } from "../test/delivery/member.ts"
 
 /**
  * A module with two reactions to one topic: `note`, which writes down each event and cannot be reset, and `sum`, which

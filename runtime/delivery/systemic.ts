@@ -1,13 +1,13 @@
 import { Cause, Effect, Schema } from "effect"
 import type { SqlClient } from "effect/sql"
-import type { Inbox } from "../inbox/Inbox.ts"
-import { textOf } from "../module/defect.ts"
+import type { Inbox } from "./inbox.ts"
+import { textOf } from "../loop/defect.ts"
 import { Postpone, Reject } from "../module/Reaction.ts"
 import type { Database } from "../sql/Database.ts"
 import { sqlErrorIn } from "../sql/transaction.ts"
 import { attemptCause } from "./attempt.ts"
 import type { Delivery } from "./Delivery.ts"
-import { faultOf } from "./fault.ts"
+import { faultOf } from "../sql/fault.ts"
 
 /** So many keys that fail alike are not the fault of their events. */
 const enoughKeys = 8

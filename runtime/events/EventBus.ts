@@ -1,6 +1,6 @@
 import { Context, type Duration, type Effect, type Latch, Schema, type Scope } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import { textOf } from "../module/defect.ts"
+import { textOf } from "../loop/defect.ts"
 
 /** What goes onto a topic. Header names are lower case; value and headers arrive as they were sent, byte by byte. */
 export interface Outgoing {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Deferred, type Duration, Effect, Latch, References } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { TestClock } from "effect/testing"
-import { loop, Loops, makeLoops } from "../module/loop.ts"
+import { loop, Loops, makeLoops } from "../loop/loop.ts"
 import { type Check, type Health, healthRoutes } from "./health.ts"
 
 /** Asks the routes themselves, for there is no server whose clock could be moved. */

@@ -1,8 +1,8 @@
 import { Effect } from "effect"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
-import { endpoints, serveAt } from "../http/operations.ts"
+import { endpoints, serveAt } from "../http/openapi/operations.ts"
 import { Kinds, problemOf, responseOf } from "../http/Problem.ts"
-import { Loops } from "../module/loop.ts"
+import { Loops } from "../loop/loop.ts"
 
 export interface Check {
   readonly name: string

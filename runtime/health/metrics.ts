@@ -3,7 +3,7 @@ import { HttpServerResponse } from "effect/http"
 import { PrometheusMetrics } from "effect/observability"
 import type { SqlClient } from "effect/sql"
 import type { Lag } from "../events/EventBus.ts"
-import { endpoints, serveAt } from "../http/operations.ts"
+import { endpoints, serveAt } from "../http/openapi/operations.ts"
 import { durationName, gauge } from "../telemetry/metrics.ts"
 
 const outboxPending = gauge(

@@ -2,7 +2,7 @@ import { Effect, Layer, Option, Redacted, Schema } from "effect"
 import { HttpServerRequest } from "effect/http"
 import { HttpApiMiddleware, HttpApiSchema, HttpApiSecurity, OpenApi } from "effect/http-api"
 import { createHash, timingSafeEqual } from "node:crypto"
-import { monotonicMillis } from "../module/monotonic.ts"
+import { monotonicMillis } from "../loop/monotonic.ts"
 import { declare, Kinds, responseOf } from "./Problem.ts"
 
 class Unauthorized extends declare<Unauthorized>()("Unauthorized", Kinds.unauthorized) {}

@@ -7,13 +7,13 @@ import type { EventType } from "../events/Event.ts"
 import type { Idempotency } from "../http/Idempotency.ts"
 import type { Page } from "../http/Page.ts"
 import type { Edge } from "../http/Problem.ts"
-import type { Deliveries } from "../delivery/Deliveries.ts"
+import type { Deliveries } from "./Deliveries.ts"
 import type { Outbox } from "../outbox/Outbox.ts"
 import type { Database } from "../sql/Database.ts"
 import type { Migrations } from "../sql/migrate.ts"
 import type { Audit } from "./Audit.ts"
 import type { Reaction } from "./Reaction.ts"
-import type { Tasks } from "../tasks/Tasks.ts"
+import type { Tasks } from "./Tasks.ts"
 import type { Task } from "./Task.ts"
 
 /** Who takes part, as far as a module may know. */
@@ -158,3 +158,20 @@ export const make = <
     >,
   }
 }
+
+/** The types of event that these modules publish or react to. */
+export const eventsOf = (modules: ReadonlyArray<Module>): ReadonlyArray<EventType> => [
+  ...new Map(
+    modules
+      .flatMap((module) => [...module.publishes, ...module.reactions.map((reaction) => reaction.event)])
+      .map((event) => [event.type, event]),
+  ).values(),
+]
+
+/** The types of event from which some module keeps a projection that can be reset. */
+export const projectedBy = (modules: ReadonlyArray<Module>): ReadonlySet<string> =>
+  new Set(
+    modules.flatMap(({ reactions }) =>
+      reactions.filter(({ reset }) => reset !== undefined).map(({ event }) => event.type),
+    ),
+  )

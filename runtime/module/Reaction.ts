@@ -1,7 +1,7 @@
 import { Effect, Schedule, Schema } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Event, EventType } from "../events/Event.ts"
-import { defaultRetry } from "./schedule.ts"
+import { defaultRetry } from "../loop/schedule.ts"
 
 /** This event can never be handled: it is parked at once, and a person looks. */
 export class Reject extends Schema.TaggedError<Reject>()("Reject", { reason: Schema.String }) {}

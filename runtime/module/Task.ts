@@ -1,6 +1,6 @@
 import { type Duration, type Effect, type Schedule, Schema } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import { defaultRetry } from "./schedule.ts"
+import { defaultRetry } from "../loop/schedule.ts"
 
 /**
  * Work of a module that calls something outside its database: a payment provider, a mail server, the event log.

@@ -1,8 +1,8 @@
 import { Context, Effect } from "effect"
 import type { EventType } from "../events/Event.ts"
 import { encode } from "../events/cloudEvents.ts"
-import { suiteOnEveryDatabase } from "../testing/suite.ts"
-import { outboxSuite, type Subject } from "./OutboxSuite.ts"
+import { suiteOnEveryDatabase } from "../test/harness/suite.ts"
+import { outboxSuite, type Subject } from "./suite/OutboxSuite.ts"
 import { outboxTable } from "./outboxTable.ts"
 import { relayTurn } from "./relay.ts"
 

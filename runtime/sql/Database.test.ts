@@ -1,6 +1,6 @@
-import { drivers } from "../testing/memory.ts"
-import { databasesAt, ownPostgres } from "../testing/postgres.ts"
-import { databaseSuite } from "./DatabaseSuite.ts"
+import { drivers } from "../test/harness/memory.ts"
+import { databasesAt, ownPostgres } from "../test/harness/postgres.ts"
+import { databaseSuite } from "./suite/DatabaseSuite.ts"
 
 databaseSuite("embedded", drivers())
 

@@ -1,7 +1,7 @@
 import { expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { Loops, makeLoops } from "../module/loop.ts"
+import { Loops, makeLoops } from "../loop/loop.ts"
 import { coalesce } from "./coalesce.ts"
 
 it.effect("Callers who travel together are watched: a run that does not end stands still, and rest does not", () =>

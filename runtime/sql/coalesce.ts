@@ -1,7 +1,7 @@
 import { Cause, Deferred, Effect, Exit, Queue } from "effect"
 import { SqlError } from "effect/sql"
-import { faultOf } from "../delivery/fault.ts"
-import { watched } from "../module/loop.ts"
+import { faultOf } from "./fault.ts"
+import { watched } from "../loop/loop.ts"
 import { onBehalfOf, type Place, placeIn } from "../telemetry/trace.ts"
 import { DatabaseUnavailable } from "./Database.ts"
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Effect, Exit } from "effect"
 import { SqlClient, SqlError } from "effect/sql"
-import { faultOf } from "../delivery/fault.ts"
-import { drivers } from "../testing/memory.ts"
+import { faultOf } from "./fault.ts"
+import { drivers } from "../test/harness/memory.ts"
 import { Databases } from "./Database.ts"
 import { migrate, type Migrations } from "./migrate.ts"
 

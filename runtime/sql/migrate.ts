@@ -1,6 +1,6 @@
 import { Cause, Effect, Schema } from "effect"
 import { Migrator, type SqlClient, type SqlError } from "effect/sql"
-import { faultOf } from "../delivery/fault.ts"
+import { faultOf } from "./fault.ts"
 import { Database } from "./Database.ts"
 import { createDelivery } from "./migrations/0001_create_delivery.ts"
 import { createTasks } from "./migrations/0002_create_tasks.ts"

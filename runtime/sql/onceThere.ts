@@ -1,6 +1,6 @@
 import { Cause, Effect, Exit, Schedule, Scope } from "effect"
-import { faultOf } from "../delivery/fault.ts"
-import { textOf } from "../module/defect.ts"
+import { faultOf } from "./fault.ts"
+import { textOf } from "../loop/defect.ts"
 import { sqlErrorIn } from "./transaction.ts"
 
 /** Between two looks for a database that is away: 0.1 s doubling to 2 s, jittered. */

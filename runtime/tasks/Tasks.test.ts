@@ -1,9 +1,9 @@
 import { Context, Effect } from "effect"
 import { Database } from "../sql/Database.ts"
-import { suiteOnEveryDatabase } from "../testing/suite.ts"
+import { suiteOnEveryDatabase } from "../test/harness/suite.ts"
 import { make } from "./call.ts"
 import { makeSteps, type Steps } from "./steps.ts"
-import { tasksSuite, type Subject } from "./TasksSuite.ts"
+import { tasksSuite, type Subject } from "./suite/TasksSuite.ts"
 import { type TaskTable, tasksIn, taskTable } from "./taskTable.ts"
 
 const right: Subject = { tasks: tasksIn, steps: makeSteps }

@@ -1,5 +1,5 @@
 import { Cause, Clock, Effect, Exit, Fiber, Option } from "effect"
-import { clean, textOf } from "../module/defect.ts"
+import { clean, textOf } from "../loop/defect.ts"
 import { type CallResult, NotMade, type Task } from "../module/Task.ts"
 import { recordWithinMillis } from "./claim.ts"
 import type { Called } from "./steps.ts"

@@ -1,7 +1,7 @@
 import { Cause, Clock, Effect } from "effect"
-import { clean } from "../module/defect.ts"
-import { textOf } from "../module/defect.ts"
-import { delayAfter } from "../module/schedule.ts"
+import { clean } from "../loop/defect.ts"
+import { textOf } from "../loop/defect.ts"
+import { delayAfter } from "../loop/schedule.ts"
 import type { Task } from "../module/Task.ts"
 import { sqlErrorIn } from "../sql/transaction.ts"
 

@@ -1,6 +1,6 @@
 import { Clock, Duration, Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import { faultOf } from "../delivery/fault.ts"
+import { faultOf } from "../sql/fault.ts"
 import type { Ended, Next, Task } from "../module/Task.ts"
 import { dueAfter, errorOf, logFailure, logUnknown } from "./failure.ts"
 import type { Finished, Tools } from "./steps.ts"

@@ -1,6 +1,6 @@
 import { Clock, Effect } from "effect"
 import { SqlClient } from "effect/sql"
-import { unlessStuck } from "../delivery/watch.ts"
+import { unlessStuck } from "../sql/watch.ts"
 import type { CallResult, Task } from "../module/Task.ts"
 import { Database } from "../sql/Database.ts"
 import { make } from "./call.ts"

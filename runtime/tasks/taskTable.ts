@@ -1,7 +1,7 @@
 import { Clock, Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Item } from "../module/Task.ts"
-import type { Tasks } from "./Tasks.ts"
+import type { Tasks } from "../module/Tasks.ts"
 
 /** A row that is due, locked in the running transaction. */
 export interface Due extends Item {

@@ -1,5 +1,5 @@
 import { type Duration, Effect, Fiber, type Latch, Schedule } from "effect"
-import { loop, Loops } from "../module/loop.ts"
+import { loop, Loops } from "../loop/loop.ts"
 import type { Task } from "../module/Task.ts"
 import { Database } from "../sql/Database.ts"
 import { type Called, type Finished, makeSteps, type Steps } from "./steps.ts"

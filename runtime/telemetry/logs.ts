@@ -1,5 +1,5 @@
 import { Cause, Layer, Logger, References } from "effect"
-import { textOf } from "../module/defect.ts"
+import { textOf } from "../loop/defect.ts"
 import { placeIn } from "./trace.ts"
 
 export interface LogSettings {

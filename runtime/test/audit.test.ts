@@ -1,7 +1,7 @@
 import { expect, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { modules } from "../modules.ts"
-import { eventually, Scenario, scenario } from "../testing/scenario.ts"
+import { eventually, Scenario, scenario } from "./harness/scenario.ts"
 
 const line = (product_id: string) => ({ product_id, quantity: 2, price: "10.00" })
 

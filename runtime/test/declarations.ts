@@ -1,6 +1,6 @@
 import { Schema } from "effect"
 import type { EventType } from "../events/Event.ts"
-import { endpointsOf } from "../http/document.ts"
+import { endpointsOf } from "../http/openapi/document.ts"
 import { answersOf } from "../http/Idempotency.ts"
 import { Edge } from "../http/Problem.ts"
 import { notPublished } from "../outbox/Outbox.ts"

@@ -36,10 +36,10 @@ const ports = [
   "runtime/module/Audit.ts",
   "runtime/module/Reaction.ts",
   "runtime/module/Task.ts",
-  "runtime/tasks/Tasks.ts",
+  "runtime/module/Tasks.ts",
   "runtime/events/Event.ts",
   "runtime/outbox/Outbox.ts",
-  "runtime/delivery/Deliveries.ts",
+  "runtime/module/Deliveries.ts",
   "runtime/sql/Database.ts",
   "runtime/http/Problem.ts",
   "runtime/http/Idempotency.ts",
@@ -60,7 +60,7 @@ const isVocabulary = (to: string) => to === "effect" || to === "effect/http-api"
 /** Values of the domain that several modules speak, such as modules/Money.ts. */
 const isSharedValue = (to: string) => /^modules\/[A-Z]\w*\.ts$/u.test(to)
 const moduleOf = (path: string) => /^modules\/([a-z]\w*)\//u.exec(path)?.[1]
-const isTest = (path: string) => /(?:^|\/)(?:test|suite|simulation)\//u.test(path) || path.endsWith(".test.ts")
+const isTest = (path: string) => /(?:^|\/)(?:test|suite)\//u.test(path) || path.endsWith(".test.ts")
 
 interface Rule {
   readonly who: string
@@ -69,14 +69,11 @@ interface Rule {
 }
 
 const drivers: Readonly<Record<string, RegExp>> = {
-  "runtime/events/embedded/": /^runtime\/(?:events\/|module\/(?:loop|defect|monotonic|wallClock)\.ts|sql\/)|^node:/u,
-  "runtime/events/kafka/":
-    /^runtime\/(?:events\/|module\/(?:loop|defect|monotonic|wallClock)\.ts|telemetry\/messages\.ts)|^kafkajs$|^@platformatic\/wasm-utils$|^node:/u,
+  "runtime/events/embedded/": /^runtime\/(?:events|loop|sql)\/|^node:/u,
+  "runtime/events/kafka/": /^runtime\/(?:events|loop|telemetry)\/|^kafkajs$|^@platformatic\/wasm-utils$|^node:/u,
   "runtime/cache/redis/": /^runtime\/cache\/|^redis$/u,
-  "runtime/sql/postgres/":
-    /^runtime\/(?:sql\/|module\/(?:loop|monotonic)\.ts|delivery\/fault\.ts)|^@effect\/sql-pg$|^pg$|^node:/u,
-  "runtime/sql/embedded/":
-    /^runtime\/(?:sql\/|module\/(?:loop|monotonic)\.ts)|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,
+  "runtime/sql/postgres/": /^runtime\/(?:loop|sql)\/|^@effect\/sql-pg$|^pg$|^node:/u,
+  "runtime/sql/embedded/": /^runtime\/(?:loop|sql)\/|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,
 }
 
 /** Drivers of a module's own ports, and the packages that only they may import. */
@@ -120,7 +117,7 @@ const rules: ReadonlyArray<Rule> = [
   },
   {
     who: "the runtime",
-    applies: (from) => from.startsWith("runtime/") && !isTest(from) && !/^runtime\/(?:testing|bench)\//u.test(from),
+    applies: (from) => from.startsWith("runtime/") && !isTest(from),
     allows: (to, from) => {
       if (to.startsWith("modules/")) return from === "runtime/modules.ts" && /^modules\/\w+\/module\.ts$/u.test(to)
       // A driver is chosen in one place, by the settings that it says it takes.
@@ -142,6 +139,55 @@ export const violations = (sources: ReadonlyArray<Source>): ReadonlyArray<string
     const reaches = moduleOf(source.path) !== undefined && !isTest(source.path) && /\bprocess\.\w/u.test(source.text)
     return reaches ? [...wrong, `a module must not use the process (${source.path})`] : wrong
   })
+
+/**
+ * The folders of the runtime, and the files beside them, from the bottom up: each imports from itself and from those before it.
+ * The drivers' folders belong to their ports.
+ */
+const rooms = [
+  "loop",
+  "telemetry",
+  "sql",
+  "cache",
+  "events",
+  "http",
+  "outbox",
+  "module",
+  "tasks",
+  "delivery",
+  "health",
+  "admin",
+  "config.ts",
+  "modules.ts",
+  "drivers.ts",
+  "topics.ts",
+  "ports.ts",
+  "startModule.ts",
+  "routes.ts",
+  "compose.ts",
+  "main.ts",
+  "commands",
+]
+
+const roomOf = (path: string) => /^runtime\/([^/]+)/u.exec(path)?.[1]
+
+/** Whether it is in the room of that place in the order, or in one before it; what tests have is in none. */
+const isAtMost = (own: number) => (path: string) => {
+  const room = rooms.indexOf(roomOf(path)!)
+  return room !== -1 && room <= own
+}
+
+/** Sentences that name each import from a room above, and each room that is not in the order. */
+export const upward = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
+  sources
+    .filter(({ path }) => path.startsWith("runtime/") && !isTest(path) && !/\/vitest[^/]*$/u.test(path))
+    .flatMap((source) => {
+      const own = rooms.indexOf(roomOf(source.path)!)
+      if (own === -1) return [`${roomOf(source.path)} is not in the order of rooms (${source.path})`]
+      return importsOf(source)
+        .filter(({ to }) => to.startsWith("runtime/") && !isAtMost(own)(to))
+        .map(({ to }) => `${source.path} must not import ${to}, which is above it`)
+    })
 
 const vague = /^(?:utils?|commons?|shared|helpers?|types?|constants?|misc|lib)$/iu
 const says = /^export (?:abstract )?(?:class|const|function|interface|type) (\w+(?:Impl|Live|Manager))\b/gmu

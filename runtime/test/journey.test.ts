@@ -1,4 +1,4 @@
-import { inOneProcess } from "../testing/deployment.ts"
+import { inOneProcess } from "./harness/deployment.ts"
 import { testJourney } from "./journey.ts"
 
 testJourney([inOneProcess])

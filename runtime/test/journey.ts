@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest"
 import type { HistoryEntry, Order } from "../../modules/order/contract/api.ts"
 import type { User } from "../../modules/user/contract/api.ts"
-import type { Deployment, Shape } from "../testing/deployment.ts"
-import { until } from "../testing/process.ts"
+import type { Deployment, Shape } from "./harness/deployment.ts"
+import { until } from "./harness/process.ts"
 
 type Page<Item> = { readonly items: ReadonlyArray<Item>; readonly next_cursor: string | null }
 

@@ -7,15 +7,15 @@ import { OrderCancelled, OrderCreated } from "../../modules/order/contract/event
 import { user } from "../../modules/user/module.ts"
 import { Users } from "../../modules/user/Users.ts"
 import type { EventType } from "../events/Event.ts"
-import { routesOf } from "../http/document.ts"
+import { routesOf } from "../http/openapi/document.ts"
 import { headers } from "../http/Idempotency.ts"
 import { Edge } from "../http/Problem.ts"
-import { mapOf } from "../map.ts"
+import { mapOf } from "../commands/map.ts"
 import type { Module } from "../module/Module.ts"
 import { modules } from "../modules.ts"
-import { Scenario, scenario } from "../testing/scenario.ts"
+import { Scenario, scenario } from "./harness/scenario.ts"
 import { type Defined, faults } from "./declarations.ts"
-import { importsOf, modulesIn, sourcesIn, vagueNames, violations } from "./imports.ts"
+import { importsOf, modulesIn, sourcesIn, upward, vagueNames, violations } from "./imports.ts"
 
 const root = new URL("../..", import.meta.url).pathname
 const sources = sourcesIn(root, "modules", "runtime")
@@ -28,6 +28,20 @@ describe("the structure", () => {
   it("was looked at: there are files and imports to judge", () => {
     expect(sources.length).toBeGreaterThan(50)
     expect(sources.flatMap(importsOf).length).toBeGreaterThan(250)
+  })
+
+  it("has rooms in one order, each of which imports only from those before it", () => {
+    expect(upward(sources)).toEqual([])
+  })
+
+  it.each([
+    ["a port with what uses it", "runtime/sql/Database.ts", `import { attempt } from "../delivery/attempt.ts"`],
+    ["the bottom with the next room", "runtime/loop/loop.ts", `import { lines } from "../telemetry/logs.ts"`],
+    ["a room with the composition", "runtime/admin/http.ts", `import { galleria } from "../compose.ts"`],
+    ["the program with its tests", "runtime/admin/http.ts", `import "../test/harness/process.ts"`],
+    ["a room that is not in the order", "runtime/attic/box.ts", ""],
+  ])("is red for %s", (_what, path, text) => {
+    expect(upward([{ path, text }])).toHaveLength(1)
   })
 
   it("runs every module that there is", () => {
@@ -75,11 +89,11 @@ describe("the structure", () => {
     [
       "a contract with the runtime",
       "modules/user/contract/api.ts",
-      `import { Edge } from "../../../runtime/http/edge.ts"`,
+      `import { Edge } from "../../../runtime/http/edge/edge.ts"`,
     ],
     ["a module with another's module", "modules/order/module.ts", `import { user } from "../user/module.ts"`],
     ["a module with the composition", "modules/order/module.ts", `import { galleria } from "../../runtime/compose.ts"`],
-    ["a module with the tests' helpers", "modules/order/Orders.ts", `import "../../runtime/testing/scenario.ts"`],
+    ["a module with the tests' helpers", "modules/order/Orders.ts", `import "../../runtime/test/harness/scenario.ts"`],
     ["a shared value with the runtime", "modules/Money.ts", `import { define } from "../runtime/events/Event.ts"`],
     ["a shared value with a module", "modules/Money.ts", `import { UserId } from "./user/contract/ids.ts"`],
     [

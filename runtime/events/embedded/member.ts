@@ -1,9 +1,9 @@
 import { Cause, Duration, Effect, Exit, Fiber, Latch } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { SqlError } from "effect/sql"
-import { textOf } from "../../module/defect.ts"
-import { loop, Loops } from "../../module/loop.ts"
-import { monotonicMillis } from "../../module/monotonic.ts"
+import { textOf } from "../../loop/defect.ts"
+import { loop, Loops } from "../../loop/loop.ts"
+import { monotonicMillis } from "../../loop/monotonic.ts"
 import {
   type End,
   EventBusError,
@@ -17,7 +17,7 @@ import {
   type Received,
   type Span,
 } from "../EventBus.ts"
-import { restMillis } from "../rest.ts"
+import { restMillis } from "../../loop/rest.ts"
 import { type Group, ownerOf, partitionsOf } from "./group.ts"
 import type { LogTable, Row } from "./logTable.ts"
 

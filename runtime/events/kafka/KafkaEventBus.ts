@@ -1,8 +1,8 @@
 import { Duration, Effect, Exit, Layer, Schedule } from "effect"
 import kafkajs, { type Admin, type Kafka, type Message, type Producer } from "kafkajs"
 import { MessagingSystem } from "../../telemetry/messages.ts"
-import { Loops } from "../../module/loop.ts"
-import { monotonicMillis } from "../../module/monotonic.ts"
+import { Loops } from "../../loop/loop.ts"
+import { monotonicMillis } from "../../loop/monotonic.ts"
 import {
   defaultPartitions,
   EventBus,

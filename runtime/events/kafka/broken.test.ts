@@ -7,8 +7,8 @@ import kafkajs, {
   type Kafka,
   type ProducerBatch,
 } from "kafkajs"
-import { realKafka } from "../../testing/kafka.ts"
-import { run } from "../EventBusSuite.ts"
+import { realKafka } from "../../test/harness/kafka.ts"
+import { run } from "../suite/EventBusSuite.ts"
 import { type Change, onKafka } from "../suite/onKafka.ts"
 import { type Broken, isRed, redsOf } from "../suite/red.ts"
 

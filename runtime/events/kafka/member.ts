@@ -1,7 +1,7 @@
 import { Cause, Deferred, Duration, Effect, Exit, Latch, Result, Schedule, ScopedRef } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { EachBatchPayload, Kafka, KafkaMessage } from "kafkajs"
-import { loop, Loops } from "../../module/loop.ts"
+import { loop, Loops } from "../../loop/loop.ts"
 import {
   type End,
   EventBusError,
@@ -14,7 +14,7 @@ import {
   type Received,
   type Span,
 } from "../EventBus.ts"
-import { restMillis } from "../rest.ts"
+import { restMillis } from "../../loop/rest.ts"
 import { typeOf } from "./client.ts"
 import { makeReach } from "./reach.ts"
 import { type Seat, takeSeat } from "./seat.ts"

@@ -1,6 +1,6 @@
 import { Deferred, Effect, Exit, Fiber, Schedule, type Scope } from "effect"
 import type { Consumer, EachBatchPayload } from "kafkajs"
-import { backOff } from "../../module/loop.ts"
+import { backOff } from "../../loop/loop.ts"
 import {
   type End,
   type EventBusError,

@@ -14,7 +14,7 @@ import {
   textOf,
   textsOf,
   until,
-} from "../../testing/bus.ts"
+} from "../../test/harness/bus.ts"
 import { EventBus, HandleWithin, type Outgoing, type Received, partitionName } from "../EventBus.ts"
 import { type Check, Log } from "./Log.ts"
 

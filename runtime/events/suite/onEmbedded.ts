@@ -1,7 +1,7 @@
 import { Deferred, Effect, Layer } from "effect"
-import { Loops, makeLoops } from "../../module/loop.ts"
+import { Loops, makeLoops } from "../../loop/loop.ts"
 import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
-import { postgres } from "../../testing/memory.ts"
+import { postgres } from "../../test/harness/memory.ts"
 import * as EmbeddedEventBus from "../embedded/EmbeddedEventBus.ts"
 import { Log } from "./Log.ts"
 

@@ -11,7 +11,7 @@ import {
   send,
   textsOf,
   until,
-} from "../../testing/bus.ts"
+} from "../../test/harness/bus.ts"
 import { EventBus, type Handle, type Position, PositionMoved, type Positions, partitionName } from "../EventBus.ts"
 import type { Check } from "./Log.ts"
 

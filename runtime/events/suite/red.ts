@@ -1,6 +1,6 @@
 import { expect } from "@effect/vitest"
 import { Cause, type Duration, Effect, Exit } from "effect"
-import { checks } from "../EventBusSuite.ts"
+import { checks } from "./EventBusSuite.ts"
 import type { Check } from "./Log.ts"
 
 /** A driver that breaks a promise. */

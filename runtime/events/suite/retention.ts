@@ -1,6 +1,6 @@
 import { expect } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import { byKey, grouped, newGroup, newTopic, numbered, offsetOf, send } from "../../testing/bus.ts"
+import { byKey, grouped, newGroup, newTopic, numbered, offsetOf, send } from "../../test/harness/bus.ts"
 import { EventBus, partitionName } from "../EventBus.ts"
 import { type Check, Log } from "./Log.ts"
 

@@ -4,7 +4,7 @@ import { Context, Duration, Effect, Latch, Layer, Redacted, Schedule, type Scope
 import * as Reactivity from "effect/reactivity/Reactivity"
 import type { SqlError } from "effect/sql"
 import { readFile, statfs } from "node:fs/promises"
-import { loop } from "../../module/loop.ts"
+import { loop } from "../../loop/loop.ts"
 import { DatabaseUnavailable } from "../Database.ts"
 import { type Gate, pgliteDuplex } from "./duplex.ts"
 import { takeFolder } from "./folder.ts"

@@ -1,6 +1,6 @@
 import { expect, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { postgres } from "../../testing/memory.ts"
+import { postgres } from "../../test/harness/memory.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
 
 /** Counts how often the event loop turns meanwhile. */

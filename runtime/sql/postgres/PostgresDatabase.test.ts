@@ -7,10 +7,10 @@ import { readFileSync } from "node:fs"
 import { type AddressInfo, connect, createServer } from "node:net"
 import type { Duplex } from "node:stream"
 import { TLSSocket } from "node:tls"
-import { codeOf, faultOf } from "../../delivery/fault.ts"
-import { until } from "../../testing/bus.ts"
-import { newDatabase, ownPostgres } from "../../testing/postgres.ts"
-import type { Postgres } from "../../testing/postgresServer.ts"
+import { codeOf, faultOf } from "../fault.ts"
+import { until } from "../../test/harness/bus.ts"
+import { newDatabase, ownPostgres } from "../../test/harness/postgres.ts"
+import type { Postgres } from "../../test/harness/postgresServer.ts"
 import { Database, DatabaseRefused } from "../Database.ts"
 import { migrate, type Migrations } from "../migrate.ts"
 import { onceThere, reasonOf } from "../onceThere.ts"
@@ -56,7 +56,7 @@ const instance = ({ schema = newModule(), alone = false, by }: InstanceOptions =
 /** Another process with an instance of the module that holds what one has at a time, once that is so. */
 const holder = (schema: string, env: Readonly<Record<string, string>> = {}) =>
   Effect.gen(function* () {
-    const child = spawn(process.execPath, [new URL("test/holder.ts", import.meta.url).pathname], {
+    const child = spawn(process.execPath, [new URL("../../test/harness/holder.ts", import.meta.url).pathname], {
       env: { DATABASE_URL: (yield* Place).url, SCHEMA: schema, ...env },
       stdio: ["pipe", "pipe", "inherit"],
     })
@@ -65,7 +65,7 @@ const holder = (schema: string, env: Readonly<Record<string, string>> = {}) =>
     return child
   })
 
-const certificate = new URL("test/localhost.pem", import.meta.url).pathname
+const certificate = new URL("../../test/harness/localhost.pem", import.meta.url).pathname
 
 /** A way to the server that speaks TLS to whoever asks for it, with a certificate that nobody else signed. */
 const encrypting = ({ server }: Context.Service.Shape<typeof Place>) =>

@@ -1,6 +1,6 @@
 import { Cause, Context, Effect, Layer, Redacted, Schedule } from "effect"
 import { SqlClient, SqlError } from "effect/sql"
-import { codeOf } from "../../delivery/fault.ts"
+import { codeOf } from "../fault.ts"
 import { coalesce } from "../coalesce.ts"
 import { Database, DatabaseRefused, Databases, DatabaseUnavailable } from "../Database.ts"
 import { reasonOf } from "../onceThere.ts"

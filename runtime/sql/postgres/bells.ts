@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { Effect, Latch, Queue, Schedule } from "effect"
 import type { SqlClient } from "effect/sql"
-import { watched } from "../../module/loop.ts"
+import { watched } from "../../loop/loop.ts"
 import type { Bell } from "../Database.ts"
 import { type LocalBell, localBell } from "../transaction.ts"
 import { openSession, type SessionOptions } from "./session.ts"

@@ -1,7 +1,7 @@
 import type { Mutant } from "./Mutant.ts"
 
-const inboxTest = "runtime/inbox/Inbox.test.ts"
-const deadLettersTest = "runtime/delivery/DeadLetters.test.ts"
+const inboxTest = "runtime/delivery/inbox.test.ts"
+const deadLettersTest = "runtime/admin/DeadLetters.test.ts"
 const deliveriesTest = "runtime/delivery/Deliveries.test.ts"
 const replayTest = "runtime/delivery/replay.test.ts"
 const positionsTest = "runtime/delivery/positions.test.ts"
@@ -10,7 +10,7 @@ const housekeepingTest = "runtime/delivery/housekeeping.test.ts"
 const takingCharge: ReadonlyArray<Mutant> = [
   {
     name: "a copy in the same batch counts as new",
-    file: "runtime/inbox/Inbox.ts",
+    file: "runtime/delivery/inbox.ts",
     find: "fresh.delete(idOf(delivery))",
     replace: "fresh.has(idOf(delivery))",
     breaks: "An event takes effect twice.",
@@ -19,7 +19,7 @@ const takingCharge: ReadonlyArray<Mutant> = [
   },
   {
     name: "a key whose first event is parked is not held",
-    file: "runtime/inbox/Inbox.ts",
+    file: "runtime/delivery/inbox.ts",
     find: "where h.status in ('waiting', 'retrying', 'parked')",
     replace: "where h.status in ('waiting', 'retrying')",
     breaks: "Later events of a key overtake the one that waits for an operator.",
@@ -29,7 +29,7 @@ const takingCharge: ReadonlyArray<Mutant> = [
   },
   {
     name: "what is set aside is queued in another order",
-    file: "runtime/inbox/Inbox.ts",
+    file: "runtime/delivery/inbox.ts",
     find: "order by n on conflict (reaction, source, event_id) do nothing",
     replace: "order by n desc on conflict (reaction, source, event_id) do nothing",
     breaks: "Events of a key take effect out of order.",
@@ -38,7 +38,7 @@ const takingCharge: ReadonlyArray<Mutant> = [
   },
   {
     name: "setting aside fails by an event that is set aside already",
-    file: "runtime/inbox/Inbox.ts",
+    file: "runtime/delivery/inbox.ts",
     find: " on conflict (reaction, source, event_id) do nothing",
     replace: "",
     breaks: "A copy whose inbox row was forgotten stops its partition.",
@@ -154,16 +154,16 @@ const whoseFault: ReadonlyArray<Mutant> = [
   },
   {
     name: "an internal error of the database is the event's fault",
-    file: "runtime/delivery/fault.ts",
+    file: "runtime/sql/fault.ts",
     find: "53|57|58|XX",
     replace: "53|57|58",
     breaks: "A damaged index parks a topic.",
-    test: "runtime/delivery/fault.test.ts",
+    test: "runtime/sql/fault.test.ts",
     fails: "faultOf",
   },
   {
     name: "a reaction that does nothing is waited for",
-    file: "runtime/delivery/watch.ts",
+    file: "runtime/sql/watch.ts",
     find: "Effect.andThen(idleFor(statements, options.millis), options.stuck)",
     replace: "Effect.never",
     breaks: "One event that hangs stops its partition.",
@@ -173,7 +173,7 @@ const whoseFault: ReadonlyArray<Mutant> = [
   },
   {
     name: "a reaction whose statements are slow counts as stuck",
-    file: "runtime/delivery/watch.ts",
+    file: "runtime/sql/watch.ts",
     find: "if (statements.underWay === 0 && statements.ever === seen) continue",
     replace: "if (seen !== -1) continue",
     breaks: "A slow database sets events aside that are right.",
@@ -268,7 +268,7 @@ const deadLetters: ReadonlyArray<Mutant> = [
   },
   {
     name: "a discard does not look at the status",
-    file: "runtime/delivery/DeadLetters.ts",
+    file: "runtime/admin/DeadLetters.ts",
     find: `update held set status = 'discarded', due = null
                 where id = \${id} and status in ('retrying', 'parked')`,
     replace: `update held set status = 'discarded', due = null
@@ -279,7 +279,7 @@ const deadLetters: ReadonlyArray<Mutant> = [
   },
   {
     name: "a redrive keeps the attempts",
-    file: "runtime/delivery/DeadLetters.ts",
+    file: "runtime/admin/DeadLetters.ts",
     find: "update held set status = 'retrying', attempts = 0, due = ${now}, redriven_at = ${now}\n              where",
     replace: "update held set status = 'retrying', due = ${now}, redriven_at = ${now}\n              where",
     breaks: "An event that was redriven is parked at its first failure.",
@@ -646,11 +646,11 @@ const forgetting: ReadonlyArray<Mutant> = [
   },
   {
     name: "a clock that stepped is trusted at once",
-    file: "runtime/module/wallClock.ts",
+    file: "runtime/loop/wallClock.ts",
     find: "if (steppedAt !== undefined && now - steppedAt < lastedMillis) return false",
     replace: "",
     breaks: "A clock that is days ahead for a minute empties the inbox.",
-    test: "runtime/module/wallClock.test.ts",
+    test: "runtime/loop/wallClock.test.ts",
     fails: "the trust in the wall clock > is gone for an hour after each step of more than five minutes",
   },
 ]

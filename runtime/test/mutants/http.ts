@@ -1,8 +1,8 @@
 import type { Mutant } from "./Mutant.ts"
 
-const adminTest = "runtime/http/test/admin.test.ts"
-const intakeTest = "runtime/http/test/intake.test.ts"
-const idempotencyTest = "runtime/http/test/Idempotency.test.ts"
+const adminTest = "runtime/http/Admin.test.ts"
+const intakeTest = "runtime/http/server/intake.test.ts"
+const idempotencyTest = "runtime/http/Idempotency.test.ts"
 
 const admin: ReadonlyArray<Mutant> = [
   {
@@ -75,7 +75,7 @@ const admin: ReadonlyArray<Mutant> = [
 const bodies: ReadonlyArray<Mutant> = [
   {
     name: "a body is read before its request is refused for too much work",
-    file: "runtime/http/intake.ts",
+    file: "runtime/http/server/intake.ts",
     find: "if (!mayHaveBody(request) || working >= mostAtOnce) return work(request, response)",
     replace: "if (!mayHaveBody(request)) return work(request, response)",
     breaks: "A body that never ends is waited for while there is too much to do.",
@@ -85,7 +85,7 @@ const bodies: ReadonlyArray<Mutant> = [
   },
   {
     name: "a body is read before its headers are looked at",
-    file: "runtime/http/body.ts",
+    file: "runtime/http/server/body.ts",
     find: "if (fault !== undefined) return refuse(fault)",
     replace: `if (fault !== undefined) return void request.on("end", () => refuse(fault)).resume()`,
     breaks: "A declared length of 1 GB is waited for.",
@@ -95,7 +95,7 @@ const bodies: ReadonlyArray<Mutant> = [
   },
   {
     name: "what is received is not held to a sum",
-    file: "runtime/http/body.ts",
+    file: "runtime/http/server/body.ts",
     find: "if (held > mostHeld) end(noRoom)",
     replace: "",
     breaks: "Slow bodies fill the memory.",
@@ -105,7 +105,7 @@ const bodies: ReadonlyArray<Mutant> = [
   },
   {
     name: "the room of a body never comes back",
-    file: "runtime/http/body.ts",
+    file: "runtime/http/server/body.ts",
     find: "      held -= mine\n",
     replace: "",
     breaks: "After a while all large bodies are refused.",
@@ -118,7 +118,7 @@ const bodies: ReadonlyArray<Mutant> = [
 const idempotency: ReadonlyArray<Mutant> = [
   {
     name: "a key with another body is answered as before",
-    file: "runtime/http/idempotencyTable.ts",
+    file: "runtime/http/edge/idempotencyTable.ts",
     find: "if (kept.hash !== key.hash) return yield* new IdempotencyKeyReused({})",
     replace: "",
     breaks: "A client takes one order for another.",
@@ -127,7 +127,7 @@ const idempotency: ReadonlyArray<Mutant> = [
   },
   {
     name: "bodies are compared as text",
-    file: "runtime/http/idempotencyTable.ts",
+    file: "runtime/http/edge/idempotencyTable.ts",
     find: "update(canonical(body))",
     replace: "update(body)",
     breaks: "A client whose library orders members otherwise is refused.",
@@ -136,7 +136,7 @@ const idempotency: ReadonlyArray<Mutant> = [
   },
   {
     name: "a key belongs to no path",
-    file: "runtime/http/idempotencyTable.ts",
+    file: "runtime/http/edge/idempotencyTable.ts",
     find: "`${method} ${url.split",
     replace: '`${method} ${"" && url.split',
     breaks: "A user is given the answer of another.",
@@ -145,7 +145,7 @@ const idempotency: ReadonlyArray<Mutant> = [
   },
   {
     name: "a key is never free again",
-    file: "runtime/http/idempotencyTable.ts",
+    file: "runtime/http/edge/idempotencyTable.ts",
     find: "where idempotency.created_at <= ${old}",
     replace: "where false",
     breaks: "A key is refused after 24 hours.",
@@ -154,7 +154,7 @@ const idempotency: ReadonlyArray<Mutant> = [
   },
   {
     name: "an answer is kept in no transaction of its work",
-    file: "runtime/http/idempotencyTable.ts",
+    file: "runtime/http/edge/idempotencyTable.ts",
     find: `      return transaction(
         Effect.andThen(
           claim(key),

@@ -1,30 +1,30 @@
 import type { Mutant } from "./Mutant.ts"
 
-const auditTest = "runtime/audit/invariants.test.ts"
+const auditTest = "runtime/admin/audit/invariants.test.ts"
 
 export const ofProcesses: ReadonlyArray<Mutant> = [
   {
     name: "a loop's back-off is not reset after a recovery",
-    file: "runtime/module/loop.ts",
+    file: "runtime/loop/loop.ts",
     find: `          pause = yield* Schedule.toStepWithSleep(backOff)
           failures = 0`,
     replace: "          failures = 0",
     breaks: "After an outage each small fault costs ten seconds.",
-    test: "runtime/module/loop.test.ts",
+    test: "runtime/loop/loop.test.ts",
     fails: "loop > waits from 0.1 s to 10 s between turns that fail, and from 0.1 s again once one went well",
   },
   {
     name: "a loop spins while its turn fails",
-    file: "runtime/module/loop.ts",
+    file: "runtime/loop/loop.ts",
     find: "if (!options.isOver?.()) yield* Effect.ignore(pause(undefined))",
     replace: "",
     breaks: "An outage takes a whole core.",
-    test: "runtime/module/loop.test.ts",
+    test: "runtime/loop/loop.test.ts",
     fails: "loop > waits from 0.1 s to 10 s between turns that fail, and from 0.1 s again once one went well",
   },
   {
     name: "a loop that rests for long counts as standing still",
-    file: "runtime/module/loop.ts",
+    file: "runtime/loop/loop.ts",
     find: "      yield* turned(options.name)\n",
     replace: "",
     breaks: "A process with nothing to do is restarted.",
@@ -42,11 +42,11 @@ export const ofProcesses: ReadonlyArray<Mutant> = [
   },
   {
     name: "durations are measured by the wall clock",
-    file: "runtime/module/monotonic.ts",
+    file: "runtime/loop/monotonic.ts",
     find: "Clock.monotonicTimeNanos",
     replace: "Clock.currentTimeNanos",
     breaks: "A step of the clock turns /livez red, or makes an order wait.",
-    test: "runtime/module/wallClock.test.ts",
+    test: "runtime/loop/wallClock.test.ts",
     fails: "the trust in the wall clock > is gone for an hour after each step of more than five minutes",
   },
   {
@@ -88,7 +88,7 @@ export const ofProcesses: ReadonlyArray<Mutant> = [
   },
   {
     name: "the audit misses a cancelled order that keeps its charge",
-    file: "runtime/audit/invariants.ts",
+    file: "runtime/admin/audit/invariants.ts",
     find: "if (keeps) return wrong(`${said}: the money was not given back`)",
     replace: "",
     breaks: "Money that is owed is not seen.",
@@ -97,7 +97,7 @@ export const ofProcesses: ReadonlyArray<Mutant> = [
   },
   {
     name: "the audit misses a hold of an order that is over",
-    file: "runtime/audit/invariants.ts",
+    file: "runtime/admin/audit/invariants.ts",
     find: `order.status === "processed" ? status === "taken" : hold?.keeps !== true`,
     replace: `order.status === "processed" ? status === "taken" : true`,
     breaks: "Stock that is lost is not seen.",
@@ -106,7 +106,7 @@ export const ofProcesses: ReadonlyArray<Mutant> = [
   },
   {
     name: "the audit names what is only on its way",
-    file: "runtime/audit/audit.ts",
+    file: "runtime/admin/audit/audit.ts",
     find: "look < looks",
     replace: "look < Math.min(looks, 1)",
     breaks: "An audit of a system at work is red.",

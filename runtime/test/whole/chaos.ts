@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import type { Order } from "../../../modules/order/contract/api.ts"
 import { encode } from "../../events/cloudEvents.ts"
-import { auditOverHttp, pagesOf } from "../../testing/audit.ts"
+import { auditOverHttp, pagesOf } from "../harness/audit.ts"
 import {
   type Deployment,
   inOneProcess,
@@ -10,13 +10,13 @@ import {
   overKafkaAndPostgres,
   type Shape,
   type Site,
-} from "../../testing/deployment.ts"
-import { patienceMillis, until } from "../../testing/process.ts"
+} from "../harness/deployment.ts"
+import { patienceMillis, until } from "../harness/process.ts"
 import { allOutages } from "./outages.ts"
 import { allFaults } from "./production.ts"
 import { soak } from "./soak.ts"
 import { storm } from "./storm.ts"
-import { killWhileShopping, makeShoppers, type Random, randomOf } from "../../testing/shoppers.ts"
+import { killWhileShopping, makeShoppers, type Random, randomOf } from "../harness/shoppers.ts"
 
 /** What happened in a run. */
 export interface Outcome {

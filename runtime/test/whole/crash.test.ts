@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { inOneProcess, overKafka, shapes } from "../../testing/deployment.ts"
+import { inOneProcess, overKafka, shapes } from "../harness/deployment.ts"
 import { chaos } from "./chaos.ts"
 
 /**

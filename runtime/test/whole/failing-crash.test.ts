@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import type { Outgoing } from "../../events/EventBus.ts"
-import { type Deployment, overKafkaAndPostgres, shapes } from "../../testing/deployment.ts"
-import { until } from "../../testing/process.ts"
+import { type Deployment, overKafkaAndPostgres, shapes } from "../harness/deployment.ts"
+import { until } from "../harness/process.ts"
 
 const created_at = "2026-01-02T03:04:05.678Z"
 

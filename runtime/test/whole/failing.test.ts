@@ -8,8 +8,8 @@ import { UserCreated } from "../../../modules/user/contract/events.ts"
 import { user as userModule } from "../../../modules/user/module.ts"
 import { Bound, type Module } from "../../module/Module.ts"
 import { Reject } from "../../module/Reaction.ts"
-import { logs } from "../../testing/logs.ts"
-import { type Answer, eventually, pagesOf, Scenario, scenario, statusesOf, together } from "../../testing/scenario.ts"
+import { logs } from "../harness/logs.ts"
+import { type Answer, eventually, pagesOf, Scenario, scenario, statusesOf, together } from "../harness/scenario.ts"
 
 /** What a test breaks and mends: how the reaction `order.learn-stock` fails at the events of an order. */
 const broken = new Map<number, Effect.Effect<never, Reject>>()

@@ -4,10 +4,10 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { UserOrder } from "../../../modules/user/contract/api.ts"
-import { auditOverHttp, pagesOf } from "../../testing/audit.ts"
-import { type Answer, type Galleria, start, temporaryDisk, temporaryFolder, until } from "../../testing/process.ts"
-import { spine } from "../../testing/spine.ts"
-import { makeShoppers, randomOf } from "../../testing/shoppers.ts"
+import { auditOverHttp, pagesOf } from "../harness/audit.ts"
+import { type Answer, type Galleria, start, temporaryDisk, temporaryFolder, until } from "../harness/process.ts"
+import { spine } from "../harness/spine.ts"
+import { makeShoppers, randomOf } from "../harness/shoppers.ts"
 
 /** A folder that was started once and stopped. */
 const prepared = temporaryFolder()

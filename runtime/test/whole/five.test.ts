@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { modules } from "../../modules.ts"
-import { endings } from "../../smoke/endings.ts"
-import { type Deployment, overKafkaAndPostgres, type ProductionSite } from "../../testing/deployment.ts"
-import { canStartKafka } from "../../testing/kafka.ts"
-import { canStartPostgres } from "../../testing/postgresServer.ts"
-import { until } from "../../testing/process.ts"
-import { runProgram } from "../../testing/program.ts"
+import { endings } from "../../commands/smoke/endings.ts"
+import { type Deployment, overKafkaAndPostgres, type ProductionSite } from "../harness/deployment.ts"
+import { canStartKafka } from "../harness/kafka.ts"
+import { canStartPostgres } from "../harness/postgresServer.ts"
+import { until } from "../harness/process.ts"
+import { runProgram } from "../harness/program.ts"
 
 const all = Object.keys(modules)
 const possible = (await canStartKafka()) && (await canStartPostgres())
@@ -25,8 +25,8 @@ describe.runIf(possible)("Five processes over Kafka and PostgreSQL", { timeout: 
   const expectAudited = async () => {
     // The last facts of an order may be on their way.
     const given = await addresses()
-    await until("every invariant holds", async () => (await runProgram("audit/run.ts", given)).code === 0)
-    expect(await runProgram("audit/run.ts", given)).toEqual({ code: 0, output: "every invariant holds\n" })
+    await until("every invariant holds", async () => (await runProgram("commands/audit.ts", given)).code === 0)
+    expect(await runProgram("commands/audit.ts", given)).toEqual({ code: 0, output: "every invariant holds\n" })
   }
 
   it("bring every order to the ending that it has in one process", async () => {

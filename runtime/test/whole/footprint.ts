@@ -1,10 +1,10 @@
 import { readdirSync } from "node:fs"
-import { spine } from "../../testing/spine.ts"
-import { until } from "../../testing/process.ts"
+import { spine } from "../harness/spine.ts"
+import { until } from "../harness/process.ts"
 import { setTimeout as sleep } from "node:timers/promises"
 import { belongings } from "./outages.ts"
 import { type Production, superuserAt } from "./production.ts"
-import { deploymentOf, type Part } from "../../testing/deployment.ts"
+import { deploymentOf, type Part } from "../harness/deployment.ts"
 
 /** What a process has in hand. */
 interface Hold {

@@ -1,4 +1,4 @@
-import { inOneProcess, shapes } from "../../testing/deployment.ts"
+import { inOneProcess, shapes } from "../harness/deployment.ts"
 import { testJourney } from "../journey.ts"
 
 testJourney((await shapes()).filter((shape) => shape !== inOneProcess))

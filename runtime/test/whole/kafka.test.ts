@@ -2,10 +2,10 @@ import kafkajs from "kafkajs"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { Order } from "../../../modules/order/contract/api.ts"
-import { canStartKafka } from "../../testing/kafka.ts"
-import { askKafka, clientOf, membersOf } from "../../testing/kafkaLog.ts"
-import { start, temporaryFolder, until } from "../../testing/process.ts"
-import { spine } from "../../testing/spine.ts"
+import { canStartKafka } from "../harness/kafka.ts"
+import { askKafka, clientOf, membersOf } from "../harness/kafkaLog.ts"
+import { start, temporaryFolder, until } from "../harness/process.ts"
+import { spine } from "../harness/spine.ts"
 import {
   belongings,
   brokerOutages,

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
-import { auditOverHttp } from "../../testing/audit.ts"
-import { type Deployment, type KafkaSite, overKafka } from "../../testing/deployment.ts"
-import { producesRecords } from "../../testing/kafka.ts"
-import { lagOn, membersOf } from "../../testing/kafkaLog.ts"
-import { patienceMillis } from "../../testing/process.ts"
-import { killWhileShopping, makeShoppers, randomOf } from "../../testing/shoppers.ts"
+import { auditOverHttp } from "../harness/audit.ts"
+import { type Deployment, type KafkaSite, overKafka } from "../harness/deployment.ts"
+import { producesRecords } from "../harness/kafka.ts"
+import { lagOn, membersOf } from "../harness/kafkaLog.ts"
+import { patienceMillis } from "../harness/process.ts"
+import { killWhileShopping, makeShoppers, randomOf } from "../harness/shoppers.ts"
 
 /** Modules over a Kafka that can be broken, and a crowd that uses them. */
 export interface World<Site extends KafkaSite = KafkaSite> {

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { Order } from "../../../modules/order/contract/api.ts"
-import { pagesOf } from "../../testing/audit.ts"
-import { freePort } from "../../testing/freePort.ts"
-import { ownPostgres } from "../../testing/postgres.ts"
-import { connectTo, type Postgres } from "../../testing/postgresServer.ts"
-import { type Galleria, launch, start, temporaryFolder, until } from "../../testing/process.ts"
-import { spine } from "../../testing/spine.ts"
+import { pagesOf } from "../harness/audit.ts"
+import { freePort } from "../harness/freePort.ts"
+import { ownPostgres } from "../harness/postgres.ts"
+import { connectTo, type Postgres } from "../harness/postgresServer.ts"
+import { type Galleria, launch, start, temporaryFolder, until } from "../harness/process.ts"
+import { spine } from "../harness/spine.ts"
 
 /** A request is answered within 2 s, and this machine may be busy. */
 const inTimeMillis = 3_000

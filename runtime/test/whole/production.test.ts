@@ -1,10 +1,10 @@
 import { readdirSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { pagesOf } from "../../testing/audit.ts"
-import { canStartKafka } from "../../testing/kafka.ts"
-import { canStartPostgres, connectTo } from "../../testing/postgresServer.ts"
-import { until } from "../../testing/process.ts"
-import { randomOf, type Wish } from "../../testing/shoppers.ts"
+import { pagesOf } from "../harness/audit.ts"
+import { canStartKafka } from "../harness/kafka.ts"
+import { canStartPostgres, connectTo } from "../harness/postgresServer.ts"
+import { until } from "../harness/process.ts"
+import { randomOf, type Wish } from "../harness/shoppers.ts"
 import { recovered } from "./outages.ts"
 import {
   ask,

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
-import { pagesOf } from "../../testing/audit.ts"
-import { deploymentOf, overKafkaAndPostgres, type Part, type ProductionSite } from "../../testing/deployment.ts"
-import { connectTo } from "../../testing/postgresServer.ts"
-import { type Callable, type Galleria, until } from "../../testing/process.ts"
-import { type Manners, type Random, randomOf, type Wish } from "../../testing/shoppers.ts"
+import { pagesOf } from "../harness/audit.ts"
+import { deploymentOf, overKafkaAndPostgres, type Part, type ProductionSite } from "../harness/deployment.ts"
+import { connectTo } from "../harness/postgresServer.ts"
+import { type Callable, type Galleria, until } from "../harness/process.ts"
+import { type Manners, type Random, randomOf, type Wish } from "../harness/shoppers.ts"
 import { pace, populate, recovered, tellsWithin, type World } from "./outages.ts"
 
 /** Two processes of each module on databases and a broker that can be broken, and a crowd at their gateway. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest"
-import { startKafka, canStartKafka } from "../../testing/kafka.ts"
-import { ownPostgres } from "../../testing/postgres.ts"
-import { connectTo, type Postgres } from "../../testing/postgresServer.ts"
-import { type Galleria, start, temporaryFolder, until } from "../../testing/process.ts"
+import { startKafka, canStartKafka } from "../harness/kafka.ts"
+import { ownPostgres } from "../harness/postgres.ts"
+import { connectTo, type Postgres } from "../harness/postgresServer.ts"
+import { type Galleria, start, temporaryFolder, until } from "../harness/process.ts"
 
 const run = async (url: string, ...statements: ReadonlyArray<string>) => {
   await using session = await connectTo(url)

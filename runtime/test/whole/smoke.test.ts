@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { addressesOf } from "../../smoke/addresses.ts"
-import { endings, expectedOf, listOf, obstacleTo, storyOf, sum, times } from "../../smoke/endings.ts"
-import { linesOf, type Row, verdictOf } from "../../smoke/table.ts"
-import { checksOf, type Site, siteOf } from "../../smoke/Walk.ts"
-import { walkKey, walkUser } from "../../smoke/walkEdges.ts"
-import { walkEnding } from "../../smoke/walkEnding.ts"
-import { type Galleria, start, temporaryFolder } from "../../testing/process.ts"
-import { runProgram } from "../../testing/program.ts"
+import { addressesOf } from "../../http/addresses.ts"
+import { endings, expectedOf, listOf, obstacleTo, storyOf, sum, times } from "../../commands/smoke/endings.ts"
+import { linesOf, type Row, verdictOf } from "../../commands/smoke/table.ts"
+import { checksOf, type Site, siteOf } from "../../commands/smoke/Walk.ts"
+import { walkKey, walkUser } from "../../commands/smoke/walkEdges.ts"
+import { walkEnding } from "../../commands/smoke/walkEnding.ts"
+import { type Galleria, start, temporaryFolder } from "../harness/process.ts"
+import { runProgram } from "../harness/program.ts"
 
 describe("The addresses of a smoke test", () => {
   it.each([

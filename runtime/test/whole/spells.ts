@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { connectTo } from "../../testing/postgresServer.ts"
-import { until } from "../../testing/process.ts"
-import type { Random } from "../../testing/shoppers.ts"
+import { connectTo } from "../harness/postgresServer.ts"
+import { until } from "../harness/process.ts"
+import type { Random } from "../harness/shoppers.ts"
 import type { Production } from "./production.ts"
 import { restartBroker, restartDatabase } from "./storm.ts"
 

@@ -8,9 +8,9 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { Order } from "../../../modules/order/contract/api.ts"
 import { modules } from "../../modules.ts"
-import { pagesOf } from "../../testing/audit.ts"
-import { type Galleria, launch, type Options, start, temporaryFolder, until } from "../../testing/process.ts"
-import { spine } from "../../testing/spine.ts"
+import { pagesOf } from "../harness/audit.ts"
+import { type Galleria, launch, type Options, start, temporaryFolder, until } from "../harness/process.ts"
+import { spine } from "../harness/spine.ts"
 
 /** A folder that was started once and stopped: copies of it start faster. */
 const prepared = temporaryFolder()
@@ -39,7 +39,7 @@ const hasIPv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ ad
 
 /** Runs `npm run replay`, which asks the process that runs where the settings say. */
 const replay = async (env: Readonly<Record<string, string>>, reaction: string) => {
-  const script = new URL("../../replay.ts", import.meta.url).pathname
+  const script = new URL("../../commands/replay.ts", import.meta.url).pathname
   const child = spawn(process.execPath, [script, "--reaction", reaction], {
     env: { PATH: process.env["PATH"], ...env },
     stdio: ["ignore", "pipe", "pipe"],

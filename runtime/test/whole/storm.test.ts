@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
-import { canStartKafka } from "../../testing/kafka.ts"
-import { canStartPostgres } from "../../testing/postgresServer.ts"
+import { canStartKafka } from "../harness/kafka.ts"
+import { canStartPostgres } from "../harness/postgresServer.ts"
 import { storm } from "./storm.ts"
 
 const possible = (await canStartKafka()) && (await canStartPostgres())

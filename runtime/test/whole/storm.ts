@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import type { Random } from "../../testing/shoppers.ts"
-import { randomOf } from "../../testing/shoppers.ts"
+import type { Random } from "../harness/shoppers.ts"
+import { randomOf } from "../harness/shoppers.ts"
 import { recovered } from "./outages.ts"
 import { makeProduction, type Production } from "./production.ts"
 

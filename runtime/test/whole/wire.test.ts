@@ -2,10 +2,10 @@ import kafkajs from "kafkajs"
 import { spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { askKafka, clientOf } from "../../testing/kafkaLog.ts"
-import { canStartKafka, type Kafka, startKafka } from "../../testing/kafka.ts"
-import { runWith } from "../../testing/kafkaBroker.ts"
-import { type Galleria, start, temporaryFolder, until } from "../../testing/process.ts"
+import { askKafka, clientOf } from "../harness/kafkaLog.ts"
+import { canStartKafka, type Kafka, startKafka } from "../harness/kafka.ts"
+import { runWith } from "../harness/kafkaBroker.ts"
+import { type Galleria, start, temporaryFolder, until } from "../harness/process.ts"
 
 type Page<Item> = { readonly items: ReadonlyArray<Item> }
 
@@ -240,7 +240,7 @@ if (await canStartKafka()) {
             ],
           },
         ]
-        const program = new URL("../../testing/produce.py", import.meta.url).pathname
+        const program = new URL("../harness/produce.py", import.meta.url).pathname
         const input = entries.map((entry) => `${JSON.stringify(entry)}\n`).join("")
         expect(await runWith(input, "python3", [program, kafka.bootstrap, "order_created", "6"])).toBe("4\n")
         await sees(3001, 3002, 3003, 3004)

@@ -1,0 +1,166 @@
+import { Schema } from "effect"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { auditGroup } from "./audit/api.ts"
+import { Admin } from "../http/Admin.ts"
+import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
+import { declare, Edge } from "../http/Problem.ts"
+import { DeadLetter, Instant, Status } from "./DeadLetters.ts"
+import { Replay } from "../delivery/replay.ts"
+
+export class DeadLetterNotFound extends declare<DeadLetterNotFound>()("DeadLetterNotFound", {
+  slug: "dead-letter-not-found",
+  status: 404,
+  title: "Dead letter not found",
+  detail: "There is no dead letter with this id.",
+}) {}
+
+export class ReactionNotFound extends declare<ReactionNotFound>()("ReactionNotFound", {
+  slug: "reaction-not-found",
+  status: 404,
+  title: "Reaction not found",
+  detail: "No module in this process has a reaction with this name.",
+}) {}
+
+export class ReactionNotResettable extends declare<ReactionNotResettable>()("ReactionNotResettable", {
+  slug: "reaction-not-resettable",
+  status: 409,
+  title: "Reaction not resettable",
+  detail: "This reaction cannot undo what it did; replay it without a reset.",
+}) {}
+
+export class ResetRunning extends declare<ResetRunning>()("ResetRunning", {
+  slug: "reset-running",
+  status: 409,
+  title: "Reset running",
+  detail: "This reaction is being reset already; see the running replay.",
+}) {}
+
+export class LogNotWhole extends declare<LogNotWhole>()(
+  "LogNotWhole",
+  {
+    slug: "log-not-whole",
+    status: 409,
+    title: "Log not whole",
+    detail: "The event log has pruned records of this topic: a reset could not rebuild what it undoes.",
+  },
+  {
+    since: Schema.String.annotate({
+      description: "When the log took the oldest record that it has.",
+      examples: ["2026-01-02T03:04:05.000Z"],
+    }),
+  },
+) {}
+
+/** The name of a module, a reaction or a type: whatever is not one matches nothing. */
+const isName = /^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]{1,200}$/u
+const Name = Schema.String.check(
+  Schema.makeFilter((text: string) => isName.test(text) || "expected a name", {
+    toJsonSchema: () => ({ minLength: 1, maxLength: 200, pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }),
+  }),
+)
+const reaction = Name.annotate({ description: "The name of a reaction.", examples: ["user.record-order"] })
+const which = {
+  module: Schema.optionalKey(Name.annotate({ description: "The name of a module.", examples: ["user"] })),
+  reaction: Schema.optionalKey(reaction),
+}
+
+const one = {
+  params: { id: Schema.String.check(Schema.isUUID()).annotate({ description: "The entry's id." }) },
+  success: DeadLetter,
+  error: DeadLetterNotFound,
+}
+
+const deadLetters = HttpApiGroup.make("deadLetters")
+  .add(
+    HttpApiEndpoint.get("list", "/admin/dead-letters", {
+      query: { ...PageQuery, ...which, status: Schema.optionalKey(Status) },
+      success: page(DeadLetter),
+      error: InvalidCursor,
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "List the events that stepped aside",
+        description: "Newest first; without a status those that are not over, `retrying` and `parked`.",
+      }),
+    ),
+    HttpApiEndpoint.get("get", "/admin/dead-letters/:id", one).annotateMerge(
+      OpenApi.annotations({ summary: "Get an event that stepped aside" }),
+    ),
+    HttpApiEndpoint.post("redrive", "/admin/dead-letters/:id/redrive", one).annotateMerge(
+      OpenApi.annotations({
+        summary: "Try it again now",
+        description: "With all its attempts. An entry that has ended stays as it is, which is a success.",
+      }),
+    ),
+    HttpApiEndpoint.post("discard", "/admin/dead-letters/:id/discard", one).annotateMerge(
+      OpenApi.annotations({
+        summary: "Give it up",
+        description:
+          "It has no effect ever, and its key goes on with the next. An entry that has ended stays as it is, which is a success.",
+      }),
+    ),
+    HttpApiEndpoint.post("redriveAll", "/admin/dead-letters/redrive", {
+      payload: [
+        HttpApiSchema.NoContent,
+        Schema.Struct({
+          ...which,
+          type: Schema.optionalKey(Name.annotate({ description: "A type of event.", examples: ["order_created"] })),
+        }),
+      ],
+      success: Schema.Struct({ redriven: Schema.Natural.annotate({ examples: [3] }) }).annotate({
+        description: "How many that were.",
+      }),
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Try all that match again now",
+        description: "What is left out means all; the body too may be left out.",
+      }),
+    ),
+  )
+  .add(
+    HttpApiEndpoint.post("replay", "/admin/replays", {
+      payload: Schema.Struct({
+        reaction,
+        from: Schema.optionalKey(
+          Instant.pipe(Schema.annotateEncoded({ description: "Since when; left out, from the start of its topic." })),
+        ),
+        reset: Schema.optionalKey(
+          Schema.Boolean.annotate({
+            description: "Whether it first undoes what it did, as a projection can. Not together with `from`.",
+            default: false,
+          }),
+        ),
+      }).check(
+        Schema.makeFilter(
+          ({ from, reset }) =>
+            from === undefined || reset !== true || { path: ["from"], issue: "expected no time beside a reset" },
+        ),
+      ),
+      success: HttpApiSchema.WithHeaders(Replay.pipe(HttpApiSchema.status(202)), {
+        location: Schema.String.annotate({ description: "Where to see how far it is." }),
+      }),
+      error: [ReactionNotFound, ReactionNotResettable, ResetRunning, LogNotWhole],
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Let a reaction see its topic again",
+        description: "Runs beside normal processing. `Location` is the address of its progress.",
+      }),
+    ),
+    HttpApiEndpoint.get("replayed", "/admin/replays/:reaction", {
+      params: { reaction },
+      success: Replay,
+      error: ReactionNotFound,
+    }).annotateMerge(OpenApi.annotations({ summary: "See how far that is" })),
+  )
+  .middleware(Edge)
+  .middleware(Admin)
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Dead letters",
+      description: "Events that stepped aside because they could not be handled, and what a person does about them.",
+    }),
+  )
+
+export const api = HttpApi.make("galleria")
+  .add(deadLetters)
+  .add(auditGroup)
+  .annotate(HttpApi.ParseOptions, { errors: "all" })

@@ -1,0 +1,45 @@
+/**
+ * `npm run smoke [-- URL…]`: walks every ending of an order over HTTP against whatever runs, and prints what it expected
+ * and saw. An address is `URL` or `module=URL`; none given: those of `MODULE_URLS`, else http://localhost:8000.
+ *
+ * Exits with 1 when a step was wrong. It makes users, orders and products of its own, so that it can run beside other
+ * traffic and again and again; what the addresses do not serve is named and not walked.
+ */
+import { randomBytes } from "node:crypto"
+import { addressesOf, moduleNames } from "../http/addresses.ts"
+import { heading, linesOf, type Row, verdictOf } from "./smoke/table.ts"
+import { siteOf } from "./smoke/Walk.ts"
+import { walkAddress, walkProduct, walkRefused } from "./smoke/walkEdges.ts"
+import { walkOrders } from "./smoke/walkOrders.ts"
+
+const rows: Array<Row> = []
+const say = (line: string) => process.stdout.write(`${line.trimEnd()}\n`)
+const show = (more: ReadonlyArray<Row>) => {
+  rows.push(...more)
+  for (const line of linesOf(more)) say(line)
+}
+const notWalked = (what: string, why: string) => say(`- ${what}: not walked, ${why}`)
+
+const main = async () => {
+  const { addresses, faults } = addressesOf(process.argv.slice(2), process.env["MODULE_URLS"])
+  if (faults.length > 0) {
+    process.stderr.write(`${faults.join("\n")}\n`)
+    process.exitCode = 1
+    return
+  }
+  say(heading)
+  const looked = await Promise.all(addresses.map(walkAddress))
+  for (const rows of looked) show(rows)
+  if (rows.every(({ isRight }) => isRight)) {
+    const site = await siteOf(addresses)
+    const prefix = `SMOKE-${randomBytes(4).toString("hex")}`
+    for (const module of moduleNames) if (!site.modules.has(module)) notWalked(module, "no address serves it")
+    if (site.modules.has("inventory")) show(await walkProduct(site, prefix))
+    if (site.modules.has("user")) await walkOrders(site, prefix, { show, notWalked })
+    show(await walkRefused(site))
+  }
+  say(verdictOf(rows))
+  process.exitCode = rows.every(({ isRight }) => isRight) ? 0 : 1
+}
+
+await main()

@@ -1,0 +1,107 @@
+import { setTimeout as sleep } from "node:timers/promises"
+import { type Address, firstOf, type ModuleName, moduleNames } from "../../http/addresses.ts"
+import type { Row } from "./table.ts"
+
+/** How long a step waits: a provider that lost its answer is asked again after a while, and the machine may be busy. */
+const patienceMillis = 60_000
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: any
+}
+
+export type Call = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<Answer>
+
+/** What runs: which modules answer, and a way to call each. */
+export interface Site {
+  readonly modules: ReadonlySet<ModuleName>
+  readonly call: Call
+  /** How long a step waits for what it expects. */
+  readonly patienceMillis: number
+}
+
+export const ask = async (url: string, ...[method, path, body, headers]: Parameters<Call>): Promise<Answer> => {
+  const response = await fetch(`${url}${path}`, {
+    method,
+    headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    signal: AbortSignal.timeout(patienceMillis),
+  })
+  const text = await response.text()
+  const isJson = /json/u.test(response.headers.get("content-type") ?? "")
+  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
+}
+
+/** The site at these addresses, by what the OpenAPI document of each lists. */
+export const siteOf = async (addresses: ReadonlyArray<Address>): Promise<Site> => {
+  const serving = new Map<ModuleName, string>()
+  for (const { url } of addresses) {
+    const { body } = await ask(url, "GET", "/openapi.json")
+    const first = new Set(Object.keys(body.paths ?? {}).map((path) => path.split("/")[1]))
+    for (const name of moduleNames) if (first.has(firstOf[name])) serving.set(name, url)
+  }
+  const call: Call = (method, path, ...rest) => {
+    const name = moduleNames.find((one) => firstOf[one] === path.split(/[/?]/u)[1])
+    const url = name === undefined ? undefined : serving.get(name)
+    return url === undefined ? Promise.reject(new Error(`${path} is not served here`)) : ask(url, method, path, ...rest)
+  }
+  return { modules: new Set(serving.keys()), call, patienceMillis }
+}
+
+/** All items of a list, over its pages. */
+export const itemsOf = async (site: Site, path: string): Promise<ReadonlyArray<any>> => {
+  const items: Array<any> = []
+  let cursor: string | null = null
+  do {
+    const and: string = path.includes("?") ? "&" : "?"
+    const rest: string = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`
+    const { status, body } = await site.call("GET", `${path}${and}limit=200${rest}`)
+    if (status !== 200) throw new Error(`GET ${path} answers ${status} ${JSON.stringify(body)}`)
+    items.push(...body.items)
+    cursor = body.next_cursor
+  } while (cursor !== null)
+  return items
+}
+
+/** Looks, and writes down a row; whether it was right. */
+export type Check = (
+  step: string,
+  expected: string,
+  see: () => Promise<string>,
+  /** Whether what was seen is right; left out, it must be the expected text. */
+  holds?: (seen: string) => boolean,
+) => Promise<boolean>
+
+const seenBy = (see: () => Promise<string>) =>
+  see().catch((error: unknown) => (error instanceof Error ? error.message : String(error)))
+
+/**
+ * Two ways to look, whose rows go to `rows`: `now` looks once, `eventually` looks again until it is right or the
+ * patience is over.
+ */
+export const checksOf = (
+  rows: Array<Row>,
+  part: string,
+  patience = patienceMillis,
+): { readonly now: Check; readonly eventually: Check } => {
+  const check =
+    (patience: number): Check =>
+    async (step, expected, see, holds = (seen) => seen === expected) => {
+      const began = performance.now()
+      let seen = await seenBy(see)
+      while (!holds(seen) && performance.now() - began < patience) {
+        await sleep(50)
+        seen = await seenBy(see)
+      }
+      const isRight = holds(seen)
+      rows.push({ part, step, expected, seen, millis: performance.now() - began, isRight })
+      return isRight
+    }
+  return { now: check(0), eventually: check(patience) }
+}

@@ -1,0 +1,110 @@
+import { endings, laptop, obstacleTo, sum } from "./endings.ts"
+import type { ModuleName } from "../../http/addresses.ts"
+import type { Row } from "./table.ts"
+import { checksOf, itemsOf, type Site } from "./Walk.ts"
+import { firstAmount, problemIn, walkKey, walkUser } from "./walkEdges.ts"
+import { type Shop, type Walked, walkEnding } from "./walkEnding.ts"
+
+/** Where a walk says what it saw. */
+export interface Report {
+  readonly show: (rows: ReadonlyArray<Row>) => void
+  readonly notWalked: (what: string, why: string) => void
+}
+
+/** Endings that can be walked here; the others are named. */
+const walkable = async (shop: Shop, { notWalked }: Report) => {
+  const here = endings.filter((ending) => {
+    const obstacle = obstacleTo(ending, shop.steps, shop.site.modules)
+    if (obstacle !== undefined) notWalked(ending.name, obstacle)
+    return obstacle === undefined
+  })
+  if (!shop.site.modules.has("inventory")) return here
+  const { body } = await shop.site.call("GET", "/inventory/LAPTOP001")
+  if (body.available > 0) return [...here, laptop]
+  notWalked(laptop.name, "none is left")
+  return here
+}
+
+/** All at once, as customers come, but for the one that must meet a moment: that goes alone, when the others have ended. */
+const walkEndings = async (shop: Shop, report: Report): Promise<ReadonlyArray<Walked>> => {
+  const here = await walkable(shop, report)
+  const alone = here.filter(({ cancelled }) => cancelled === "during the charge")
+  const walking = here.filter((ending) => !alone.includes(ending)).map((ending) => walkEnding(shop, ending))
+  const walked: Array<Walked> = []
+  const keep = (one: Walked) => {
+    walked.push(one)
+    report.show(one.rows)
+  }
+  for (const one of walking) keep(await one)
+  for (const ending of alone) keep(await walkEnding(shop, ending))
+  return walked
+}
+
+/** The first order has no step to wait for, or all that it needs are served; else it can only be cancelled. */
+const walkFirst = async ({ site, user, steps }: Shop, order: number) => {
+  const rows: Array<Row> = []
+  const { now, eventually } = checksOf(rows, "an order by its amount", site.patienceMillis)
+  const see = async () => (await site.call("GET", `/orders/${order}`)).body.status
+  if (steps.every((step) => site.modules.has(step as ModuleName))) {
+    await eventually("order", "processed", see)
+    await now("cancel", "409 order-not-cancellable", async () =>
+      problemIn(await site.call("POST", `/orders/${order}/cancel`)),
+    )
+    return { rows, paid: [firstAmount] }
+  }
+  await now("cancel", "200 cancelled", async () => {
+    const { status, body } = await site.call("POST", `/orders/${order}/cancel`)
+    return `${status} ${body.status}`
+  })
+  await eventually("user's list", "cancelled", async () => (await itemsOf(site, `/users/${user}/orders`))[0]?.status)
+  return { rows, paid: [] }
+}
+
+/** What the user pays is what was charged and not given back, and what the summary says. */
+const walkSums = async ({ site, user, steps }: Shop, paid: ReadonlyArray<string>) => {
+  const rows: Array<Row> = []
+  const { eventually } = checksOf(rows, "in all", site.patienceMillis)
+  const expected = `${sum(paid)} for ${paid.length} orders`
+  if (steps.includes("payment") && site.modules.has("payment")) {
+    await eventually("payments", expected, async () => {
+      const payments = await itemsOf(site, `/payments?user_id=${user}&status=successful`)
+      return `${sum(payments.map(({ amount }) => amount))} for ${payments.length} orders`
+    })
+  }
+  await eventually("summary", expected, async () => {
+    const { body } = await site.call("GET", `/users/${user}/order-summary`)
+    return `${body.total_amount} for ${body.orders_count} orders`
+  })
+  return rows
+}
+
+/** Looks at every ending again: nothing was told, charged or taken twice in the meantime. */
+const lookAgain = async (walked: ReadonlyArray<Walked>) => {
+  const rows: Array<Row> = []
+  const { now } = checksOf(rows, "a second look at every ending")
+  await now("all", "unchanged", async () => {
+    const changed = (await Promise.all(walked.map(({ again }) => again()))).flat().filter(({ isRight }) => !isRight)
+    return changed.length === 0
+      ? "unchanged"
+      : changed.map(({ part, step, seen }) => `${part}, ${step}: ${seen}`).join("; ")
+  })
+  return rows
+}
+
+/** Everything that a user and orders can be walked through here. */
+export const walkOrders = async (site: Site, prefix: string, report: Report) => {
+  const { show, notWalked } = report
+  const { rows, user } = await walkUser(site)
+  show(rows)
+  if (user === undefined) return
+  if (!site.modules.has("order")) return notWalked("orders", "no address serves order")
+  const { rows: ofKey, order, steps } = await walkKey(site, user)
+  show(ofKey)
+  if (order === undefined) return
+  const shop = { site, user, steps, prefix }
+  const first = await walkFirst(shop, order)
+  show(first.rows)
+  const walked = await walkEndings(shop, report)
+  show(await walkSums(shop, [...first.paid, ...walked.flatMap(({ paid }) => paid ?? [])]))
+  if (walked.length > 0) show(await lookAgain(walked))
+}

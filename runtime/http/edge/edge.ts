@@ -1,0 +1,115 @@
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import { Effect, Layer, SchemaIssue } from "effect"
+import { HttpServerRequest, type HttpServerResponse } from "effect/http"
+import { HttpApiError } from "effect/http-api"
+// What bodies and answers are read and written by is compiled when it is first used.
+import "effect/schema/SchemaJITCompiler/enable"
+import { Database } from "../../sql/Database.ts"
+import { Received } from "../server/body.ts"
+import * as json from "./json.ts"
+import { Edge, Kinds, MalformedJson, NotFound, responseOf, ValidationFailed } from "../Problem.ts"
+
+/** The `Edge` of a module's endpoints, behind `serve`: it looks at bodies that have been received there. */
+export const layer = Layer.effect(
+  Edge,
+  Effect.gen(function* () {
+    const writable = Effect.orDie((yield* Database).writable)
+    return (answer, { endpoint }) => {
+      const answered = explained(answer)
+      if (endpoint.method === "GET") return answered
+      const received = Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => receive(request, answered))
+      return Effect.andThen(writable, received)
+    }
+  }),
+)
+
+const explained = <E, R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+  Effect.catch(answer, (error): Effect.Effect<never, E | Refusal, HttpServerRequest.HttpServerRequest> =>
+    HttpApiError.HttpApiSchemaError.is(error)
+      ? Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => problemOf(error, request))
+      : Effect.fail(error),
+  )
+
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+
+/** Answers with the body as the schema is to see it. */
+const receive = <E, R>(
+  request: HttpServerRequest.HttpServerRequest,
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
+): Effect.Effect<HttpServerResponse.HttpServerResponse, E | Refusal, R> => {
+  const body = bodyOf(request)
+  if (body === "too large") return Effect.succeed(responseOf(Kinds.contentTooLarge))
+  if (body === "unsupported") return Effect.succeed(responseOf(Kinds.unsupportedMediaType))
+  let text: string
+  try {
+    text = utf8.decode(body)
+  } catch {
+    return Effect.fail(new MalformedJson({}))
+  }
+  const prepared = json.prepare(text)
+  if ("tooLong" in prepared) {
+    const detail = `expected at most ${json.mostMembers} members`
+    const errors = prepared.tooLong.map((name) => ({ pointer: pointer([name]), detail }))
+    return Effect.fail(new ValidationFailed({ errors }))
+  }
+  text = prepared.text
+  Object.defineProperty(request, "text", { value: Effect.succeed(text) })
+  return answer
+}
+
+const bodyOf = (request: HttpServerRequest.HttpServerRequest) => {
+  const received = NodeHttpServerRequest.toIncomingMessage(request)
+  return received instanceof Received ? received.body : undefined
+}
+
+type Refusal = MalformedJson | ValidationFailed | NotFound
+
+const problemOf = (error: HttpApiError.HttpApiSchemaError, request: HttpServerRequest.HttpServerRequest) =>
+  Effect.gen(function* () {
+    switch (error.kind) {
+      case "Params":
+        return yield* new NotFound({})
+      case "Payload":
+        if (!(yield* isJson(request))) return yield* new MalformedJson({})
+        return yield* new ValidationFailed({ errors: faultsIn(error, (path) => ({ pointer: pointer(path) })) })
+      case "Query":
+      case "Headers":
+        return yield* new ValidationFailed({
+          errors: faultsIn(error, (path) => ({ parameter: String(path[0] ?? "") })),
+        })
+      default:
+        return yield* Effect.die(error)
+    }
+  })
+
+const isJson = (request: HttpServerRequest.HttpServerRequest) =>
+  Effect.map(Effect.orDie(request.text), (text) => {
+    try {
+      JSON.parse(text)
+      return true
+    } catch {
+      return false
+    }
+  })
+
+const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** One fault for each place, which says all that is wrong there. */
+const faultsIn = <Place extends object>(
+  error: HttpApiError.HttpApiSchemaError,
+  place: (path: ReadonlyArray<PropertyKey>) => Place,
+) => {
+  const details = new Map<string, { readonly at: Place; readonly said: Set<string> }>()
+  for (const { path = [], message } of issuesOf(error.cause.issue).issues) {
+    const at = place(path.map((part) => (typeof part === "object" ? part.key : part)))
+    const id = JSON.stringify(at)
+    const known = details.get(id) ?? { at, said: new Set<string>() }
+    details.set(id, known)
+    known.said.add(message)
+  }
+  return [...details.values()].map(({ at, said }) => ({ ...at, detail: [...said].join("; ") }) as never)
+}
+
+/** RFC 6901. */
+const pointer = (path: ReadonlyArray<PropertyKey>) =>
+  path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("")

@@ -1,0 +1,174 @@
+import { Clock, Effect, Layer } from "effect"
+import { type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { SqlClient, type Statement } from "effect/sql"
+import { createHash } from "node:crypto"
+import { Database } from "../../sql/Database.ts"
+import {
+  type Answer,
+  type Answered,
+  type Answers,
+  answersOf,
+  type Claim,
+  Idempotency,
+  IdempotencyKeyReused,
+  InvalidIdempotencyKey,
+  type Key,
+  keyPattern,
+  KeyTaken,
+  RequestInProgress,
+} from "../Idempotency.ts"
+
+/** How long an answer is kept. */
+export const keptMillis = 24 * 60 * 60 * 1_000
+
+/** `Idempotency` in the table of that name. */
+export const layer = Layer.effect(
+  Idempotency,
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const { transaction } = yield* Database
+
+    /** Rows `(scope, key, hash, status, location, body)`. */
+    const put = (rows: Statement.Fragment) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const old = new Date(now - keptMillis)
+        return sql<{ scope: string; key: string }>`
+          insert into idempotency (scope, key, hash, status, location, body, created_at)
+          select scope, key, hash, status, location, body, ${new Date(now)}
+          from (${rows}) as r (scope, key, hash, status, location, body) order by scope, key
+          on conflict (scope, key) do update
+            set hash = excluded.hash, status = excluded.status, location = excluded.location, body = excluded.body,
+              created_at = excluded.created_at
+            where idempotency.created_at <= ${old}
+          returning scope, key`
+      })
+
+    const insert = (rows: Statement.Fragment) =>
+      put(sql`
+        select c.scope, c.key, c.hash, c.status, replace(c.location, ':id', id::text),
+          completed('{"id":' || id || '}', c.body)
+        from (${rows}) as r (claim, id)
+        cross join lateral json_to_record(r.claim) as c (scope text, key text, hash text, status int, location text, body text)`)
+
+    const claim = Effect.fnUntraced(function* ({ scope, key, hash }: Key) {
+      const free = yield* put(sql`
+        select ${scope}::text, ${key}::text, ${hash}::text, null::int, null::text, null::text`)
+      if ((yield* Effect.orDie(free)).length === 0) return yield* new KeyTaken()
+    })
+
+    const keepAnswer = ({ scope, key }: Key, { status, location, body }: Answer) =>
+      Effect.orDie(sql`
+        update idempotency set status = ${status}, location = ${location}, body = ${body}
+        where scope = ${scope} and key = ${key}`)
+
+    const keep: Idempotency["Service"]["keep"] = ({ key, answer }, work) => {
+      const answered = Effect.map(work, answer)
+      if (key === undefined) return transaction(answered)
+      return transaction(
+        Effect.andThen(
+          claim(key),
+          Effect.tap(answered, (done) => keepAnswer(key, done.answer)),
+        ),
+      )
+    }
+
+    const keptOf = Effect.fnUntraced(function* ({ scope, key }: Key) {
+      const now = yield* Clock.currentTimeMillis
+      const [kept] = yield* Effect.orDie(
+        sql<Answer & { hash: string }>`
+          select hash, status, location, body from idempotency
+          where scope = ${scope} and key = ${key} and created_at > ${new Date(now - keptMillis)}`,
+      )
+      return kept
+    })
+
+    const recall = Effect.fnUntraced(function* (key: Key) {
+      const kept = yield* keptOf(key)
+      if (kept === undefined) return yield* new RequestInProgress({})
+      if (kept.hash !== key.hash) return yield* new IdempotencyKeyReused({})
+      return responseOf(kept, { "idempotency-replayed": "true" })
+    })
+
+    /** A request that was refused before it came to its key may still have come with one that is taken. */
+    const failIfTaken = Effect.fnUntraced(function* (key: Key | undefined) {
+      if (key !== undefined && (yield* keptOf(key)) !== undefined) return yield* new KeyTaken()
+    })
+
+    return Idempotency.of({
+      insert,
+      keep,
+      once: ({ request, endpoint }, run) =>
+        Effect.gen(function* () {
+          const key = yield* keyIn(request)
+          const answers = answersOf(endpoint as never)
+          if (answers === undefined) {
+            return yield* Effect.die(
+              new Error(`the success of ${scopeOf(request)} is declared neither by created nor by updated`),
+            )
+          }
+          return yield* run(claimOf(answers, key)).pipe(
+            Effect.map(({ answer }) => responseOf(answer)),
+            Effect.tapError((error) => (isKeyTaken(error) ? Effect.void : failIfTaken(key))),
+            Effect.catchIf(isKeyTaken, () => recall(key!)),
+          )
+        }),
+    })
+  }),
+)
+
+const isKeyTaken = (error: unknown): error is KeyTaken => error instanceof KeyTaken
+
+const responseOf = ({ status, location, body }: Answer, headers: Readonly<Record<string, string>> = {}) =>
+  HttpServerResponse.text(body, {
+    status,
+    contentType: "application/json",
+    headers: { ...(location === null ? {} : { location }), ...headers },
+  })
+
+/** The path as it was asked for: one more slash at its end leads to the same endpoint. */
+const scopeOf = ({ method, url }: HttpServerRequest.HttpServerRequest) =>
+  `${method} ${url.split("?")[0]!.replace(/(?<=.)\/$/u, "")}`
+
+const keyIn = (request: HttpServerRequest.HttpServerRequest) =>
+  Effect.gen(function* () {
+    const key = request.headers["idempotency-key"]
+    if (key === undefined) return undefined
+    if (!keyPattern.test(key)) return yield* new InvalidIdempotencyKey({})
+    const body = yield* Effect.orDie(request.text)
+    return { scope: scopeOf(request), key, hash: createHash("sha256").update(canonical(body)).digest("base64url") }
+  })
+
+const claimOf = <A>(answers: Answers, key: Key | undefined): Claim<A> => ({
+  key,
+  answer: (value) => answered(value, answers.answer(value)),
+  draft: (value) => {
+    const answer = answers.draft(value)
+    return {
+      row: key === undefined ? null : { ...key, ...answer },
+      complete: (id) => answered({ ...value, id } as A, withId(answer, id)),
+    }
+  },
+})
+
+const answered = <A>(value: A, answer: Answer) => ({ value, answer }) as Answered<A>
+
+/** What `completed` does in SQL. */
+const withId = ({ location, body, ...answer }: Answer, id: number): Answer => ({
+  ...answer,
+  location: location?.replaceAll(":id", String(id)) ?? null,
+  body: body === "{}" ? `{"id":${id}}` : `{"id":${id},${body.slice(1)}`,
+})
+
+/** The same text for the same JSON, whatever the order of members and the white space (in the manner of RFC 8785). */
+const canonical = (body: string): string => {
+  try {
+    return JSON.stringify(JSON.parse(body), (_, value: unknown) =>
+      typeof value === "object" && value !== null && !Array.isArray(value)
+        ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+        : value,
+    )
+  } catch {
+    // Nested too deeply to be walked: compared as it stands.
+    return body
+  }
+}

@@ -1,0 +1,78 @@
+import { Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
+import { InvalidCursor, Page } from "../Page.ts"
+
+/** A page ends before its limit once its rows come to that many bytes. */
+const mostBytes = 2 * 1024 * 1024
+
+/** Rows in one reading, unless a list says otherwise. */
+const usualAtOnce = 64
+
+/** Deeper a value is not looked into. */
+const deepest = 20
+
+/** About how many bytes a value takes up as JSON. */
+const bytesOf = (value: unknown, depth = 0): number => {
+  if (typeof value === "string") return Buffer.byteLength(value) + 2
+  if (typeof value !== "object" || value === null || depth > deepest) return 8
+  let bytes = 2
+  for (const [name, member] of Object.entries(value)) bytes += name.length + 4 + bytesOf(member, depth + 1)
+  return bytes
+}
+
+/** `Page` with cursors signed by a key that is kept in the module's database. */
+export const layer = Layer.effect(
+  Page,
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`insert into secrets (name, value) values ('cursor', ${randomBytes(32).toString("base64")}) on conflict do nothing`
+    const [secret] = yield* sql<{ value: string }>`select value from secrets where name = 'cursor'`
+    const key = Buffer.from(secret!.value, "base64")
+
+    const sign = (list: string, position: string) =>
+      createHmac("sha256", key)
+        .update(JSON.stringify([list, position]))
+        .digest()
+        .subarray(0, 16)
+
+    const seal = (list: string, position: string) =>
+      `${Buffer.from(position).toString("base64url")}.${sign(list, position).toString("base64url")}`
+
+    const open = (list: string, cursor: string) =>
+      Effect.suspend(() => {
+        const [position, signature, ...more] = cursor.split(".")
+        const text = Buffer.from(position ?? "", "base64url").toString()
+        const given = Buffer.from(signature ?? "", "base64url")
+        const right = sign(list, text)
+        return more.length === 0 &&
+          given.length === right.length &&
+          timingSafeEqual(given, right) &&
+          seal(list, text) === cursor
+          ? Effect.succeed(text)
+          : Effect.fail(new InvalidCursor({}))
+      })
+
+    return {
+      of: ({ list, query, read, position, rowsAtOnce = usualAtOnce }) =>
+        Effect.gen(function* () {
+          const name = JSON.stringify(list.map((part) => part ?? null))
+          let after = query.cursor === undefined ? undefined : yield* open(name, query.cursor)
+          const items: Array<Parameters<typeof position>[0]> = []
+          let bytes = 0
+          for (;;) {
+            // One more than the page takes says whether there are more.
+            const wanted = Math.min(query.limit + 1 - items.length, rowsAtOnce)
+            const rows = yield* read(after, wanted)
+            for (const row of rows) {
+              if (items.length === query.limit || bytes >= mostBytes) return { items, next_cursor: seal(name, after!) }
+              items.push(row)
+              bytes += bytesOf(row)
+              after = String(position(row))
+            }
+            if (rows.length < wanted) return { items, next_cursor: null }
+          }
+        }),
+    }
+  }),
+)

@@ -1,0 +1,259 @@
+import { Schema } from "effect"
+import { HttpApi, HttpApiEndpoint, type HttpApiGroup, HttpApiMiddleware, HttpApiSchema, OpenApi } from "effect/http-api"
+import manifest from "../../../package.json" with { type: "json" }
+import { catalogue, declare, type Kind, Kinds, Unavailable } from "../Problem.ts"
+
+/** Whoever has an API: a module, or the runtime itself. */
+interface Owner {
+  readonly api: HttpApi.Constraint
+}
+
+/** The one cast of the runtime: the type of an API's groups is invariant. */
+const open = (api: HttpApi.Constraint) => api as unknown as HttpApi.HttpApi<"galleria", HttpApiGroup.Top>
+
+const wholeOf = (owners: ReadonlyArray<Owner>) =>
+  owners.reduce((whole, { api }) => whole.addHttpApi(open(api)), open(HttpApi.make("galleria")))
+
+/** Every endpoint of an API, with all that its group says of it. */
+export const endpointsOf = (api: HttpApi.Constraint) => {
+  const endpoints: Array<HttpApiEndpoint.Top> = []
+  HttpApi.reflect(open(api), { onGroup: () => {}, onEndpoint: ({ endpoint }) => void endpoints.push(endpoint) })
+  return endpoints
+}
+
+/** Each path that is served with its methods, and a test for a request's path. */
+export const routesOf = (owners: ReadonlyArray<Owner>) => {
+  const routes = new Map<string, Array<string>>()
+  for (const endpoint of endpointsOf(wholeOf(owners))) {
+    const path = pathOf(endpoint)
+    routes.set(path, [...(routes.get(path) ?? []), endpoint.method])
+  }
+  return Array.from(routes, ([path, methods]) => ({ path, methods, test: testOf(path) }))
+}
+
+/** Paths that answer to anybody who just looks: of each API the first that has nothing to fill in, if it has one. */
+export const placesToLook = (owners: ReadonlyArray<Owner>): ReadonlyArray<string> =>
+  owners.flatMap(({ api }) => {
+    const plain = endpointsOf(api).filter(({ method, path }) => method === "GET" && !path.includes(":"))
+    return plain.slice(0, 1).map(({ path }) => path)
+  })
+
+const pathOf = ({ path }: HttpApiEndpoint.Top) => path.replaceAll(/:(\w+)/gu, "{$1}")
+
+const testOf = (path: string) =>
+  new RegExp(`^${path.replaceAll(".", String.raw`\.`).replaceAll(/\{\w+\}/gu, "[^/]+")}/?$`, "u")
+
+class BadRequest extends declare<BadRequest>()("BadRequest", Kinds.badRequest) {}
+class RequestTimeout extends declare<RequestTimeout>()("RequestTimeout", Kinds.requestTimeout) {}
+class ContentTooLarge extends declare<ContentTooLarge>()("ContentTooLarge", Kinds.contentTooLarge) {}
+class UnsupportedMediaType extends declare<UnsupportedMediaType>()(
+  "UnsupportedMediaType",
+  Kinds.unsupportedMediaType,
+) {}
+class HeadersTooLarge extends declare<HeadersTooLarge>()("HeadersTooLarge", Kinds.headersTooLarge) {}
+class Internal extends declare<Internal>()("Internal", Kinds.internal) {}
+
+/** What is answered at any address, whoever declares it; for the document alone. */
+class Server extends HttpApiMiddleware.Service<Server>()("galleria/Server", {
+  error: [
+    BadRequest,
+    RequestTimeout,
+    ContentTooLarge,
+    UnsupportedMediaType,
+    HeadersTooLarge,
+    Internal,
+    HttpApiSchema.WithHeaders(Unavailable, {
+      "retry-after": Schema.String.annotate({ description: "Seconds after which to ask again.", pattern: "^\\d+$" }),
+    }),
+  ],
+}) {}
+
+const rules = `JSON in and out, \`snake_case\`. Members that are not named here are ignored in bodies and queries, and may be added to answers.
+
+**Problems.** Every answer outside 2xx is \`application/problem+json\` (RFC 9457). Decide by its \`type\`, which is the path of its explanation; \`errors\` names every wrong value by a JSON pointer into the body, or by the query's parameter. Addresses that are not listed here answer 404 \`/problems/not-found\`, other methods 405 \`/problems/method-not-allowed\` with \`Allow\`.
+
+**Methods.** HEAD answers as GET, OPTIONS with \`Allow\`.
+
+**Lists** come in pages: ask again with \`next_cursor\` as \`cursor\`, until it is null. Pages neither skip nor repeat while things are added.
+
+**Asking again.** Where an \`Idempotency-Key\` is taken, a request that had no answer, or a 5xx, can be sent again with the same key.`
+
+type Json = Record<string, any>
+
+/** Keywords that say what a check cannot say by itself, as annotations of a contract. */
+const keywords = new Set(["anyOf", "pattern", "minimum", "maximum"])
+const options = { includeAnnotationKey: (key: string) => keywords.has(key) }
+
+/** The OpenAPI document of just these APIs. */
+export const documentOf = (owners: ReadonlyArray<Owner>): OpenApi.OpenAPISpec => {
+  const whole = wholeOf(owners)
+    .middleware(Server)
+    .annotateMerge(
+      OpenApi.annotations({
+        title: "Galleria",
+        version: manifest.version,
+        summary: manifest.description,
+        description: rules,
+        license: { name: manifest.license, identifier: manifest.license },
+      }),
+    )
+  const document = tidy(OpenApi.fromApi(whole, options)) as OpenApi.OpenAPISpec
+  const schemas: Record<string, Json> = document.components.schemas
+  for (const schema of Object.values(schemas)) {
+    const kind = kindOf(schema)
+    if (kind === undefined) continue
+    schema["description"] = kind.detail
+    schema["required"] = [...new Set(["type", "title", "status", "detail", ...schema["required"]])]
+  }
+  for (const endpoint of endpointsOf(whole)) {
+    const operation: Json = (document.paths[pathOf(endpoint)] as Json)[endpoint.method.toLowerCase()]
+    describeParameters(operation, endpoint)
+    describeBody(operation, endpoint, schemas)
+    describeAnswers(operation, endpoint, document.components)
+    // The token is asked for where one is set; else it is enough to be on the machine.
+    if (operation["security"].length > 0) operation["security"].push({})
+  }
+  return document
+}
+
+/** Parameters as what they stand for: text in the address, and yet a number to whoever asks. */
+const describeParameters = (operation: Json, endpoint: HttpApiEndpoint.Top) => {
+  const meant = { ...propertiesOf(endpoint.params), ...propertiesOf(endpoint.query) }
+  for (const parameter of operation["parameters"]) {
+    if (parameter.in === "header") parameter.name = headerOf(parameter.name)
+    else parameter.schema = meant[parameter.name]
+    lift(parameter)
+  }
+}
+
+const propertiesOf = (fields: Schema.Top | undefined): Json =>
+  fields === undefined
+    ? {}
+    : (tidy(Schema.toJsonSchemaDocument(Schema.toType(fields), options).schema) as Json)["properties"]
+
+/** A description belongs to the parameter, where all tools look for it. */
+const lift = (parameter: Json) => {
+  const { description, ...schema } = parameter["schema"]
+  if (description !== undefined) Object.assign(parameter, { description, schema })
+}
+
+const headerOf = (name: string) =>
+  name === "etag" ? "ETag" : name.replaceAll(/\b[a-z]/gu, (letter) => letter.toUpperCase())
+
+const describeBody = (operation: Json, endpoint: HttpApiEndpoint.Top, schemas: Json) => {
+  const body = operation["requestBody"]
+  if (body === undefined) return
+  const wanted = [...endpoint.payload.values()].flatMap((entry) => ("schemas" in entry ? entry.schemas : []))
+  body.required = !wanted.some((schema) => HttpApiSchema.isNoContent(schema.ast))
+  for (const media of Object.values<Json>(body.content)) media["example"] = exampleOf(media["schema"], schemas)
+}
+
+const describeAnswers = (operation: Json, endpoint: HttpApiEndpoint.Top, components: Json) => {
+  const schemas = components["schemas"]
+  for (const [status, answer] of Object.entries<Json>(operation["responses"])) {
+    const headers = Object.entries<Json>(answer["headers"] ?? {})
+    for (const [, header] of headers) lift(header)
+    if (headers.length > 0) {
+      answer["headers"] = Object.fromEntries(headers.map(([name, header]) => [headerOf(name), header]))
+    }
+    const problems = answer["content"]?.["application/problem+json"]
+    if (problems !== undefined) {
+      const possible = refsIn(problems.schema).filter((ref) => isPossible(schemas[nameOf(ref)], endpoint))
+      if (possible.length === 0) delete operation["responses"][status]
+      else operation["responses"][status] = { ...answer, ...problemsOf(possible, schemas) }
+      if (possible.length === 1) share(operation["responses"], status, nameOf(possible[0]!), components)
+      continue
+    }
+    for (const [type, media] of Object.entries<Json>(answer["content"] ?? {})) {
+      const example = exampleOf(media["schema"], schemas)
+      if (type === "application/json" && example !== undefined) media["example"] = example
+    }
+  }
+}
+
+/** What many answer is said once. */
+const share = (answers: Json, status: string, name: string, components: Json) => {
+  components["responses"] ??= {}
+  components["responses"][name] ??= answers[status]
+  answers[status] = { $ref: `#/components/responses/${name}` }
+}
+
+/** Problems of what a request does not have are none of its own. */
+const isPossible = (problem: Json, { method, params, query }: HttpApiEndpoint.Top): boolean => {
+  const mayHaveBody = method !== "GET"
+  switch (kindOf(problem)!.slug) {
+    case "malformed-json":
+    case "content-too-large":
+    case "unsupported-media-type":
+      return mayHaveBody
+    case "validation-failed":
+      return mayHaveBody || query !== undefined
+    case "not-found":
+      return params !== undefined
+    default:
+      return true
+  }
+}
+
+const problemsOf = (refs: ReadonlyArray<string>, schemas: Json) => {
+  const all = refs.map((ref) => ({ name: nameOf(ref), schema: { $ref: ref }, kind: kindOf(schemas[nameOf(ref)])! }))
+  const examples = all.map(({ name, schema, kind }) => [
+    name,
+    { summary: kind.title, value: exampleOf(schema, schemas) },
+  ])
+  return {
+    description: [...new Set(all.map(({ kind }) => kind.title))].join(" | "),
+    content: {
+      "application/problem+json": {
+        schema: all.length === 1 ? all[0]!.schema : { anyOf: all.map(({ schema }) => schema) },
+        examples: Object.fromEntries(examples),
+      },
+    },
+  }
+}
+
+/** The kind of problem that a schema is of, undefined when it is of none. */
+const kindOf = (schema: Json): Kind | undefined => {
+  const type = schema["properties"]?.type?.enum?.[0]
+  return catalogue().find(({ slug }) => type === `/problems/${slug}`)
+}
+
+const refsIn = ({ $ref, anyOf }: Json): ReadonlyArray<string> =>
+  $ref === undefined ? anyOf.map((one: Json) => one["$ref"]) : [$ref]
+
+const nameOf = (ref: string) => ref.slice(ref.lastIndexOf("/") + 1)
+
+/** What a schema gives as its example, or is put together of those of its parts; undefined where there is none. */
+const exampleOf = (schema: Json, schemas: Json): unknown => {
+  const { $ref, examples, anyOf, type, items, properties } = schema
+  if (examples !== undefined) return examples[0]
+  if ($ref !== undefined) return exampleOf(schemas[nameOf($ref)], schemas)
+  if (schema["enum"] !== undefined) return schema["enum"][0]
+  if (type === "array") return [exampleOf(items, schemas)]
+  if (properties !== undefined) {
+    const members = Object.entries<Json>(properties).map(([name, member]) => [name, exampleOf(member, schemas)])
+    return Object.fromEntries(members.filter(([, value]) => value !== undefined))
+  }
+  return anyOf === undefined ? undefined : exampleOf(anyOf[0], schemas)
+}
+
+/**
+ * The same said more simply: parts that only add to a schema stand in it, what an answer may have besides is not
+ * forbidden, and nobody needs to know which side of a codec this is.
+ */
+const tidy = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(tidy)
+  if (typeof value !== "object" || value === null) return value
+  const tidied: Json = Object.fromEntries(
+    Object.entries(value)
+      .filter(([key, member]) => !(key === "additionalProperties" && member === false))
+      .map(([key, member]) => [key.replace(/Encoded$/u, ""), key === "$ref" ? renamed(member) : tidy(member)]),
+  )
+  const { allOf, ...rest } = tidied
+  if (!Array.isArray(allOf)) return tidied
+  const merged = Object.assign({}, rest, ...allOf)
+  const separate = [rest, ...allOf].reduce((count: number, part: Json) => count + Object.keys(part).length, 0)
+  return Object.keys(merged).length === separate ? merged : tidied
+}
+
+const renamed = (ref: string) => ref.replace(/Encoded$/u, "")
