@@ -140,7 +140,7 @@ describe("Order", () => {
 
   it.each(["processed", "failed"] as const)("cannot be cancelled once it is %s", (status) => {
     const refusal = Result.getOrThrow(Result.flip(cancel(order({ status }))))
-    expect(refusal).toMatchObject({ _tag: "OrderNotCancellable", order_id: 7, order_status: status })
+    expect(refusal).toMatchObject({ _tag: "NotCancellable", order_id: 7, order_status: status })
   })
 
   it.each(named([...open, ...over]))("refuses a payment of another amount when it is %s", (_, given) => {

@@ -1,7 +1,7 @@
 import { BigDecimal, Result } from "effect"
 import { type Fact, fact } from "../../runtime/events/Event.ts"
 import type { Money } from "../Money.ts"
-import { OrderNotCancellable, type OrderStatus } from "./contract/api.ts"
+import type { OrderStatus } from "./contract/api.ts"
 import { OrderCancelled, OrderFailed, OrderProcessed, type Step } from "./contract/events.ts"
 
 /** An order as its rules see it. */
@@ -35,6 +35,13 @@ export interface Decision {
 /** The amount that was paid is not the order's. */
 export interface AmountDiffers {
   readonly _tag: "AmountDiffers"
+}
+
+/** It is processed or failed. */
+export interface NotCancellable {
+  readonly _tag: "NotCancellable"
+  readonly order_id: number
+  readonly order_status: OrderStatus
 }
 
 const isOver = ({ status }: Order) => status === "processed" || status === "failed" || status === "cancelled"
@@ -83,10 +90,10 @@ export const learn = (order: Order, news: News): Result.Result<Decision, AmountD
 }
 
 /** Cancels an order that is not over; one that is cancelled stays as it is. */
-export const cancel = (order: Order, reason?: string): Result.Result<Decision, OrderNotCancellable> => {
+export const cancel = (order: Order, reason?: string): Result.Result<Decision, NotCancellable> => {
   if (order.status === "cancelled") return Result.succeed({ order, facts: [] })
   if (isOver(order)) {
-    return Result.fail(new OrderNotCancellable({ order_id: order.id, order_status: order.status }))
+    return Result.fail({ _tag: "NotCancellable", order_id: order.id, order_status: order.status })
   }
   return Result.succeed(end(order, "cancelled", OrderCancelled, reason))
 }

@@ -96,7 +96,7 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
     const inputOf = (placement: Placement, claim: Claim<OrderView>) =>
       Effect.gen(function* () {
         const created_at = new Date(yield* Clock.currentTimeMillis)
-        const event = yield* outbox.draft(OrderCreated, { ...placement, created_at }, { order_id: 1 })
+        const event = yield* outbox.draft(OrderCreated, { ...placement, created_at }, ["order_id"])
         const { user_id, payment_method, steps } = placement
         const amount = format(placement.amount)
         const lines = placement.items.map((item) => ({ ...item, price: format(item.price) }))
@@ -143,8 +143,7 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
           select id, event->>'event_id', event->>'type', created_at, 'created',
             completed('{"order_id":' || id || '}', event->>'data')::json
           from placed),
-        outbox_in as (${outbox.insert(sql`
-          select n, event, user_id::text, id::text, '{"order_id":' || id || '}' from placed`)})
+        outbox_in as (${outbox.insert(OrderCreated, sql`select n, event, '{"order_id":' || id || '}' from placed`)})
         select i.known, p.id from input i left join placed p on p.n = i.n order by i.n`
       yield* outbox.wake
       return rows.map(({ known, id }, n): Placed => {

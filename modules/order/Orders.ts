@@ -4,7 +4,13 @@ import { Unavailable } from "../../runtime/http/Problem.ts"
 import { Reject } from "../../runtime/module/Reaction.ts"
 import { Database } from "../../runtime/sql/Database.ts"
 import { sumOfLines } from "../Money.ts"
-import { type NewOrder, type Order as OrderView, OrderNotFound, UserUnknown } from "./contract/api.ts"
+import {
+  type NewOrder,
+  type Order as OrderView,
+  OrderNotCancellable,
+  OrderNotFound,
+  UserUnknown,
+} from "./contract/api.ts"
 import type { OrderCreated } from "./contract/events.ts"
 import { type AmountDiffers, cancel as decideToCancel, learn as decideUpon, type News } from "./Order.ts"
 import { type Change, type Learned, OrderStore, type Placement } from "./OrderStore.ts"
@@ -66,7 +72,14 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
 
     /** Cancels an order that is neither processed nor failed; the second time changes nothing. */
     const cancel = Effect.fn("Orders.cancel")(function* (id: number, reason: string | undefined) {
-      yield* store.update([{ order_id: id, decide: (order) => decideToCancel(order, reason) }])
+      yield* store
+        .update([{ order_id: id, decide: (order) => decideToCancel(order, reason) }])
+        .pipe(
+          Effect.catchTag(
+            "NotCancellable",
+            ({ order_id, order_status }) => new OrderNotCancellable({ order_id, order_status }),
+          ),
+        )
       return yield* get(id)
     })
 

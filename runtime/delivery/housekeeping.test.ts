@@ -9,7 +9,7 @@ import { drivers } from "../test/harness/memory.ts"
 import { clocksAgree, housekeepingTurn } from "./housekeeping.ts"
 
 const eventOf = (type: string, keptForever: boolean) =>
-  define(type, { data: Schema.Struct({}), key: () => "a", subject: () => "a", keptForever })
+  define(type, { data: Schema.Struct({ n: Schema.optionalKey(Schema.Int) }), key: "n", subject: "n", keptForever })
 
 const retentionOf = ({ keptForever }: EventType) => (keptForever ? undefined : Duration.days(30))
 

@@ -9,17 +9,23 @@ export interface EventType<Type extends string = string, Data extends Schema.Cod
   readonly type: Type
   readonly version: number
   readonly data: Data
-  /** Events of one key keep their order within the topic. */
-  key(data: Data["Type"]): string
-  /** What the event is about, in CloudEvents' `subject`. */
-  subject(data: Data["Type"]): string
+  /** The member of the data that is the record's key: events of one key keep their order within the topic. */
+  readonly key: string
+  /** The member that names what the event is about: the aggregate's id, CloudEvents' `subject`. */
+  readonly subject: string
   /** Its topic is never pruned, so that a module which is added later learns all of it. */
   readonly keptForever: boolean
 }
 
 export const define = <const Type extends string, Data extends Schema.Codec<any, any>>(
   type: Type,
-  options: Pick<EventType<Type, Data>, "data" | "key" | "subject"> & Partial<EventType<Type, Data>>,
+  options: {
+    readonly data: Data
+    readonly key: keyof Data["Type"] & string
+    readonly subject: keyof Data["Type"] & string
+    readonly version?: number
+    readonly keptForever?: boolean
+  },
 ): EventType<Type, Data> => ({ version: 1, keptForever: false, ...options, type })
 
 /** Something that happened, not yet written down: what a decision returns. */

@@ -85,12 +85,12 @@ const getsItsIdLate: Subject = {
   ...right,
   outbox: (sql, wake, publisher) => {
     const outbox = outboxTable(sql, wake, publisher)
-    const insert: typeof outbox.insert = (rows) => sql`
+    const insert: typeof outbox.insert = (_event, rows) => sql`
       insert into outbox (event_id, type, version, key, subject, time, traceparent, data)
-      select d.event_id, d.type, d.version, r.key, r.subject, d.time, d.traceparent, d.data
-      from (${rows}) as r (n, draft, key, subject, assigned)
+      select d.event_id, d.type, d.version, d.key, d.subject, d.time, d.traceparent, d.data
+      from (${rows}) as r (n, draft, assigned)
       cross join lateral json_to_record(r.draft)
-        as d (event_id text, type text, version int, time timestamptz, traceparent text, data text)`
+        as d (event_id text, type text, version int, key text, subject text, time timestamptz, traceparent text, data text)`
     return { ...outbox, insert }
   },
 }

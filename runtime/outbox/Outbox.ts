@@ -9,6 +9,10 @@ export interface Draft {
   readonly version: number
   readonly time: string
   readonly traceparent: string | null
+  /** Null where the statement assigns the member that it is. */
+  readonly key: string | null
+  /** As `key`. */
+  readonly subject: string | null
   /** JSON text. */
   readonly data: string
 }
@@ -32,21 +36,21 @@ export class Outbox extends Context.Service<
     readonly append: (facts: ReadonlyArray<Fact>) => Effect.Effect<ReadonlyArray<Draft>>
 
     /**
-     * Gives an event its identity, now, for `insert`. `assigned` names the members that the statement adds; they are
-     * left out. Dies as `append`.
+     * Gives an event its identity, now, for `insert`. `assigned` names the members that the statement adds. Dies as
+     * `append`.
      */
     readonly draft: <E extends EventType, const Assigned extends keyof E["data"]["Type"] & string = never>(
       event: E,
       data: Omit<E["data"]["Type"], Assigned>,
-      assigned?: { readonly [K in Assigned]: E["data"]["Type"][K] },
+      assigned?: ReadonlyArray<Assigned>,
     ) => Effect.Effect<Draft>
 
     /**
-     * The same as part of a statement: an INSERT of the rows `(n int, draft json, key text, subject text, assigned text)`, in
-     * the order of `n`. `assigned` is a JSON object as text, of the members that only the statement knows (null: none);
-     * `draft` was made without them. Run `wake` when the statement has committed.
+     * The same as part of a statement: an INSERT of the rows `(n int, draft json, assigned text)`, in the order of `n`.
+     * `assigned` is a JSON object as text, of the members, such as ids, that `draft` was made without (null: none). It has
+     * no NUL character. Run `wake` when the statement has committed.
      */
-    readonly insert: (rows: Statement.Fragment) => Statement.Fragment
+    readonly insert: (event: EventType, rows: Statement.Fragment) => Statement.Fragment
 
     /** Tells the relay that there is something to send. */
     readonly wake: Effect.Effect<void>

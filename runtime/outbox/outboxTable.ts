@@ -1,6 +1,6 @@
 import { Clock, Effect, Option, Schema } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
-import type { SqlClient, Statement } from "effect/sql"
+import type { SqlClient } from "effect/sql"
 import type { EventType } from "../events/Event.ts"
 import { placeIn, traceparentOf } from "../telemetry/trace.ts"
 import { type Draft, maxBytes, notPublished, type Outbox } from "./Outbox.ts"
@@ -17,38 +17,36 @@ export const outboxTable = (
   wake: Effect.Effect<void>,
   { name, publishes }: Publisher,
 ): Outbox["Service"] => {
-  const draft: Outbox["Service"]["draft"] = (event, data, assigned) =>
+  const encoderOf = encoders()
+  const draft: Outbox["Service"]["draft"] = (event, data, assigned = []) =>
     publishes.includes(event)
-      ? draftOf(event, { ...data, ...assigned }, Object.keys(assigned ?? {}))
+      ? draftOf(event, data, encoderOf(event, assigned))
       : Effect.die(new Error(notPublished(name, event.type)))
 
   // The transaction has its id before its events take their `seq` (DELIVERY.md, *The outbox floor*).
-  const insert = (rows: Statement.Fragment) => sql`
+  const insert: Outbox["Service"]["insert"] = ({ key, subject }, rows) => sql`
     with writer as materialized (select pg_current_xact_id())
     insert into outbox (event_id, type, version, key, subject, time, traceparent, data)
-    select d.event_id, d.type, d.version, r.key, r.subject, d.time, d.traceparent,
+    select d.event_id, d.type, d.version, coalesce(d.key, r.assigned::json->>${key}::text),
+      coalesce(d.subject, r.assigned::json->>${subject}::text), d.time, d.traceparent,
       case when r.assigned is null then d.data else completed(r.assigned, d.data) end
-    from writer cross join (${rows}) as r (n, draft, key, subject, assigned)
-    cross join lateral json_to_record(r.draft) as d (event_id text, type text, version int, time timestamptz, traceparent text, data text)
+    from writer cross join (${rows}) as r (n, draft, assigned)
+    cross join lateral json_to_record(r.draft) as d (event_id text, type text, version int, key text, subject text,
+      time timestamptz, traceparent text, data text)
     order by r.n`
 
   const append: Outbox["Service"]["append"] = Effect.fnUntraced(function* (facts) {
-    if (facts.length === 0) return []
+    const [first] = facts
+    if (first === undefined) return []
     if (Option.isNone(yield* Effect.serviceOption(sql.transactionService))) {
-      return yield* Effect.die(new Error(`${facts[0]!.event.type} is appended outside of a transaction`))
+      return yield* Effect.die(new Error(`${first.event.type} is appended outside of a transaction`))
     }
     const drafts: Array<Draft> = []
     for (const { event, data } of facts) drafts.push(yield* draft(event, data))
-    const rows = facts.map(({ event, data }, n) => ({
-      n,
-      draft: drafts[n],
-      key: event.key(data),
-      subject: event.subject(data),
-    }))
+    const rows = JSON.stringify(drafts.map((draft, n) => ({ n, draft })))
+    // Nothing is assigned, so it does not matter which type of event is named.
     yield* Effect.orDie(
-      insert(sql`
-        select n, draft, key, subject, null::text
-        from json_to_recordset(${JSON.stringify(rows)}::json) as x (n int, draft json, key text, subject text)`),
+      sql`${insert(first.event, sql`select n, draft, null from json_to_recordset(${rows}::json) as x (n int, draft json)`)}`,
     )
     yield* sql.afterCommit(wake)
     return drafts
@@ -57,12 +55,32 @@ export const outboxTable = (
   return { append, draft, insert, wake }
 }
 
-const draftOf = (event: EventType, data: unknown, leftOut: ReadonlyArray<string>) =>
+type Members = Readonly<Record<string, unknown>>
+type Encode = (data: unknown) => Members
+
+/** Encoders of events' data, each without some members, made once. */
+const encoders = () => {
+  const made = new Map<EventType, Map<string, Encode>>()
+  return (event: EventType, without: ReadonlyArray<string>): Encode => {
+    const own = made.get(event) ?? new Map<string, Encode>()
+    made.set(event, own)
+    const encode = own.get(without.join()) ?? (Schema.encodeSync(withoutMembers(event.data, without)) as Encode)
+    own.set(without.join(), encode)
+    return encode
+  }
+}
+
+const withoutMembers = (data: EventType["data"], without: ReadonlyArray<string>): EventType["data"] => {
+  if (without.length === 0) return data
+  const { fields } = data as unknown as Schema.Struct<Readonly<Record<string, EventType["data"]>>>
+  return Schema.Struct(Object.fromEntries(Object.entries(fields).filter(([name]) => !without.includes(name))))
+}
+
+const draftOf = (event: EventType, data: unknown, encode: Encode) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     const place = placeIn(yield* Effect.context())
-    const encoded = Schema.encodeSync(event.data)(data)
-    for (const member of leftOut) delete encoded[member]
+    const encoded = encode(data)
     const text = JSON.stringify(encoded)
     if (Buffer.byteLength(text) > maxBytes) {
       return yield* Effect.die(new Error(`${event.type} is larger than ${maxBytes} bytes`))
@@ -73,6 +91,10 @@ const draftOf = (event: EventType, data: unknown, leftOut: ReadonlyArray<string>
       version: event.version,
       time: new Date(now).toISOString(),
       traceparent: place === undefined ? null : traceparentOf(place),
+      key: textOf(encoded[event.key]),
+      subject: textOf(encoded[event.subject]),
       data: text,
     }
   })
+
+const textOf = (member: unknown) => (member === undefined ? null : String(member))

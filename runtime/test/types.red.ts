@@ -14,8 +14,8 @@ import { again, done, task } from "../module/Task.ts"
 
 const Happened = define("happened", {
   data: Schema.Struct({ a: Schema.Int }),
-  key: ({ a }) => String(a),
-  subject: ({ a }) => String(a),
+  key: "a",
+  subject: "a",
 })
 const api = HttpApi.make("galleria").add(HttpApiGroup.make("things").add(HttpApiEndpoint.get("list", "/things")))
 const http = HttpApiBuilder.group(api, "things", (handlers) => handlers.handle("list", () => Effect.void))

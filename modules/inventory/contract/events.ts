@@ -4,8 +4,7 @@ import { OrderId } from "../../order/contract/ids.ts"
 import { UserId } from "../../user/contract/ids.ts"
 import { ProductId } from "./ids.ts"
 
-const key = (data: { readonly user_id: number }) => String(data.user_id)
-const subject = (data: { readonly order_id: number }) => String(data.order_id)
+const ordered = { key: "user_id", subject: "order_id" } as const
 
 /** The stock of an order's lines was held, taken, or released again. */
 export const InventoryUpdated = define("inventory_updated", {
@@ -17,8 +16,7 @@ export const InventoryUpdated = define("inventory_updated", {
       Schema.Struct({ product_id: ProductId, quantity: Schema.Int, stock: Schema.Int, available: Schema.Int }),
     ),
   }),
-  key,
-  subject,
+  ...ordered,
 })
 
 /** The lines of an order cannot be had, or were held too long. */
@@ -31,6 +29,5 @@ export const InventoryRejected = define("inventory_rejected", {
       Schema.Array(Schema.Struct({ product_id: ProductId, requested: Schema.Int, available: Schema.Int })),
     ),
   }),
-  key,
-  subject,
+  ...ordered,
 })

@@ -32,6 +32,6 @@ export const NotificationSent = define("notification_sent", {
     channel: Channel,
     kind: Kind,
   }),
-  key: (data) => String(data.user_id),
-  subject: (data) => String(data.notification_id),
+  key: "user_id",
+  subject: "notification_id",
 })

@@ -17,8 +17,7 @@ export const OrderLine = Schema.Struct({
   price: Money,
 }).annotate({ identifier: "OrderLine" })
 
-const key = (data: { readonly user_id: number }) => String(data.user_id)
-const subject = (data: { readonly order_id: number }) => String(data.order_id)
+const ordered = { key: "user_id", subject: "order_id" } as const
 
 /**
  * An order was placed. `steps` says what it needs; a module whose step it does not name ignores it. A foreign producer
@@ -34,8 +33,7 @@ export const OrderCreated = define("order_created", {
     steps: Schema.Array(Step).pipe(Schema.withDecodingDefaultKey(Effect.succeed(["payment", "inventory"] as const))),
     created_at: Schema.optionalKey(Instant),
   }),
-  key,
-  subject,
+  ...ordered,
 })
 
 const ending = Schema.Struct({
@@ -46,10 +44,10 @@ const ending = Schema.Struct({
 })
 
 /** Everything that the order needed is done. */
-export const OrderProcessed = define("order_processed", { data: ending, key, subject })
+export const OrderProcessed = define("order_processed", { data: ending, ...ordered })
 
 /** The order came to nothing: it was declined, or not in stock. */
-export const OrderFailed = define("order_failed", { data: ending, key, subject })
+export const OrderFailed = define("order_failed", { data: ending, ...ordered })
 
 /** Somebody cancelled the order before it was processed. */
-export const OrderCancelled = define("order_cancelled", { data: ending, key, subject })
+export const OrderCancelled = define("order_cancelled", { data: ending, ...ordered })

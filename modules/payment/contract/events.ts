@@ -6,22 +6,19 @@ import { UserId } from "../../user/contract/ids.ts"
 import { PaymentId } from "./ids.ts"
 
 const fields = { payment_id: PaymentId, order_id: OrderId, user_id: UserId, amount: Money }
-const key = (data: { readonly user_id: number }) => String(data.user_id)
-const subject = (data: { readonly order_id: number }) => String(data.order_id)
+const ordered = { key: "user_id", subject: "order_id" } as const
 
 /** The money of an order was taken. */
-export const PaymentSuccessful = define("payment_successful", { data: Schema.Struct(fields), key, subject })
+export const PaymentSuccessful = define("payment_successful", { data: Schema.Struct(fields), ...ordered })
 
 /** The provider declined, in its own word, or could not be reached in time (`provider_unavailable`). */
 export const PaymentFailed = define("payment_failed", {
   data: Schema.Struct({ ...fields, reason: Schema.String }),
-  key,
-  subject,
+  ...ordered,
 })
 
 /** The money of an order was given back. */
 export const PaymentRefunded = define("payment_refunded", {
   data: Schema.Struct({ ...fields, reason: Schema.String }),
-  key,
-  subject,
+  ...ordered,
 })

@@ -12,14 +12,14 @@ export const UserCreated = define("user_created", {
     name: Schema.String,
     created_at: Schema.optionalKey(Instant),
   }),
-  key: (data) => String(data.user_id),
-  subject: (data) => String(data.user_id),
+  key: "user_id",
+  subject: "user_id",
   keptForever: true,
 })
 
 /** What a user's orders come to has changed: over the orders that are not failed or cancelled. */
 export const UserOrderSummaryUpdated = define("user_order_summary_updated", {
   data: Schema.Struct({ user_id: UserId, orders_count: Schema.Int, total_amount: Total }),
-  key: (data) => String(data.user_id),
-  subject: (data) => String(data.user_id),
+  key: "user_id",
+  subject: "user_id",
 })

@@ -493,7 +493,7 @@ const order: ReadonlyArray<Check<Subject>> = [
     name: "is stuck for ever with one reaction to two types that postpones the one until the other came",
     check: on(
       Effect.fnUntraced(function* ({ sql, consumer, worker, type, note, records, work, advance, leaves, statuses }) {
-        const other = define(`${type.type}_too`, { data: type.data, key: () => "", subject: () => "" })
+        const other = define(`${type.type}_too`, { data: type.data, key: "n", subject: "n" })
         const cameBefore = Effect.map(
           Effect.orDie(sql`select from note where event_id = 'a2'`),
           (rows) => rows.length > 0,

@@ -253,7 +253,11 @@ const caughtUp: ReadonlyArray<Check<Subject>> = [
       Effect.gen(function* () {
         const { type, consumer, foreign, end } = yield* scene(subject)
         const held = each({ name: "suite.held", event: type, heldBy: "n", handle: () => bad })
-        const other = define(`other_of_${type.type}`, { data: Schema.Struct({}), key: () => "", subject: () => "" })
+        const other = define(`other_of_${type.type}`, {
+          data: Schema.Struct({ n: Schema.optionalKey(Schema.Int) }),
+          key: "n",
+          subject: "n",
+        })
         const deliveries = yield* subject.deliveries([held, { name: "suite.other", event: other }])
         const handle = yield* consumer([held])
         yield* handle([{ ...foreign(`{"n":7}`), key: "a" }])
@@ -271,7 +275,11 @@ const caughtUp: ReadonlyArray<Check<Subject>> = [
         const { type, database, reaction, consumer, deliveries } = yield* scene(subject)
         const bus = yield* EventBus
         const group = `${type.type}_group`
-        const unmade = define(`unmade_${type.type}`, { data: Schema.Struct({}), key: () => "", subject: () => "" })
+        const unmade = define(`unmade_${type.type}`, {
+          data: Schema.Struct({ n: Schema.optionalKey(Schema.Int) }),
+          key: "n",
+          subject: "n",
+        })
         yield* bus.ensure([{ name: type.type, partitions: partitions.length, retention: undefined }])
         const free = yield* Deferred.make<void>()
         const handle = yield* consumer([reaction("note")])

@@ -44,7 +44,12 @@ const recordingBus = () => {
   return { bus: { send }, kept, faults, atOnce: () => atOnce }
 }
 
-const Data = Schema.Struct({ thing: Schema.String, n: Schema.Int, text: Schema.optionalKey(Schema.String) })
+const Data = Schema.Struct({
+  group: Schema.String,
+  thing: Schema.String,
+  n: Schema.Int,
+  text: Schema.optionalKey(Schema.String),
+})
 type Data = typeof Data.Type
 
 let scenes = 0
@@ -54,9 +59,12 @@ const changed = () =>
   define(`thing_changed_${process.pid}_${++scenes}`, {
     version: 3,
     data: Data,
-    key: ({ thing }) => thing.slice(0, 1),
-    subject: ({ thing }) => thing,
+    key: "group",
+    subject: "thing",
   })
+
+/** The data of a thing's change; its group is the first letter of its name. */
+const changeOf = (thing: string, n: number) => ({ group: thing.slice(0, 1), thing, n })
 
 const dataOf = ({ value }: Outgoing): Data => JSON.parse(Buffer.from(value!).toString())
 const labelOf = ({ thing, n }: Data) => `${thing} ${n}`
@@ -82,7 +90,7 @@ const scene = (subject: Subject) =>
         const [row] = yield* Effect.orDie(sql<{ version: number }>`
           insert into thing values (${thing}, 1) on conflict (name) do update set version = thing.version + 1
           returning version`)
-        return yield* outbox.append([fact(Changed, { thing, n: row!.version })])
+        return yield* outbox.append([fact(Changed, changeOf(thing, row!.version))])
       })
     const commit = (...things: ReadonlyArray<string>) =>
       Effect.forEach(things, (thing) => database.transaction(change(thing)), { discard: true })
@@ -90,10 +98,8 @@ const scene = (subject: Subject) =>
     /** That many changes of seven things with three keys, committed; returns their labels. */
     const backlog = (count: number) =>
       Effect.gen(function* () {
-        const changes = Array.from({ length: count }, (_, i) => ({
-          thing: ["a1", "a2", "a3", "b1", "b2", "b3", "c1"][i % 7]!,
-          n: Math.floor(i / 7) + 1,
-        }))
+        const things = ["a1", "a2", "a3", "b1", "b2", "b3", "c1"]
+        const changes = Array.from({ length: count }, (_, i) => changeOf(things[i % 7]!, Math.floor(i / 7) + 1))
         yield* database.transaction(outbox.append(changes.map((data) => fact(Changed, data))))
         return changes.map(labelOf)
       })
@@ -151,7 +157,7 @@ const writing: ReadonlyArray<Check<Subject>> = [
     name: "carries what a committed transaction appended, once and as it was written",
     check: on(
       Effect.fnUntraced(function* ({ database, outbox, Changed, drain, kept, left }) {
-        const data = { thing: "a1", n: 1, text: `"\\ \0 \n é 🦜 \ud800` }
+        const data = { ...changeOf("a1", 1), text: `"\\ \0 \n é 🦜 \ud800` }
         const append = Effect.withSpan(outbox.append([fact(Changed, data), fact(Changed, { ...data, n: 2 })]), "suite")
         const drafts = yield* database.transaction(append)
         yield* drain()
@@ -189,10 +195,7 @@ const writing: ReadonlyArray<Check<Subject>> = [
     name: "leaves out the trace where there is none",
     check: on(
       Effect.fnUntraced(function* ({ database, outbox, Changed, drain, kept }) {
-        yield* Effect.withTracerEnabled(
-          database.transaction(outbox.append([fact(Changed, { thing: "a1", n: 1 })])),
-          false,
-        )
+        yield* Effect.withTracerEnabled(database.transaction(outbox.append([fact(Changed, changeOf("a1", 1))])), false)
         yield* drain()
         expect(kept).toHaveLength(1)
         expect(kept[0]!.headers).not.toHaveProperty("traceparent")
@@ -232,23 +235,23 @@ const writing: ReadonlyArray<Check<Subject>> = [
     name: "writes by a part of a statement what append writes",
     check: on(
       Effect.fnUntraced(function* ({ sql, database, outbox, Changed, drain, kept }) {
-        const data = { thing: "a1", n: 7, text: `"\\ \0 \n é 🦜` }
+        const data = { ...changeOf("a1", 7), text: `"\\ \0 \n é 🦜` }
         yield* database.transaction(
           Effect.gen(function* () {
             yield* outbox.append([fact(Changed, data)])
             const whole = yield* outbox.draft(Changed, data)
-            const rest = yield* outbox.draft(Changed, { thing: "a1", text: data.text }, { n: 1 })
-            const nothing = yield* outbox.draft(Changed, {}, { thing: "", n: 1, text: "" })
+            const rest = yield* outbox.draft(Changed, { group: "a", thing: "a1", text: data.text }, ["n"])
+            const nothing = yield* outbox.draft(Changed, {}, ["group", "thing", "n"])
             const rows = [
               { n: 1, draft: whole, assigned: null },
               { n: 2, draft: rest, assigned: `{"n":7}` },
-              { n: 3, draft: nothing, assigned: JSON.stringify(data) },
+              { n: 3, draft: nothing, assigned: JSON.stringify(changeOf("a1", 7)) },
             ]
-            yield* sql`${outbox.insert(inserted(sql, rows))}`
+            yield* sql`${outbox.insert(Changed, inserted(sql, rows))}`
           }),
         )
         yield* drain()
-        expect(kept.map(dataOf)).toEqual([data, data, data, data])
+        expect(kept.map(dataOf)).toEqual([data, data, data, changeOf("a1", 7)])
         const alike = kept.map((record) => ({
           ...record,
           value: null,
@@ -264,9 +267,9 @@ const writing: ReadonlyArray<Check<Subject>> = [
     check: on(
       Effect.fnUntraced(function* ({ sql, outbox, Changed, drain, labels }) {
         const rows = yield* Effect.forEach([3, 1, 4, 2, 5], (n) =>
-          Effect.map(outbox.draft(Changed, { thing: "a1", n }), (draft) => ({ n, draft, assigned: null })),
+          Effect.map(outbox.draft(Changed, changeOf("a1", n)), (draft) => ({ n, draft, assigned: null })),
         )
-        yield* sql`${outbox.insert(inserted(sql, rows))}`
+        yield* sql`${outbox.insert(Changed, inserted(sql, rows))}`
         yield* drain()
         expect(labels()).toEqual(["a1 1", "a1 2", "a1 3", "a1 4", "a1 5"])
       }),
@@ -277,8 +280,8 @@ const writing: ReadonlyArray<Check<Subject>> = [
     check: on(
       Effect.fnUntraced(function* ({ sql, database, outbox, Changed, change, drain, labels }) {
         const sized = (bytes: number) => {
-          const text = "é".repeat((bytes - JSON.stringify({ thing: "b1", n: 1, text: "" }).length) / 2)
-          return fact(Changed, { thing: "b1", n: 1, text })
+          const text = "é".repeat((bytes - JSON.stringify({ ...changeOf("b1", 1), text: "" }).length) / 2)
+          return fact(Changed, { ...changeOf("b1", 1), text })
         }
         const append = (bytes: number) =>
           Effect.exit(database.transaction(Effect.andThen(change("a1"), outbox.append([sized(bytes)]))))
@@ -296,7 +299,7 @@ const writing: ReadonlyArray<Check<Subject>> = [
     check: on(
       Effect.fnUntraced(function* ({ database, outbox, Changed, left }) {
         const Other = changed()
-        const data = { thing: "a1", n: 1 }
+        const data = changeOf("a1", 1)
         const says = (exit: Exit.Exit<unknown>) => Exit.isFailure(exit) && Cause.pretty(exit.cause)
         const both = outbox.append([fact(Changed, data), fact(Other, data)])
         for (const work of [Effect.asVoid(database.transaction(both)), Effect.asVoid(outbox.draft(Other, data))]) {
@@ -310,7 +313,7 @@ const writing: ReadonlyArray<Check<Subject>> = [
     name: "dies of an event that is appended outside of a transaction, and writes nothing",
     check: on(
       Effect.fnUntraced(function* ({ outbox, Changed, left }) {
-        const exit = yield* Effect.exit(outbox.append([fact(Changed, { thing: "a1", n: 1 })]))
+        const exit = yield* Effect.exit(outbox.append([fact(Changed, changeOf("a1", 1))]))
         expect(Exit.hasDies(exit)).toBe(true)
         expect(yield* left).toBe(0)
       }),
@@ -333,7 +336,7 @@ const writing: ReadonlyArray<Check<Subject>> = [
 
 /** Rows for `Outbox.insert`, as a statement of a module would have them. */
 const inserted = (sql: SqlClient.SqlClient, rows: ReadonlyArray<object>): Statement.Fragment =>
-  sql`select n, draft, 'a', 'a1', assigned
+  sql`select n, draft, assigned
     from json_to_recordset(${JSON.stringify(rows)}::json) as x (n int, draft json, assigned text)`
 
 /** More than is read at once, so that there is a batch ahead of the one that is being sent. */
@@ -571,12 +574,12 @@ const floor: ReadonlyArray<Check<Subject>> = [
           ),
         )
         yield* Deferred.await(held)
-        const draft = yield* outbox.draft(Changed, { thing: "b1", n: 1 })
+        const draft = yield* outbox.draft(Changed, changeOf("b1", 1))
         const appended = Effect.gen(function* () {
           yield* Effect.orDie(sql`set local lock_timeout = '30s'`)
-          if (how === "append") return void (yield* outbox.append([fact(Changed, { thing: "b1", n: 1 })]))
-          const rows = sql`select 1, ${JSON.stringify(draft)}::json, 'b', 'b1', null::text`
-          yield* Effect.orDie(sql`${outbox.insert(rows)}`)
+          if (how === "append") return void (yield* outbox.append([fact(Changed, changeOf("b1", 1))]))
+          const rows = sql`select 1, ${JSON.stringify(draft)}::json, null::text`
+          yield* Effect.orDie(sql`${outbox.insert(Changed, rows)}`)
         })
         const writer = yield* Effect.forkScoped(database.transaction(appended))
         yield* until(

@@ -23,8 +23,8 @@ const rounds = 5
 
 const Happened = define("happened", {
   data: Schema.Struct({ n: Schema.Int, user_id: Schema.Int }),
-  key: ({ user_id }) => String(user_id),
-  subject: ({ n }) => String(n),
+  key: "user_id",
+  subject: "n",
 })
 
 const recordOf = (topic: string, n: number) =>

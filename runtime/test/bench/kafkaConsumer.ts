@@ -23,8 +23,7 @@ const topics = { many: { name: "happened", events: 60_000 }, few: { name: "happe
 type Topic = (typeof topics)[keyof typeof topics]
 
 const data = Schema.Struct({ n: Schema.Int, user_id: Schema.Int, text: Schema.String })
-const eventOf = ({ name }: Topic) =>
-  define(name, { data, key: ({ user_id }) => String(user_id), subject: ({ n }) => String(n) })
+const eventOf = ({ name }: Topic) => define(name, { data, key: "user_id", subject: "n" })
 
 type Applied = typeof data.Type
 

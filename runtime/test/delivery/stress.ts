@@ -26,7 +26,7 @@ const fastClock = (live: Clock.Clock): Clock.Clock => {
   })
 }
 
-const type = define("stressed", { data: Schema.Struct({}), key: () => "", subject: () => "" })
+const type = define("stressed", { data: Schema.Struct({ n: Schema.optionalKey(Schema.Int) }), key: "n", subject: "n" })
 
 const upTo = (random: Random, most: number) => Math.floor(random() * most)
 const pick = <Item>(random: Random, items: ReadonlyArray<Item>) => items[upTo(random, items.length)]

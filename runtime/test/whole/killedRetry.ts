@@ -32,7 +32,7 @@ Object.defineProperty(PGlite.prototype, "execProtocolRawSync", {
   },
 })
 
-const type = define("lived", { data: Schema.Struct({}), key: () => "", subject: () => "" })
+const type = define("lived", { data: Schema.Struct({ n: Schema.optionalKey(Schema.Int) }), key: "n", subject: "n" })
 
 /** Of each key: the first steps aside with the others behind it; the worker applies two, and the third fails then. */
 const numbers = [1, 2, 3, 4]
