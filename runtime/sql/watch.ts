@@ -22,10 +22,28 @@ export const unlessStuck = <A, E, R, E2>(
 ): Effect.Effect<A, E | E2, R> =>
   Effect.flatMap(Effect.serviceOption(sql.transactionService), (running) => {
     if (Option.isNone(running)) return work
-    const [connection, depth] = running.value
     const statements: Statements = { underWay: 0, ever: 0 }
-    const counted = Effect.provideService(work, sql.transactionService, [counting(connection, statements), depth])
+    const counted = onConnection(running.value, (connection) => counting(connection, statements), work)
     return Effect.raceFirst(counted, Effect.andThen(idleFor(statements, options.millis), options.stuck))
+  })
+
+/**
+ * Runs work on another connection in the running transaction. The transaction's own value changes and is no copy, for
+ * `afterCommit` knows a transaction by the identity of this value, and takes a copy for none.
+ */
+const onConnection = <A, E, R>(
+  transaction: readonly [SqlConnection.Connection, number],
+  other: (connection: SqlConnection.Connection) => SqlConnection.Connection,
+  work: Effect.Effect<A, E, R>,
+) =>
+  Effect.suspend(() => {
+    const level = transaction as [SqlConnection.Connection, number]
+    const [connection] = level
+    level[0] = other(connection)
+    return Effect.ensuring(
+      work,
+      Effect.sync(() => void (level[0] = connection)),
+    )
   })
 
 /** Ends once there was no statement for so many ticks in a row: ticks, for a process that was frozen has none. */

@@ -4,6 +4,16 @@ const auditTest = "runtime/admin/audit/invariants.test.ts"
 
 export const ofProcesses: ReadonlyArray<Mutant> = [
   {
+    name: "watched work runs in a copy of its transaction",
+    file: "runtime/sql/watch.ts",
+    find: "onConnection(running.value, (connection) => counting(connection, statements), work)",
+    replace:
+      "Effect.provideService(work, sql.transactionService, [counting(running.value[0], statements), running.value[1]])",
+    breaks: "Relay and worker are woken before the commit, find nothing, and look again a second later.",
+    test: "runtime/sql/watch.test.ts",
+    fails: "Work that is watched in a transaction > leaves what is to run after the commit until then",
+  },
+  {
     name: "a loop's back-off is not reset after a recovery",
     file: "runtime/loop/loop.ts",
     find: `          pause = yield* Schedule.toStepWithSleep(backOff)
