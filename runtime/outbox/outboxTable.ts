@@ -55,7 +55,8 @@ export const outboxTable = (
   return { append, draft, insert, wake }
 }
 
-type Members = Readonly<Record<string, unknown>>
+/** The members that are key or subject are texts or numbers. */
+type Members = Readonly<Record<string, string | number | undefined>>
 type Encode = (data: unknown) => Members
 
 /** Encoders of events' data, each without some members, made once. */
@@ -97,4 +98,4 @@ const draftOf = (event: EventType, data: unknown, encode: Encode) =>
     }
   })
 
-const textOf = (member: unknown) => (member === undefined ? null : String(member))
+const textOf = (member: string | number | undefined) => (member === undefined ? null : String(member))
