@@ -23,7 +23,8 @@ interface Row {
 /** Rows in one send: what one statement of the embedded log takes without stopping requests for long. */
 const limit = 500
 
-const seqs = (rows: ReadonlyArray<Row>) => [0n, ...rows.map((row) => row.seq)]
+const seqs = (rows: ReadonlyArray<Row>) => [0n, ...rows.map(({ seq }) => seq)]
+const ids = (rows: ReadonlyArray<Row>) => ["", ...rows.map(({ event_id }) => event_id)]
 
 /** The event log did not acknowledge a send in time; what became of it is unknown, so it is sent again. */
 class SentTooLate extends Schema.TaggedError<SentTooLate>()("SentTooLate", {}) {
@@ -34,13 +35,14 @@ class SentTooLate extends Schema.TaggedError<SentTooLate>()("SentTooLate", {}) {
 
 /**
  * Deletes what was acknowledged and reads the head without what is in flight, from the floor on. Both go by list, never
- * by range: a row with a lower `seq` may be committed after a read (DELIVERY.md, *Writing and relaying*). What is measured
- * for the floor comes in front of the rows.
+ * by range: a row with a lower `seq` may be committed after a read (DELIVERY.md, *Writing and relaying*). They go by the
+ * event's id: in a database that was restored during a send another event may have the `seq`. What is measured for the floor
+ * comes in front of the rows.
  */
 const step = (sql: SqlClient.SqlClient, floor: Floor, sent: ReadonlyArray<Row>, flying: ReadonlyArray<Row>) =>
   Effect.map(
     sql<Row & Reading>`
-      with gone as (delete from outbox where seq = any(${seqs(sent)}::bigint[])),
+      with gone as (delete from outbox where seq = any(${seqs(sent)}::bigint[]) and event_id = any(${ids(sent)}::text[])),
       reading as materialized (
         select case when r.file = ${floor.file}::oid and r.sequence >= ${floor.sequence} then ${floor.at} else 0::bigint end as at,
           r.*
@@ -55,7 +57,7 @@ const step = (sql: SqlClient.SqlClient, floor: Floor, sent: ReadonlyArray<Row>, 
       union all
       (select seq, event_id, type, version, key, subject, data, traceparent,
         to_char(time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as time, null, null, null, null, null
-      from outbox where seq > (select at from reading) and seq <> all(${[...seqs(sent), ...seqs(flying)]}::bigint[])
+      from outbox where seq > (select at from reading) and event_id <> all(${[...ids(sent), ...ids(flying)]}::text[])
       order by seq limit ${limit})
       order by seq nulls first`,
     ([reading, ...rows]) => ({ floor: raised(floor, reading!, lowestOf([...rows, ...flying])), rows }),

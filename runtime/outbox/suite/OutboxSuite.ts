@@ -263,6 +263,24 @@ const writing: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
+    name: "leaves an event that took the place of one that was being sent, as in a restored database, and relays it",
+    check: on(
+      Effect.fnUntraced(function* ({ sql, commit, drain, labels, left, faults }) {
+        yield* commit("a1")
+        const replaced = Effect.orDie(
+          sql`update outbox set event_id = 'another', data = replace(data, '"n":1', '"n":2')`,
+        )
+        faults.push(
+          (keep) => Effect.andThen(keep(), replaced),
+          () => failure,
+        )
+        yield* drain()
+        expect(labels()).toEqual(["a1 1", "a1 2"])
+        expect(yield* left).toBe(0)
+      }),
+    ),
+  },
+  {
     name: "keeps the order that a statement gives its rows",
     check: on(
       Effect.fnUntraced(function* ({ sql, outbox, Changed, drain, labels }) {
