@@ -1,5 +1,5 @@
-import { Effect, Exit, type Latch, Option, Schema, Scope } from "effect"
-import type { SqlClient } from "effect/sql"
+import { Effect, Exit, Fiber, type Latch, Schema, Scope } from "effect"
+import type { SqlClient, SqlError } from "effect/sql"
 import { encode } from "../events/cloudEvents.ts"
 import { EventBus } from "../events/EventBus.ts"
 import { loop } from "../loop/loop.ts"
@@ -114,8 +114,13 @@ export const relayTurn = (
   })
 }
 
-/** A turn of an instance that only waits to take over ends after this, so that its loop is seen to turn. */
-const waitPerTurn = "20 seconds"
+/** A turn of an instance that waits to take over ends after this, so that its loop turns and has no fault. */
+const waitPerTurn = "2 seconds"
+
+interface Session {
+  readonly turn: ReturnType<typeof relayTurn>
+  readonly scope: Scope.Closeable
+}
 
 /** Relays for a module until interrupted: by one instance at a time, woken by the outbox, with a slow poll as a net. */
 export const relay = (options: { readonly module: string; readonly wake: Latch.Latch }) =>
@@ -123,7 +128,8 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
     const database = yield* Database
     const bus = yield* EventBus
     const scope = yield* Effect.scope
-    let session: { readonly turn: ReturnType<typeof relayTurn>; readonly scope: Scope.Closeable } | undefined
+    let session: Session | undefined
+    let taking: Fiber.Fiber<Session, SqlError.SqlError> | undefined
     const { module } = options
     const source = `/galleria/${module}`
     const send: EventBus["Service"]["send"] = (records) =>
@@ -134,18 +140,23 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
         Scope.provide(own),
         Effect.onError((cause) => Scope.close(own, Exit.failCause(cause))),
       )
+      yield* options.wake.open
       return (session = { turn: relayTurn(sql, { send }, source), scope: own })
     })
     // After a failure the connection, and with it the lock and the floor, is thrown away: it may be the one that died.
     const leave = Effect.suspend(() => {
-      const left = session
-      session = undefined
-      return left === undefined ? Effect.void : Scope.close(left.scope, Exit.void)
+      const [left, waiting] = [session, taking]
+      session = taking = undefined
+      const waited = waiting === undefined ? Effect.void : Fiber.interrupt(waiting)
+      return Effect.andThen(waited, left === undefined ? Effect.void : Scope.close(left.scope, Exit.void))
     })
     const turn = Effect.gen(function* () {
       yield* database.writable
-      const mine = session ?? Option.getOrUndefined(yield* Effect.timeoutOption(take, waitPerTurn))
-      return mine === undefined ? false : yield* mine.turn
+      if (session === undefined) {
+        taking ??= yield* Effect.forkIn(take, scope)
+        yield* Effect.timeoutOption(Fiber.join(taking), waitPerTurn)
+      }
+      return session === undefined ? false : yield* session.turn
     }).pipe(Effect.onError(() => leave))
     return yield* loop({ name: `${module}.relay`, turn, wake: options.wake, poll: "1 second" })
   }).pipe(Effect.scoped)
