@@ -189,6 +189,15 @@ export const upward = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
         .map(({ to }) => `${source.path} must not import ${to}, which is above it`)
     })
 
+/** What the rules name and no source has. */
+export const ghosts = (sources: ReadonlyArray<Source>): ReadonlyArray<string> => {
+  const paths = sources.map(({ path }) => path)
+  const isThere = (named: string) =>
+    paths.some((path) => path === named || path.startsWith(`${named.replace(/\/$/u, "")}/`))
+  const named = [...ports, ...contractPorts, ...Object.keys(drivers), ...Object.keys(driversOfModules)]
+  return [...named, ...rooms.map((room) => `runtime/${room}`)].filter((path) => !isThere(path))
+}
+
 const vague = /^(?:utils?|commons?|shared|helpers?|types?|constants?|misc|lib)$/iu
 const says = /^export (?:abstract )?(?:class|const|function|interface|type) (\w+(?:Impl|Live|Manager))\b/gmu
 

@@ -15,7 +15,7 @@ import type { Module } from "../module/Module.ts"
 import { modules } from "../modules.ts"
 import { Scenario, scenario } from "./harness/scenario.ts"
 import { type Defined, faults } from "./declarations.ts"
-import { importsOf, modulesIn, sourcesIn, upward, vagueNames, violations } from "./imports.ts"
+import { ghosts, importsOf, modulesIn, sourcesIn, upward, vagueNames, violations } from "./imports.ts"
 
 const root = new URL("../..", import.meta.url).pathname
 const sources = sourcesIn(root, "modules", "runtime")
@@ -42,6 +42,13 @@ describe("the structure", () => {
     ["a room that is not in the order", "runtime/attic/box.ts", ""],
   ])("is red for %s", (_what, path, text) => {
     expect(upward([{ path, text }])).toHaveLength(1)
+  })
+
+  it("has all that its rules name", () => {
+    expect(ghosts(sources)).toEqual([])
+    expect(ghosts(sources.filter(({ path }) => path !== "runtime/module/Tasks.ts"))).toEqual([
+      "runtime/module/Tasks.ts",
+    ])
   })
 
   it("runs every module that there is", () => {
