@@ -4,6 +4,7 @@ import { expect } from "vitest"
 import { define } from "../../events/Event.ts"
 import type { EventBus, Received } from "../../events/EventBus.ts"
 import { type Behaviour, bad, connectionLost, faltering, scene, type Scene } from "../../delivery/suite/InboxSuite.ts"
+import type { Filter } from "../../delivery/deadLetterTable.ts"
 import type { inbox } from "../../delivery/inbox.ts"
 import { atMost, each, Postpone, type Reaction, Reject } from "../../module/Reaction.ts"
 import { Database, DatabaseUnavailable } from "../../sql/Database.ts"
@@ -93,7 +94,7 @@ const worked = (subject: Subject, haste?: number) =>
         find,
         redrive: (id: string) => changed(timed(redrive(id))),
         discard: (id: string) => changed(timed(discard(id))),
-        redriveAll: (filter: DeadLetters.Filter) => changed(timed(redriveAll(filter))),
+        redriveAll: (filter: Filter) => changed(timed(redriveAll(filter))),
         /** How often the worker was told that there is something to do. */
         told: () => told,
       },

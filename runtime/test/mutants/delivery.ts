@@ -10,16 +10,16 @@ const housekeepingTest = "runtime/delivery/housekeeping.test.ts"
 const takingCharge: ReadonlyArray<Mutant> = [
   {
     name: "a copy in the same batch counts as new",
-    file: "runtime/delivery/inbox.ts",
-    find: "fresh.delete(idOf(delivery))",
-    replace: "fresh.has(idOf(delivery))",
+    file: "runtime/delivery/inboxTable.ts",
+    find: "fresh.delete(nameOf(delivery))",
+    replace: "fresh.has(nameOf(delivery))",
     breaks: "An event takes effect twice.",
     test: inboxTest,
     fails: "Inbox (embedded) > takes no second effect from a copy in the same batch",
   },
   {
     name: "a key whose first event is parked is not held",
-    file: "runtime/delivery/inbox.ts",
+    file: "runtime/delivery/deadLetterTable.ts",
     find: "where h.status in ('waiting', 'retrying', 'parked')",
     replace: "where h.status in ('waiting', 'retrying')",
     breaks: "Later events of a key overtake the one that waits for an operator.",
@@ -29,7 +29,7 @@ const takingCharge: ReadonlyArray<Mutant> = [
   },
   {
     name: "what is set aside is queued in another order",
-    file: "runtime/delivery/inbox.ts",
+    file: "runtime/delivery/deadLetterTable.ts",
     find: "order by n on conflict (reaction, source, event_id) do nothing",
     replace: "order by n desc on conflict (reaction, source, event_id) do nothing",
     breaks: "Events of a key take effect out of order.",
@@ -38,7 +38,7 @@ const takingCharge: ReadonlyArray<Mutant> = [
   },
   {
     name: "setting aside fails by an event that is set aside already",
-    file: "runtime/delivery/inbox.ts",
+    file: "runtime/delivery/deadLetterTable.ts",
     find: " on conflict (reaction, source, event_id) do nothing",
     replace: "",
     breaks: "A copy whose inbox row was forgotten stops its partition.",
@@ -47,7 +47,7 @@ const takingCharge: ReadonlyArray<Mutant> = [
   },
   {
     name: "events of held keys are queued and run as well",
-    file: "runtime/delivery/consumer.ts",
+    file: "runtime/delivery/slice.ts",
     find: "const applied = fresh.filter((delivery) => !isHeld(delivery))",
     replace: "const applied = fresh",
     breaks: "An event takes effect before the one that holds it, and twice.",
@@ -88,7 +88,7 @@ const takingCharge: ReadonlyArray<Mutant> = [
 const whoseFault: ReadonlyArray<Mutant> = [
   {
     name: "no event is ever suspected",
-    file: "runtime/delivery/consumer.ts",
+    file: "runtime/delivery/suspicion.ts",
     find: "const suspectAfter = 5",
     replace: "const suspectAfter = Infinity",
     breaks: "One event whose statement always times out stops its partition for ever.",
@@ -98,9 +98,9 @@ const whoseFault: ReadonlyArray<Mutant> = [
   },
   {
     name: "an event is suspected one failure late",
-    file: "runtime/delivery/consumer.ts",
-    find: "(suspicions.get(nameOf(delivery)) ?? 0) >= suspectAfter",
-    replace: "(suspicions.get(nameOf(delivery)) ?? 0) > suspectAfter",
+    file: "runtime/delivery/suspicion.ts",
+    find: "(suspicions.get(nameOf(first)) ?? 0) >= suspectAfter",
+    replace: "(suspicions.get(nameOf(first)) ?? 0) > suspectAfter",
     breaks: "The partition stands for longer than is said.",
     test: inboxTest,
     fails:
@@ -109,7 +109,7 @@ const whoseFault: ReadonlyArray<Mutant> = [
   {
     name: "a suspicion outlives the success of its event",
     file: "runtime/delivery/consumer.ts",
-    find: "            suspicions.delete(nameOf(first))\n            return exit.value",
+    find: "            suspicions.clear(first)\n            return exit.value",
     replace: "            return exit.value",
     breaks: "An event is taken for guilty after few failures that were days apart.",
     test: inboxTest,
@@ -128,8 +128,8 @@ const whoseFault: ReadonlyArray<Mutant> = [
   {
     name: "the consumer commits although the database is away",
     file: "runtime/delivery/consumer.ts",
-    find: "if (yield* isAway) return yield* Effect.failCause(exit.cause)\n          suspect(first)",
-    replace: "if (yield* isAway) return { applied: [], known: 0 }\n          suspect(first)",
+    find: "if (yield* isAway) return yield* Effect.failCause(exit.cause)\n          suspicions.add(first)",
+    replace: "if (yield* isAway) return { applied: [], known: 0 }\n          suspicions.add(first)",
     breaks: "Events are lost in an outage.",
     test: inboxTest,
     fails: "Inbox (embedded) > fails, and sets nothing aside, however often, while the database does not answer",
@@ -221,7 +221,7 @@ const whoseFault: ReadonlyArray<Mutant> = [
 const deadLetters: ReadonlyArray<Mutant> = [
   {
     name: "the last of a key is taken for its first",
-    file: "runtime/delivery/retry.ts",
+    file: "runtime/delivery/deadLetterTable.ts",
     find: "order by pos limit 1) head",
     replace: "order by pos desc limit 1) head",
     breaks: "Events of a key take effect out of order.",
@@ -231,8 +231,8 @@ const deadLetters: ReadonlyArray<Mutant> = [
   {
     name: "the worker goes on with a key after a failure",
     file: "runtime/delivery/retry.ts",
-    find: "if (!(yield* handle(entry))) break",
-    replace: "yield* handle(entry)",
+    find: "if (!(yield* handle(deadLetter))) break",
+    replace: "yield* handle(deadLetter)",
     breaks: "Events of a key overtake one that failed.",
     test: deadLettersTest,
     fails: "DeadLetters (embedded) > stops draining at the next event of the key that fails",
@@ -240,7 +240,7 @@ const deadLetters: ReadonlyArray<Mutant> = [
   {
     name: "what ends does not make the next of its key ready",
     file: "runtime/delivery/retry.ts",
-    find: `if (next?.status === "waiting") yield* sql\`update held set ready = true where pos = \${next.pos}\``,
+    find: `if (next?.status === "waiting") yield* deadLetters.markReady(next)`,
     replace: "",
     breaks: "A key drains once a minute.",
     test: deadLettersTest,
@@ -258,9 +258,9 @@ const deadLetters: ReadonlyArray<Mutant> = [
   },
   {
     name: "a postponed event is postponed for ever",
-    file: "runtime/delivery/retry.ts",
-    find: "now.getTime() - postponed.getTime() >= mostPostponedMillis",
-    replace: "now.getTime() - postponed.getTime() < 0",
+    file: "runtime/delivery/verdict.ts",
+    find: "now.getTime() - postponed_at.getTime() >= mostPostponedMillis",
+    replace: "now.getTime() - postponed_at.getTime() < 0",
     breaks: "A key waits for ever without an operator.",
     test: deadLettersTest,
     fails:
@@ -268,20 +268,20 @@ const deadLetters: ReadonlyArray<Mutant> = [
   },
   {
     name: "a discard does not look at the status",
-    file: "runtime/admin/DeadLetters.ts",
+    file: "runtime/delivery/deadLetterTable.ts",
     find: `update held set status = 'discarded', due = null
-                where id = \${id} and status in ('retrying', 'parked')`,
+          where id = \${id} and status in ('retrying', 'parked')`,
     replace: `update held set status = 'discarded', due = null
-                where id = \${id}`,
+          where id = \${id}`,
     breaks: "An event that took effect is called discarded.",
     test: deadLettersTest,
     fails: "DeadLetters (embedded) > changes nothing on an entry that is resolved",
   },
   {
     name: "a redrive keeps the attempts",
-    file: "runtime/admin/DeadLetters.ts",
-    find: "update held set status = 'retrying', attempts = 0, due = ${now}, redriven_at = ${now}\n              where",
-    replace: "update held set status = 'retrying', due = ${now}, redriven_at = ${now}\n              where",
+    file: "runtime/delivery/deadLetterTable.ts",
+    find: "update held set status = 'retrying', attempts = 0, due = ${now}, redriven_at = ${now}\n        where",
+    replace: "update held set status = 'retrying', due = ${now}, redriven_at = ${now}\n        where",
     breaks: "An event that was redriven is parked at its first failure.",
     test: deadLettersTest,
     fails: "DeadLetters (embedded) > redrives a parked event at once and anew, and ends it as redriven",
@@ -298,11 +298,11 @@ const deadLetters: ReadonlyArray<Mutant> = [
   },
   {
     name: "workers do not lock the entry that they try",
-    file: "runtime/delivery/retry.ts",
+    file: "runtime/delivery/deadLetterTable.ts",
     find: `and b.status in ('waiting', 'retrying', 'parked'))
-        order by due, pos limit 1 for update of h skip locked`,
+      order by due, pos limit 1 for update of h skip locked`,
     replace: `and b.status in ('waiting', 'retrying', 'parked'))
-        order by due, pos limit 1`,
+      order by due, pos limit 1`,
     breaks: "An event takes effect twice.",
     test: deadLettersTest,
     fails:
@@ -313,17 +313,17 @@ const deadLetters: ReadonlyArray<Mutant> = [
 const positions: ReadonlyArray<Mutant> = [
   {
     name: "a batch is taken whatever has moved the position",
-    file: "runtime/delivery/positions.ts",
-    find: "kept.epoch === seats.get(partitionName(move))?.get(move.reaction)?.epoch",
-    replace: "true",
+    file: "runtime/delivery/seats.ts",
+    find: " || position.epoch !== seat?.epoch",
+    replace: "",
     breaks: "A batch from before a replay skips what the replay brings.",
     test: positionsTest,
     fails: "positions (embedded) > that a replay has moved refuse what a member has in hand",
   },
   {
     name: "a batch is taken beyond the position of a database that went back",
-    file: "runtime/delivery/positions.ts",
-    find: "            kept.next >= move.from &&\n",
+    file: "runtime/delivery/seats.ts",
+    find: "position.next < move.from || ",
     replace: "",
     breaks: "Events between the dump and now are lost.",
     test: positionsTest,
@@ -331,7 +331,7 @@ const positions: ReadonlyArray<Mutant> = [
   },
   {
     name: "a delivery before the position of its reaction is not skipped",
-    file: "runtime/delivery/consumer.ts",
+    file: "runtime/delivery/Delivery.ts",
     find: "return next === undefined || record.offset >= next",
     replace: "return true",
     breaks: "A reaction that was added charges for what is long past.",
@@ -362,7 +362,7 @@ const positions: ReadonlyArray<Mutant> = [
   {
     name: "a module that is new begins at the end of the log",
     file: "runtime/delivery/positions.ts",
-    find: "isNew ??= (yield* sql`select 1 from position limit 1`).length === 0",
+    find: "isNew ??= yield* table.isEmpty",
     replace: "isNew ??= false",
     breaks: "A module that is deployed after others misses their events.",
     test: positionsTest,
@@ -370,7 +370,7 @@ const positions: ReadonlyArray<Mutant> = [
   },
   {
     name: "records that were pruned are passed over in silence",
-    file: "runtime/delivery/positions.ts",
+    file: "runtime/delivery/positionInLog.ts",
     find: `next < end.first && next !== beginning ? "pruned" : "none"`,
     replace: `"none"`,
     breaks: "A loss is not reported.",
@@ -388,9 +388,9 @@ const positions: ReadonlyArray<Mutant> = [
   },
   {
     name: "a correction leaves the epoch as it is",
-    file: "runtime/delivery/positions.ts",
-    find: "update position set next = ${end.first}, epoch = epoch + 1",
-    replace: "update position set next = ${end.first}",
+    file: "runtime/delivery/positionTable.ts",
+    find: "update position set next = ${to}, epoch = epoch + 1",
+    replace: "update position set next = ${to}",
     breaks: "A batch of the lost log moves the corrected position.",
     test: positionsTest,
     fails: "positions (embedded) > below the oldest record that is kept are corrected, and what is lost is said",
@@ -398,7 +398,7 @@ const positions: ReadonlyArray<Mutant> = [
   {
     name: "positions are not looked at while nothing arrives",
     file: "runtime/delivery/positions.ts",
-    find: "if (!isSame || found.size !== known.length) yield* options.moved.open",
+    find: "if (!isSame(known, yield* table.read(partitions, names))) yield* options.moved.open",
     replace: "",
     breaks: "An idle partition never notices a replay.",
     test: positionsTest,
@@ -407,15 +407,15 @@ const positions: ReadonlyArray<Mutant> = [
   {
     name: "a member does not know how far it has got by itself",
     file: "runtime/delivery/positions.ts",
-    find: "yield* sql.afterCommit(Effect.sync(() => moves.forEach(know)))",
-    replace: "void know",
+    find: "yield* sql.afterCommit(Effect.sync(() => moves.forEach(seats.moved)))",
+    replace: "",
     breaks: "An idle partition never notices that its database was restored.",
     test: positionsTest,
     fails: "positions (embedded) > are looked at also while nothing arrives",
   },
   {
     name: "positions move before the effect",
-    file: "runtime/delivery/consumer.ts",
+    file: "runtime/delivery/slice.ts",
     find: "yield* positions.moveAll(spans)\n            const fresh",
     replace: "yield* Effect.interruptible(positions.moveAll([]))\n            const fresh",
     breaks: "The position does not move with the inbox rows.",
@@ -428,25 +428,25 @@ const replays: ReadonlyArray<Mutant> = [
   {
     name: "a reset that does nothing",
     file: "runtime/delivery/replay.ts",
-    find: "const work = reset ? requestReset(reaction) : seeAgain(reaction, from)",
-    replace: "const work = seeAgain(reaction, from)",
+    find: "const work = reset ? resets.request(reaction) : moveBack(reaction, from)",
+    replace: "const work = moveBack(reaction, from)",
     breaks: "A projection that is wrong stays as it is.",
     test: replayTest,
     fails: "a replay (embedded) > builds again what the reaction did, once, and nothing of the others",
   },
   {
     name: "a reset that leaves the dead letters to run beside the replay",
-    file: "runtime/delivery/replay.ts",
-    find: `for (const table of ["held", "inbox"])`,
-    replace: `for (const table of ["inbox"])`,
+    file: "runtime/delivery/reset.ts",
+    find: "if ((yield* deadLetters.removeOf(reaction, perStatement)) > 0) return true",
+    replace: "",
     breaks: "An event takes effect twice.",
     test: replayTest,
     fails: "a replay (embedded) > takes with it what stepped aside of that reaction, so that it comes by the log alone",
   },
   {
     name: "a reset that keeps old sums",
-    file: "runtime/delivery/replay.ts",
-    find: `if (table === "inbox" && (yield* reset)) return true`,
+    file: "runtime/delivery/reset.ts",
+    find: "if (yield* undo) return true",
     replace: "",
     breaks: "Every order counts twice.",
     test: replayTest,
@@ -454,35 +454,35 @@ const replays: ReadonlyArray<Mutant> = [
   },
   {
     name: "a reset that keeps the inbox",
-    file: "runtime/delivery/replay.ts",
-    find: `for (const table of ["held", "inbox"])`,
-    replace: `for (const table of ["held", "held"])`,
+    file: "runtime/delivery/reset.ts",
+    find: "if ((yield* inbox.removeOf(reaction, perStatement)) > 0) return true",
+    replace: "",
     breaks: "The projection stays empty.",
     test: replayTest,
     fails: "a replay (embedded) > builds again what the reaction did, once, and nothing of the others",
   },
   {
     name: "a step of a reset that does not ask whether it still runs",
-    file: "runtime/delivery/replay.ts",
-    find: "if (there.length === 0) return false",
-    replace: "",
+    file: "runtime/delivery/reset.ts",
+    find: "if (!(yield* resets.lock(reset))) return false",
+    replace: "yield* resets.lock(reset)",
     breaks: "A process that was frozen clears what a later run has filled.",
     test: replayTest,
     fails: "a replay (embedded) > clears nothing by a step that finds its reset done meanwhile, or another one",
   },
   {
     name: "a step of a reset that takes another reset for its own",
-    file: "runtime/delivery/replay.ts",
-    find: "select 1 from reset where reaction = ${name} and id = ${id} for update",
-    replace: "select ${id}::text from reset where reaction = ${name} for update",
+    file: "runtime/delivery/resetTable.ts",
+    find: "select 1 from reset where reaction = ${reaction} and id = ${id} for update",
+    replace: "select ${id}::text from reset where reaction = ${reaction} for update",
     breaks: "An event takes effect twice.",
     test: replayTest,
     fails: "a replay (embedded) > clears nothing by a step that finds its reset done meanwhile, or another one",
   },
   {
     name: "a reset that leaves the position until all is cleared",
-    file: "runtime/delivery/replay.ts",
-    find: "yield* sql`update position set next = null, epoch = epoch + 1 where reaction = ${name}`",
+    file: "runtime/delivery/reset.ts",
+    find: "yield* positions.unset(name)",
     replace: "",
     breaks: "Events take effect out of order.",
     test: replayTest,
@@ -490,7 +490,7 @@ const replays: ReadonlyArray<Mutant> = [
   },
   {
     name: "a reset where the log has lost its beginning",
-    file: "runtime/delivery/replay.ts",
+    file: "runtime/delivery/reset.ts",
     find: "if (ends.some(({ first }) => first > 0)) return",
     replace: "if (ends.some(({ first }) => first < 0)) return",
     breaks: "Orders vanish from lists and sums after 30 days.",
@@ -499,8 +499,8 @@ const replays: ReadonlyArray<Mutant> = [
   },
   {
     name: "two resets at once",
-    file: "runtime/delivery/replay.ts",
-    find: "if (added.length === 0) return yield* new ResetRunning()",
+    file: "runtime/delivery/reset.ts",
+    find: "if (!isAdded) return yield* new ResetRunning()",
     replace: "",
     breaks: "A second request is answered as if it began anew.",
     test: replayTest,
@@ -509,7 +509,7 @@ const replays: ReadonlyArray<Mutant> = [
   },
   {
     name: "a replay that moves a position forward",
-    file: "runtime/delivery/replay.ts",
+    file: "runtime/delivery/positionTable.ts",
     find: "least(p.next, x.next)",
     replace: "x.next",
     breaks: "Events are lost.",
@@ -519,9 +519,9 @@ const replays: ReadonlyArray<Mutant> = [
   },
   {
     name: "the worker tries dead letters of a reaction that is reset",
-    file: "runtime/delivery/retry.ts",
+    file: "runtime/delivery/deadLetterTable.ts",
     find: `where status = 'retrying' and due <= \${now}
-          and not exists (select from reset where reset.reaction = h.reaction) and`,
+        and not exists (select from reset where reset.reaction = h.reaction) and`,
     replace: `where status = 'retrying' and due <= \${now} and`,
     breaks: "An event takes effect twice.",
     test: replayTest,
@@ -530,8 +530,8 @@ const replays: ReadonlyArray<Mutant> = [
   {
     name: "the worker takes unreadable records while a reaction is reset",
     file: "runtime/delivery/retry.ts",
-    find: "if (resets.length === 0) return yield* takeForAll(deliveries)",
-    replace: "if (resets.length >= 0) return yield* takeForAll(deliveries)",
+    find: "if (!(yield* isTopicReset(deadLetter.topic))) return yield* takeForAll(deliveries)",
+    replace: "if (deliveries !== undefined) return yield* takeForAll(deliveries)",
     breaks: "An event takes effect twice.",
     test: replayTest,
     fails:
@@ -542,7 +542,7 @@ const replays: ReadonlyArray<Mutant> = [
 const caughtUp: ReadonlyArray<Mutant> = [
   {
     name: "caught up although a dead letter of the key is open",
-    file: "runtime/delivery/deliveriesTable.ts",
+    file: "runtime/delivery/deadLetterTable.ts",
     find: "select 1 from held where status in ('waiting', 'retrying', 'parked')",
     replace: "select 1 from held where status in ('waiting')",
     breaks: "A hold ends although the payment that lifts it is parked.",
@@ -552,7 +552,7 @@ const caughtUp: ReadonlyArray<Mutant> = [
   },
   {
     name: "caught up without a look at the position",
-    file: "runtime/delivery/deliveriesTable.ts",
+    file: "runtime/delivery/positionTable.ts",
     find: "coalesce(p.next, 0) < e.next",
     replace: "false",
     breaks: "A hold ends although the payment is on the log.",
@@ -561,7 +561,7 @@ const caughtUp: ReadonlyArray<Mutant> = [
   },
   {
     name: "never caught up with what is gone",
-    file: "runtime/delivery/deliveriesTable.ts",
+    file: "runtime/delivery/positionTable.ts",
     find: "e.first < e.next and ",
     replace: "",
     breaks: "Deadlines on a topic that was pruned are never enforced.",
@@ -582,7 +582,7 @@ const forgetting: ReadonlyArray<Mutant> = [
   },
   {
     name: "an inbox row is forgotten while its dead letter is open",
-    file: "runtime/delivery/housekeeping.ts",
+    file: "runtime/delivery/inboxTable.ts",
     find: `            and not exists (select from held h
               where h.reaction = i.reaction and h.source = i.source and h.event_id = i.event_id))`,
     replace: ")",
@@ -601,7 +601,7 @@ const forgetting: ReadonlyArray<Mutant> = [
   },
   {
     name: "dead letters that are open are forgotten",
-    file: "runtime/delivery/housekeeping.ts",
+    file: "runtime/delivery/deadLetterTable.ts",
     find: "select ctid from held where status in ('resolved', 'redriven', 'discarded')",
     replace: "select ctid from held where status in ('resolved', 'redriven', 'discarded', 'parked')",
     breaks: "An event that waits for an operator is lost.",
