@@ -100,9 +100,9 @@ await suiteOnEveryDatabase("Deliveries", {
       caughtBy: "leaves no gap: what comes before its turn changes nothing",
     },
     {
-      name: "a position that does not move with what steps aside",
+      name: "a position that does not move with dead letters",
       subject: movesOnlyByEffects(),
-      caughtBy: "moves behind events that step aside, alone, in halves or in a queue",
+      caughtBy: "moves behind events that become dead letters, alone, in halves or in a queue",
     },
     {
       name: "a question that does not ask for the position",

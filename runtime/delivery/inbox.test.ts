@@ -71,12 +71,12 @@ await suiteOnEveryDatabase("Inbox", {
     {
       name: "no gate",
       subject: noGate,
-      caughtBy: "sets a failing event aside with the later ones of its key behind it, while other keys go on",
+      caughtBy: "makes a failing event a dead letter, with the later ones of its key behind it, while other keys go on",
     },
     {
       name: "the inbox row and the gate in one statement",
       subject: gateInTheStatement,
-      caughtBy: "queues behind an event that a zombie sets aside meanwhile",
+      caughtBy: "queues behind a dead letter that a zombie adds meanwhile",
       sideBySide: true,
     },
     {

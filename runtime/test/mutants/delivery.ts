@@ -25,10 +25,10 @@ const takingCharge: ReadonlyArray<Mutant> = [
     breaks: "Later events of a key overtake the one that waits for an operator.",
     test: deadLettersTest,
     fails:
-      "DeadLetters (embedded) > queues what comes behind an event that waits for a person, and takes it after that",
+      "DeadLetters (embedded) > queues what comes behind an event that waits for an operator, and takes it after that",
   },
   {
-    name: "what is set aside is queued in another order",
+    name: "dead letters are queued in another order",
     file: "runtime/delivery/deadLetterTable.ts",
     find: "order by n on conflict (reaction, source, event_id) do nothing",
     replace: "order by n desc on conflict (reaction, source, event_id) do nothing",
@@ -37,13 +37,13 @@ const takingCharge: ReadonlyArray<Mutant> = [
     fails: "DeadLetters (embedded) > drains a key in its order, in one turn, once its first event takes effect",
   },
   {
-    name: "setting aside fails by an event that is set aside already",
+    name: "adding a dead letter fails when it exists",
     file: "runtime/delivery/deadLetterTable.ts",
     find: " on conflict (reaction, source, event_id) do nothing",
     replace: "",
     breaks: "A copy whose inbox row was forgotten stops its partition.",
     test: inboxTest,
-    fails: "Inbox (embedded) > goes on past a copy of an event that is set aside, when its inbox row is gone",
+    fails: "Inbox (embedded) > goes on past a copy of a dead letter when its inbox row is gone",
   },
   {
     name: "events of held keys are queued and run as well",
@@ -53,7 +53,7 @@ const takingCharge: ReadonlyArray<Mutant> = [
     breaks: "An event takes effect before the one that holds it, and twice.",
     test: inboxTest,
     fails:
-      "Inbox (embedded) > sets a failing event aside with the later ones of its key behind it, while other keys go on",
+      "Inbox (embedded) > makes a failing event a dead letter, with the later ones of its key behind it, while other keys go on",
   },
   {
     name: "the transaction ends before its failure is known",
@@ -62,7 +62,7 @@ const takingCharge: ReadonlyArray<Mutant> = [
     replace: "reacting",
     breaks: "A statement that failed and was hidden undoes the whole slice again and again.",
     test: inboxTest,
-    fails: "Inbox (embedded) > sets aside an event that breaks a deferred constraint",
+    fails: "Inbox (embedded) > makes an event a dead letter that breaks a deferred constraint",
   },
   {
     name: "a reaction sees events of a version that is newer than it knows",
@@ -94,7 +94,7 @@ const whoseFault: ReadonlyArray<Mutant> = [
     breaks: "One event whose statement always times out stops its partition for ever.",
     test: inboxTest,
     fails:
-      "Inbox (embedded) > sets an event aside whose statement cannot be done, at its fifth call, uncounted, and no other",
+      "Inbox (embedded) > makes an event a dead letter whose statement cannot be done, at its fifth call, uncounted, and no other",
   },
   {
     name: "an event is suspected one failure late",
@@ -104,14 +104,14 @@ const whoseFault: ReadonlyArray<Mutant> = [
     breaks: "The partition stands for longer than is said.",
     test: inboxTest,
     fails:
-      "Inbox (embedded) > sets an event aside whose statement cannot be done, at its fifth call, uncounted, and no other",
+      "Inbox (embedded) > makes an event a dead letter whose statement cannot be done, at its fifth call, uncounted, and no other",
   },
   {
     name: "a suspicion outlives the success of its event",
     file: "runtime/delivery/consumer.ts",
     find: "            suspicions.clear(first)\n            return exit.value",
     replace: "            return exit.value",
-    breaks: "An event is taken for guilty after few failures that were days apart.",
+    breaks: "An event becomes a dead letter after few failures that were days apart.",
     test: inboxTest,
     fails: "Inbox (embedded) > forgets a suspicion of an event that took effect",
   },
@@ -123,7 +123,7 @@ const whoseFault: ReadonlyArray<Mutant> = [
     breaks: "An event is parked because the infrastructure was slow.",
     test: inboxTest,
     fails:
-      "Inbox (embedded) > sets an event aside whose statement cannot be done, at its fifth call, uncounted, and no other",
+      "Inbox (embedded) > makes an event a dead letter whose statement cannot be done, at its fifth call, uncounted, and no other",
   },
   {
     name: "the consumer commits although the database is away",
@@ -132,14 +132,14 @@ const whoseFault: ReadonlyArray<Mutant> = [
     replace: "if (yield* isAway) return { applied: [], known: 0 }\n          suspicions.add(first)",
     breaks: "Events are lost in an outage.",
     test: inboxTest,
-    fails: "Inbox (embedded) > fails, and sets nothing aside, however often, while the database does not answer",
+    fails: "Inbox (embedded) > fails, and adds no dead letter, however often, while the database does not answer",
   },
   {
     name: "the retry worker counts failures of the infrastructure",
     file: "runtime/delivery/attempt.ts",
     find: `if (faultOf(cause) !== "event" && (yield* isAway)) return yield* Effect.failCause(cause)`,
     replace: "",
-    breaks: "Retries go on while the database is away, and change their entries.",
+    breaks: "Retries go on while the database is away, and change their dead letters.",
     test: deadLettersTest,
     fails: "DeadLetters (embedded) > fails its turn while the database does not answer, and changes nothing",
   },
@@ -169,25 +169,25 @@ const whoseFault: ReadonlyArray<Mutant> = [
     breaks: "One event that hangs stops its partition.",
     test: inboxTest,
     fails:
-      "Inbox (embedded) > sets aside an event whose reaction is stuck, and applies the 200 before and the 200 behind it",
+      "Inbox (embedded) > makes an event a dead letter whose reaction is stuck, and applies the 200 before and the 200 behind it",
   },
   {
     name: "a reaction whose statements are slow counts as stuck",
     file: "runtime/sql/watch.ts",
     find: "if (statements.underWay === 0 && statements.ever === seen) continue",
     replace: "if (seen !== -1) continue",
-    breaks: "A slow database sets events aside that are right.",
+    breaks: "A slow database makes dead letters of valid events.",
     test: inboxTest,
     fails: "Inbox (postgres) > waits for a reaction whose statements together take longer than one that is stuck may",
   },
   {
-    name: "a reaction that fails for every key sets all of them aside",
+    name: "a reaction that fails for every key makes dead letters of all",
     file: "runtime/delivery/consumer.ts",
     find: "if (broken !== undefined) return yield* broken",
     replace: "",
     breaks: "A missing table dead-letters a topic.",
     test: inboxTest,
-    fails: "Inbox (embedded) > fails, and sets nothing aside, while a reaction fails alike for all of eight keys",
+    fails: "Inbox (embedded) > fails, and adds no dead letter, while a reaction fails alike for all of eight keys",
   },
   {
     name: "errors that differ by a number are not alike",
@@ -196,7 +196,7 @@ const whoseFault: ReadonlyArray<Mutant> = [
     replace: "",
     breaks: "A defect whose message names the order dead-letters a topic.",
     test: inboxTest,
-    fails: "Inbox (embedded) > fails, and sets nothing aside, while a reaction fails alike for all of eight keys",
+    fails: "Inbox (embedded) > fails, and adds no dead letter, while a reaction fails alike for all of eight keys",
   },
   {
     name: "rejections of many keys count as one fault of all",
@@ -205,7 +205,8 @@ const whoseFault: ReadonlyArray<Mutant> = [
     replace: "error instanceof Postpone",
     breaks: "Eight events that are rejected stop a partition.",
     test: inboxTest,
-    fails: "Inbox (embedded) > sets events aside that a reaction rejects, or no schema reads, of however many keys",
+    fails:
+      "Inbox (embedded) > makes dead letters of events that a reaction rejects, or that match no schema, of however many keys",
   },
   {
     name: "slices stay as large as they are while the database is slow",
@@ -247,7 +248,7 @@ const deadLetters: ReadonlyArray<Mutant> = [
     fails: "DeadLetters (embedded) > drains more of a key than one turn takes, while others get their turn",
   },
   {
-    name: "nothing looks for entries that were not made ready",
+    name: "nothing looks for dead letters that were not made ready",
     file: "runtime/delivery/retry.ts",
     find: "yield* walk\n",
     replace: "",
@@ -275,7 +276,7 @@ const deadLetters: ReadonlyArray<Mutant> = [
           where id = \${id}`,
     breaks: "An event that took effect is called discarded.",
     test: deadLettersTest,
-    fails: "DeadLetters (embedded) > changes nothing on an entry that is resolved",
+    fails: "DeadLetters (embedded) > changes nothing on a dead letter that is resolved",
   },
   {
     name: "a redrive keeps the attempts",
@@ -297,7 +298,7 @@ const deadLetters: ReadonlyArray<Mutant> = [
       "DeadLetters (embedded) > holds back only later events with the same value, when the reaction is held by a member of the data",
   },
   {
-    name: "workers do not lock the entry that they try",
+    name: "workers do not lock the dead letter that they retry",
     file: "runtime/delivery/deadLetterTable.ts",
     find: `and b.status in ('waiting', 'retrying', 'parked'))
       order by due, pos limit 1 for update of h skip locked`,
@@ -441,7 +442,8 @@ const replays: ReadonlyArray<Mutant> = [
     replace: "",
     breaks: "An event takes effect twice.",
     test: replayTest,
-    fails: "a replay (embedded) > takes with it what stepped aside of that reaction, so that it comes by the log alone",
+    fails:
+      "a replay (embedded) > removes the dead letters of that reaction, so that their events come by the log alone",
   },
   {
     name: "a reset that keeps old sums",
@@ -535,7 +537,7 @@ const replays: ReadonlyArray<Mutant> = [
     breaks: "An event takes effect twice.",
     test: replayTest,
     fails:
-      "a replay (embedded) > leaves a record that nobody can read to a later turn while a reaction to its topic is reset",
+      "a replay (embedded) > leaves a record that cannot be read to a later turn while a reaction to its topic is reset",
   },
 ]
 
@@ -578,7 +580,7 @@ const forgetting: ReadonlyArray<Mutant> = [
     replace: "const longerThanLog = Duration.days(0)",
     breaks: "A late copy takes effect again.",
     test: housekeepingTest,
-    fails: "housekeeping > forgets what nobody can ask for any more",
+    fails: "housekeeping > deletes what is needed no more",
   },
   {
     name: "an inbox row is forgotten while its dead letter is open",
@@ -588,7 +590,7 @@ const forgetting: ReadonlyArray<Mutant> = [
     replace: ")",
     breaks: "A copy of an event that waits takes effect.",
     test: housekeepingTest,
-    fails: "housekeeping > forgets what nobody can ask for any more",
+    fails: "housekeeping > deletes what is needed no more",
   },
   {
     name: "the inbox of a topic that is kept for ever is forgotten",
@@ -597,7 +599,7 @@ const forgetting: ReadonlyArray<Mutant> = [
     replace: "return wanted === undefined && actual === undefined && event === undefined",
     breaks: "A replay of users takes effect twice.",
     test: housekeepingTest,
-    fails: "housekeeping > forgets what nobody can ask for any more",
+    fails: "housekeeping > deletes what is needed no more",
   },
   {
     name: "dead letters that are open are forgotten",
@@ -606,7 +608,7 @@ const forgetting: ReadonlyArray<Mutant> = [
     replace: "select ctid from held where status in ('resolved', 'redriven', 'discarded', 'parked')",
     breaks: "An event that waits for an operator is lost.",
     test: housekeepingTest,
-    fails: "housekeeping > forgets what nobody can ask for any more",
+    fails: "housekeeping > deletes what is needed no more",
   },
   {
     name: "the inbox forgets by the setting, though the log keeps records for longer",
