@@ -20,6 +20,35 @@ export type Behaviour = Effect.Effect<void, Reject | Postpone>
 
 let scenes = 0
 
+/** A log of one partition. Its records are found again by their names: `a1`, or `a1'` for a copy of it. */
+const makeLog = (topic: string) => {
+  const log = new Map<string, Received>()
+  const append = (name: string, what: Partial<Received>): Received => {
+    const record = { topic, partition: 0, offset: log.size, time: 0, key: null, value: null, headers: {} }
+    log.set(name, { ...record, ...what })
+    return log.get(name)!
+  }
+  const ours = (name: string): Received => {
+    const id = name.replace(/'+$/u, "")
+    return append(name, {
+      key: id.replace(/\d+$/u, ""),
+      value: Buffer.from(JSON.stringify({ n: log.size })),
+      headers: {
+        ce_specversion: "1.0",
+        ce_id: id,
+        ce_source: "/suite",
+        ce_type: topic,
+        ce_dataschema: `/schemas/${topic}/1`,
+      },
+    })
+  }
+  const records = (...names: ReadonlyArray<string>) => names.map((name) => log.get(name) ?? ours(name))
+  /** A record of a foreign producer: without headers, unless `what` has some. */
+  const foreign = (value: string | Uint8Array | null, what: Partial<Received> = {}) =>
+    append(`foreign ${log.size}`, { value: value === null ? null : Buffer.from(value), ...what })
+  return { records, foreign }
+}
+
 /**
  * A module with a reaction that notes each event in a table, and records for it: `a1` is the first event of key `a`,
  * `a1'` a copy of it further on in the log. `plan` says what else the reaction does about an event, after its note.
@@ -48,30 +77,7 @@ export const scene = (subject: Subject) =>
           Effect.andThen(note(name, event), plan.get(`${name} ${event.id}`) ?? plan.get(event.id) ?? Effect.void),
       })
 
-    const log = new Map<string, Received>()
-    const append = (name: string, what: Partial<Received>): Received => {
-      const record = { topic: type.type, partition: 0, offset: log.size, time: 0, key: null, value: null, headers: {} }
-      log.set(name, { ...record, ...what })
-      return log.get(name)!
-    }
-    const ours = (name: string): Received => {
-      const id = name.replace(/'+$/u, "")
-      return append(name, {
-        key: id.replace(/\d+$/u, ""),
-        value: Buffer.from(JSON.stringify({ n: log.size })),
-        headers: {
-          ce_specversion: "1.0",
-          ce_id: id,
-          ce_source: "/suite",
-          ce_type: type.type,
-          ce_dataschema: `/schemas/${type.type}/1`,
-        },
-      })
-    }
-    const records = (...names: ReadonlyArray<string>) => names.map((name) => log.get(name) ?? ours(name))
-    /** A record of a foreign producer: without headers, unless `what` has some. */
-    const foreign = (value: string | Uint8Array | null, what: Partial<Received> = {}) =>
-      append(`foreign ${log.size}`, { value: value === null ? null : Buffer.from(value), ...what })
+    const { records, foreign } = makeLog(type.type)
 
     const consumer = (reactions: ReadonlyArray<Reaction<never>>, on = database) =>
       Effect.map(
