@@ -26,7 +26,7 @@ await suiteOnEveryDatabase("DeadLetters", {
     {
       name: "a second transaction that does not ask the inbox again",
       subject: doesNotAsk,
-      caughtBy: "does not set aside what another member applied while its own batch failed",
+      caughtBy: "makes no dead letter of what another member applied while its own batch failed",
     },
     {
       name: "a worker without lock",
@@ -43,12 +43,12 @@ await suiteOnEveryDatabase("DeadLetters", {
     {
       name: "a redrive without the status",
       subject: changing(/(set status = 'retrying'[\s\S]+where id = \S+) and status in \([^)]*\)/u, "$1"),
-      caughtBy: "changes nothing on an entry that is discarded",
+      caughtBy: "changes nothing on a dead letter that is discarded",
     },
     {
       name: "a discard without the status",
       subject: changing(/(set status = 'discarded'[\s\S]+where id = \S+) and status in \([^)]*\)/u, "$1"),
-      caughtBy: "changes nothing on an entry that is resolved",
+      caughtBy: "changes nothing on a dead letter that is resolved",
     },
     {
       name: "a worker that takes any event of a key that is due",
@@ -68,12 +68,12 @@ await suiteOnEveryDatabase("DeadLetters", {
     {
       name: "a discard that does not mark the next of its key",
       subject: changing(/and held\.status = 'waiting'\)/u, "and false)"),
-      caughtBy: "queues what comes behind an event that waits for a person, and takes it after that",
+      caughtBy: "queues what comes behind an event that waits for an operator, and takes it after that",
     },
     {
-      name: "a worker that looks past an event that waits for a person",
+      name: "a worker that looks past an event that waits for an operator",
       subject: changing(/('waiting', 'retrying'), 'parked'(\) order by pos limit 1\) head)/u, "$1$2"),
-      caughtBy: "queues what comes behind an event that waits for a person, and takes it after that",
+      caughtBy: "queues what comes behind an event that waits for an operator, and takes it after that",
     },
     {
       name: "reactions that ignore the member they are held by",

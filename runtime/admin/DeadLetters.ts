@@ -1,39 +1,42 @@
 import { Clock, Context, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { keyIn } from "../events/cloudEvents.ts"
-import { bytesOf, type KeptValue } from "../delivery/inbox.ts"
+import {
+  bytesOf,
+  deadLetterOperations,
+  type Filter,
+  type ListedDeadLetter,
+  mostCounted,
+} from "../delivery/deadLetterTable.ts"
 import { shownOf } from "./shown.ts"
 
-/** The statuses of an entry as people see them; what waits behind an entry is counted with it. */
+/** The statuses of a dead letter as operators see them; those that only wait are counted with the one before them. */
 export const Status = Schema.Literals(["retrying", "parked", "resolved", "redriven", "discarded"]).annotate({
-  description: "`parked` waits for a person; `resolved`, `redriven` and `discarded` have ended.",
+  description: "`parked` waits for an operator; `resolved`, `redriven` and `discarded` have ended.",
 })
 export type Status = typeof Status.Type
 
 export const Instant = Schema.DateFromString.pipe(Schema.annotateEncoded({ format: "date-time" }))
 
-/** What waits behind an entry is not counted further. */
-const mostCounted = 10_000
-
-/** An event that stepped aside. */
+/** A dead letter as operators see it. */
 export const DeadLetter = Schema.Struct({
   id: Schema.String.annotate({ format: "uuid" }),
   module: Schema.String,
-  reaction: Schema.String.annotate({ description: "`*` for a record that can be no event to anybody." }),
+  reaction: Schema.String.annotate({ description: "`*` for a record that cannot be read." }),
   status: Status,
-  attempts: Schema.Natural.annotate({ description: "How often it was tried since it stepped aside or was redriven." }),
+  attempts: Schema.Natural.annotate({ description: "How often it was tried, or was tried since it was redriven." }),
   reason: Schema.NullOr(Schema.String).annotate({
     description:
       "The kind of failure: `failed`, `schema`, `rejected`, `postponed`, `unavailable`, `newer-version` or `malformed`.",
   }),
-  error: Schema.NullOr(Schema.String).annotate({ description: "How the last attempt went wrong." }),
+  error: Schema.NullOr(Schema.String).annotate({ description: "The error of the last attempt." }),
   event: Schema.Struct({
     id: Schema.String,
     type: Schema.String,
     source: Schema.String,
     time: Schema.NullOr(Schema.String),
     key: Schema.NullOr(Schema.String),
-    data: Schema.Unknown.annotateKey({ description: "As it came; text where it is no JSON." }),
+    data: Schema.Unknown.annotateKey({ description: "As received; text where it is not JSON." }),
     headers: Schema.Record(Schema.String, Schema.String),
   }),
   topic: Schema.String,
@@ -47,7 +50,7 @@ export const DeadLetter = Schema.Struct({
   next_attempt_at: Schema.NullOr(Instant).annotate({ description: "Null when it is not tried again by itself." }),
   redriven_at: Schema.NullOr(Instant),
 })
-  .annotate({ identifier: "DeadLetter", description: "An event that stepped aside." })
+  .annotate({ identifier: "DeadLetter", description: "An event that a reaction could not handle." })
   .pipe(
     Schema.annotateEncoded({
       examples: [
@@ -82,133 +85,62 @@ export const DeadLetter = Schema.Struct({
   )
 export type DeadLetter = typeof DeadLetter.Type
 
-/** Which entries are meant; what is left out means all. */
-export interface Filter {
-  readonly statuses?: ReadonlyArray<Status>
-  readonly reaction?: string
-  readonly type?: string
-}
-
 /**
- * The events of one module that stepped aside, for people: to look at, to try again, to give up. What a person does
- * waits for the worker that holds the entry, looks at its status again, and changes nothing on an entry that has ended.
+ * The dead letters of one module, for operators. A change waits for the worker that has the dead letter locked, then
+ * compares its status again, and changes nothing when it has ended.
  */
 export class DeadLetters extends Context.Service<
   DeadLetters,
   {
-    /** Newest first, from before the id given. */
+    /** At most `limit`, newest first, from before the id given. */
     readonly list: (
       filter: Filter,
       before: string | undefined,
       limit: number,
     ) => Effect.Effect<ReadonlyArray<DeadLetter>>
     readonly find: (id: string) => Effect.Effect<DeadLetter | undefined>
-    /** Due now, attempts 0; says whether that changed it. */
+    /** Makes it due now, with 0 attempts. Returns whether that changed it. */
     readonly redrive: (id: string) => Effect.Effect<boolean>
-    /** Ends it without effect, and its key goes on; says whether that changed it. */
+    /** Ends it without effect, and its key goes on. Returns whether that changed it. */
     readonly discard: (id: string) => Effect.Effect<boolean>
-    /** Redrives all open entries that match, and says how many. */
+    /** Redrives all open dead letters that match, and returns how many. */
     readonly redriveAll: (filter: Filter) => Effect.Effect<number>
   }
 >()("galleria/DeadLetters") {}
 
-interface Row extends Omit<DeadLetter, "module" | "event" | "offset" | "waiting"> {
-  readonly event: KeptValue & {
-    readonly id: string
-    readonly type: string
-    readonly source: string
-    readonly key: string | null
-    readonly headers: Readonly<Record<string, string>>
-  }
-  readonly offset: bigint
-  readonly waiting: bigint
-}
-
-const viewOf = (module: string, row: Row): DeadLetter => {
+const viewOf = (module: string, row: ListedDeadLetter): DeadLetter => {
   const { id, type, source, headers } = row.event
-  const said = shownOf(bytesOf(row.event).toString(), headers)
+  const shown = shownOf(bytesOf(row.event).toString(), headers)
   return {
     ...row,
     module,
     offset: Number(row.offset),
     waiting: Number(row.waiting),
-    event: { id, type, source, key: row.event.key ?? keyIn(said.data), headers, ...said },
+    event: { id, type, source, key: row.event.key ?? keyIn(shown.data), headers, ...shown },
   }
 }
 
-/** The dead letters of `module` in its table `held`; `changed` tells the retry worker. */
+/** The dead letters in the database of `module`. Runs `changed` after each change, to wake the retry worker. */
 export const layer = (module: string, changed: Effect.Effect<void>) =>
   Layer.effect(
     DeadLetters,
     Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
+      const table = deadLetterOperations(yield* SqlClient.SqlClient)
+      const now = Effect.map(Clock.currentTimeMillis, (millis) => new Date(millis))
 
-      const matching = ({ statuses = ["retrying", "parked"], reaction, type }: Filter) => [
-        sql`h.status in ${sql.in(statuses)}`,
-        ...(reaction === undefined ? [] : [sql`h.reaction = ${reaction}`]),
-        ...(type === undefined ? [] : [sql`h.topic = ${type}`]),
-      ]
+      const views = <E>(rows: Effect.Effect<ReadonlyArray<ListedDeadLetter>, E>) =>
+        Effect.map(Effect.orDie(rows), (all) => all.map((row) => viewOf(module, row)))
 
-      const select = (where: ReturnType<typeof sql.and>, limit: number) =>
-        Effect.map(
-          Effect.orDie(sql<Row>`
-            select h.id, h.reaction, h.status, h.attempts, h.reason, h.error, h.event, h.topic, h.partition, h."offset",
-              (select count(*) from (
-                select from held w where w.reaction = h.reaction and w.key = h.key and w.pos > h.pos
-                  and w.status in ('waiting', 'retrying', 'parked')
-                  and h.status in ('retrying', 'parked') limit ${mostCounted}) behind) as waiting,
-              h.first_failed_at, h.last_failed_at, h.due as next_attempt_at, h.redriven_at
-            from held h where ${where} order by h.id desc limit ${limit}`),
-          (rows) => rows.map((row) => viewOf(module, row)),
-        )
-
-      const shown = sql`h.status <> 'waiting'`
+      /** How many rows a statement changed. */
+      const change = <E>(rows: Effect.Effect<ReadonlyArray<unknown>, E>) =>
+        Effect.map(Effect.tap(Effect.orDie(rows), changed), ({ length }) => length)
 
       return {
-        list: (filter, before, limit) =>
-          select(sql.and([...matching(filter), ...(before === undefined ? [] : [sql`h.id < ${before}`])]), limit),
-
-        find: (id) => Effect.map(select(sql.and([sql`h.id = ${id}`, shown]), 1), ([entry]) => entry),
-
-        redrive: (id) =>
-          Effect.gen(function* () {
-            const now = new Date(yield* Clock.currentTimeMillis)
-            const rows = yield* Effect.orDie(sql`
-              update held set status = 'retrying', attempts = 0, due = ${now}, redriven_at = ${now}
-              where id = ${id} and status in ('retrying', 'parked') returning pos`)
-            yield* changed
-            return rows.length > 0
-          }),
-
-        discard: (id) =>
-          Effect.gen(function* () {
-            const rows = yield* Effect.orDie(sql`
-              with ended as (
-                update held set status = 'discarded', due = null
-                where id = ${id} and status in ('retrying', 'parked') returning pos, reaction, key),
-              marked as (
-                update held set ready = true from ended
-                where held.pos = (select h.pos from held h where h.reaction = ended.reaction and h.key = ended.key
-                    and h.pos > ended.pos and h.status in ('waiting', 'retrying', 'parked') order by h.pos limit 1)
-                  and held.status = 'waiting')
-              select pos from ended`)
-            yield* changed
-            return rows.length > 0
-          }),
-
-        redriveAll: (filter) =>
-          Effect.gen(function* () {
-            const now = new Date(yield* Clock.currentTimeMillis)
-            // Locked in one order, whoever asks at the same time.
-            const rows = yield* Effect.orDie(sql`
-              with open as (
-                select h.pos from held h where ${sql.and(matching({ ...filter, statuses: ["retrying", "parked"] }))}
-                order by h.pos for update)
-              update held set status = 'retrying', attempts = 0, due = ${now}, redriven_at = ${now}
-              from open where held.pos = open.pos returning held.pos`)
-            yield* changed
-            return rows.length
-          }),
+        list: (filter, before, limit) => views(table.list(filter, before, limit)),
+        find: (id) => Effect.map(views(table.find(id)), ([deadLetter]) => deadLetter),
+        redrive: (id) => Effect.map(change(Effect.flatMap(now, (at) => table.redrive(id, at))), (count) => count > 0),
+        discard: (id) => Effect.map(change(table.discard(id)), (count) => count > 0),
+        redriveAll: (filter) => change(Effect.flatMap(now, (at) => table.redriveAll(filter, at))),
       }
     }),
   )

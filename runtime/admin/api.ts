@@ -51,7 +51,7 @@ export class LogNotWhole extends declare<LogNotWhole>()(
   },
 ) {}
 
-/** The name of a module, a reaction or a type: whatever is not one matches nothing. */
+/** The name of a module, a reaction or a type of event. */
 const isName = /^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]{1,200}$/u
 const Name = Schema.String.check(
   Schema.makeFilter((text: string) => isName.test(text) || "expected a name", {
@@ -65,7 +65,7 @@ const which = {
 }
 
 const one = {
-  params: { id: Schema.String.check(Schema.isUUID()).annotate({ description: "The entry's id." }) },
+  params: { id: Schema.String.check(Schema.isUUID()).annotate({ description: "The id of the dead letter." }) },
   success: DeadLetter,
   error: DeadLetterNotFound,
 }
@@ -78,24 +78,24 @@ const deadLetters = HttpApiGroup.make("deadLetters")
       error: InvalidCursor,
     }).annotateMerge(
       OpenApi.annotations({
-        summary: "List the events that stepped aside",
-        description: "Newest first; without a status those that are not over, `retrying` and `parked`.",
+        summary: "List dead letters",
+        description: "Newest first. Without `status`: those that have not ended, `retrying` and `parked`.",
       }),
     ),
     HttpApiEndpoint.get("get", "/admin/dead-letters/:id", one).annotateMerge(
-      OpenApi.annotations({ summary: "Get an event that stepped aside" }),
+      OpenApi.annotations({ summary: "Get a dead letter" }),
     ),
     HttpApiEndpoint.post("redrive", "/admin/dead-letters/:id/redrive", one).annotateMerge(
       OpenApi.annotations({
-        summary: "Try it again now",
-        description: "With all its attempts. An entry that has ended stays as it is, which is a success.",
+        summary: "Redrive a dead letter",
+        description: "Retries it now, with all its attempts. One that has ended stays as it is, which is a success.",
       }),
     ),
     HttpApiEndpoint.post("discard", "/admin/dead-letters/:id/discard", one).annotateMerge(
       OpenApi.annotations({
-        summary: "Give it up",
+        summary: "Discard a dead letter",
         description:
-          "It has no effect ever, and its key goes on with the next. An entry that has ended stays as it is, which is a success.",
+          "Its event never takes effect, and its key goes on with the next. One that has ended stays as it is, which is a success.",
       }),
     ),
     HttpApiEndpoint.post("redriveAll", "/admin/dead-letters/redrive", {
@@ -107,12 +107,12 @@ const deadLetters = HttpApiGroup.make("deadLetters")
         }),
       ],
       success: Schema.Struct({ redriven: Schema.Natural.annotate({ examples: [3] }) }).annotate({
-        description: "How many that were.",
+        description: "How many dead letters were redriven.",
       }),
     }).annotateMerge(
       OpenApi.annotations({
-        summary: "Try all that match again now",
-        description: "What is left out means all; the body too may be left out.",
+        summary: "Redrive all dead letters that match",
+        description: "A member that is left out matches all; the body may be left out too.",
       }),
     ),
   )
@@ -121,11 +121,14 @@ const deadLetters = HttpApiGroup.make("deadLetters")
       payload: Schema.Struct({
         reaction,
         from: Schema.optionalKey(
-          Instant.pipe(Schema.annotateEncoded({ description: "Since when; left out, from the start of its topic." })),
+          Instant.pipe(
+            Schema.annotateEncoded({ description: "Since when; left out: from the beginning of its topic." }),
+          ),
         ),
         reset: Schema.optionalKey(
           Schema.Boolean.annotate({
-            description: "Whether it first undoes what it did, as a projection can. Not together with `from`.",
+            description:
+              "Whether the reaction first undoes what it did, as a projection can. Not together with `from`.",
             default: false,
           }),
         ),
@@ -136,12 +139,12 @@ const deadLetters = HttpApiGroup.make("deadLetters")
         ),
       ),
       success: HttpApiSchema.WithHeaders(Replay.pipe(HttpApiSchema.status(202)), {
-        location: Schema.String.annotate({ description: "Where to see how far it is." }),
+        location: Schema.String.annotate({ description: "The address of its progress." }),
       }),
       error: [ReactionNotFound, ReactionNotResettable, ResetRunning, LogNotWhole],
     }).annotateMerge(
       OpenApi.annotations({
-        summary: "Let a reaction see its topic again",
+        summary: "Let a reaction read its topic again",
         description: "Runs beside normal processing. `Location` is the address of its progress.",
       }),
     ),
@@ -149,14 +152,14 @@ const deadLetters = HttpApiGroup.make("deadLetters")
       params: { reaction },
       success: Replay,
       error: ReactionNotFound,
-    }).annotateMerge(OpenApi.annotations({ summary: "See how far that is" })),
+    }).annotateMerge(OpenApi.annotations({ summary: "Get the progress of a replay" })),
   )
   .middleware(Edge)
   .middleware(Admin)
   .annotateMerge(
     OpenApi.annotations({
       title: "Dead letters",
-      description: "Events that stepped aside because they could not be handled, and what a person does about them.",
+      description: "Events that a reaction could not handle, to look at, redrive or discard; and replays.",
     }),
   )
 

@@ -5,7 +5,8 @@ import { suiteOnEveryDatabase } from "../test/harness/suite.ts"
 import type { Deliveries } from "../module/Deliveries.ts"
 import { deliveriesSuite, type Subject } from "./suite/DeliveriesSuite.ts"
 import { make } from "./deliveriesTable.ts"
-import { makePositions, type ModulePositions, type Move } from "./positions.ts"
+import { makePositions, type ModulePositions } from "./positions.ts"
+import type { Move } from "./positionTable.ts"
 
 const right: Subject = { positions: makePositions, deliveries: make }
 
@@ -48,22 +49,23 @@ const setting = (sql: SqlClient.SqlClient, moves: ReadonlyArray<Move>) =>
     new Map<string, number>(),
   )
 
-/** A position that stays where a transaction set something aside. */
+/** A position that stays where a transaction added a dead letter. */
 const movesOnlyByEffects = (): Subject => {
-  let isAside = false
+  let hasFailed = false
   const own: typeof inbox = (sql) => {
-    const { setAside, takeCharge, ...statements } = inbox(sql)
+    const { addDeadLetters, takeCharge, ...statements } = inbox(sql)
     return {
       ...statements,
-      takeCharge: (deliveries) => Effect.suspend(() => ((isAside = false), takeCharge(deliveries))),
-      setAside: (entries) => Effect.suspend(() => ((isAside ||= entries.length > 0), setAside(entries))),
+      takeCharge: (deliveries) => Effect.suspend(() => ((hasFailed = false), takeCharge(deliveries))),
+      addDeadLetters: (deadLetters) =>
+        Effect.suspend(() => ((hasFailed ||= deadLetters.length > 0), addDeadLetters(deadLetters))),
     }
   }
   return {
     ...moving(
       ({ advance }) =>
         (moves) =>
-          Effect.suspend(() => (isAside ? Effect.succeed(new Map<string, number>()) : advance(moves))),
+          Effect.suspend(() => (hasFailed ? Effect.succeed(new Map<string, number>()) : advance(moves))),
     ),
     inbox: own,
   }
@@ -98,9 +100,9 @@ await suiteOnEveryDatabase("Deliveries", {
       caughtBy: "leaves no gap: what comes before its turn changes nothing",
     },
     {
-      name: "a position that does not move with what steps aside",
+      name: "a position that does not move with dead letters",
       subject: movesOnlyByEffects(),
-      caughtBy: "moves behind events that step aside, alone, in halves or in a queue",
+      caughtBy: "moves behind events that become dead letters, alone, in halves or in a queue",
     },
     {
       name: "a question that does not ask for the position",

@@ -2,32 +2,30 @@ import { Clock, Effect, Exit } from "effect"
 import { decode, type Envelope, storable } from "../events/cloudEvents.ts"
 import type { Event } from "../events/Event.ts"
 import type { Received } from "../events/EventBus.ts"
-import { type Aside, keepValue, type Outcome } from "./inbox.ts"
 import { heldKey, type Reaction } from "../module/Reaction.ts"
-import { ofNoReaction, outcomeOf, waiting } from "./outcome.ts"
+import { type NewDeadLetter, storedValueOf } from "./deadLetterTable.ts"
+import type { DeliveryId } from "./inboxTable.ts"
+import { ofNoReaction, type Outcome, outcomeOf, waiting } from "./outcome.ts"
+import { positionName } from "./positionTable.ts"
 
 /** One event for one reaction, and what is to be done about it. */
-export interface Delivery extends Work {
-  readonly reaction: string
-  readonly source: string
-  readonly event_id: string
-  readonly key: string | null
+export interface Delivery extends DeliveryId, Work {
   readonly record: Received
-  /** No other delivery of the record comes after it. */
+  /** It is the last delivery of its record. */
   readonly isLast: boolean
 }
 
 export interface Work {
-  /** What to run; undefined when it is known to fail, as `outcome` says, before any reaction saw it. */
+  /** What to run; undefined when it fails with `outcome` before the reaction runs. */
   readonly run: { readonly reaction: Reaction<never>; readonly event: Event } | undefined
   readonly outcome: Outcome
 }
 
-/** How long an event of a newer version waits before it is tried again: the next release may know it. */
+/** The delay after which an event of a newer version is retried: the next release may know that version. */
 const newerVersionMillis = 60_000
 
-/** A delivery as it is set aside. */
-export const asideOf = (delivery: Delivery, outcome: Outcome): Aside => {
+/** The dead letter of a delivery. */
+export const deadLetterOf = (delivery: Delivery, outcome: Outcome): NewDeadLetter => {
   const { reaction, source, event_id, key, record } = delivery
   const { topic, partition, offset, headers } = record
   const event = {
@@ -37,12 +35,12 @@ export const asideOf = (delivery: Delivery, outcome: Outcome): Aside => {
     key: record.key,
     headers,
     time: record.time,
-    ...keepValue(record.value!),
+    ...storedValueOf(record.value!),
   }
   return { reaction, source, event_id, key, topic, partition, offset, event: JSON.stringify(event), outcome }
 }
 
-/** What a record means for the reactions of a module: nothing, one malformed record, or a delivery for each. */
+/** The deliveries of a record: none, one that is malformed, or one for each reaction to its topic. */
 export const deliveriesOf = (record: Received, reactions: ReadonlyArray<Reaction<never>>) =>
   Effect.gen(function* () {
     const found = decode(record)
@@ -72,8 +70,8 @@ export const deliveriesOf = (record: Received, reactions: ReadonlyArray<Reaction
   })
 
 /**
- * By what the delivery is held back and holds back others. It is read from the data as received, so it is known even
- * when the data fails its schema. An event without a key, or without that member, holds back nothing.
+ * The key by which a delivery holds back later ones. It is read from the data as received, so it is known even when the
+ * data does not match its schema. An event without a key, or without that member, holds back nothing.
  */
 const keyOf = ({ heldBy }: Reaction<never>, { key, data }: Envelope): string | null => {
   if (heldBy === undefined || key === null) return key
@@ -95,4 +93,14 @@ const workOf = (reaction: Reaction<never>, envelope: Envelope): Effect.Effect<Wo
       run: { reaction, event: { id, source, type, time, key, data: read.value, received: envelope.data } },
       outcome: waiting,
     }
+  })
+
+/** The deliveries that are not before the positions of their reactions. `nexts`: offsets by `positionName`. */
+export const unseen = (
+  deliveries: ReadonlyArray<Delivery>,
+  nexts: ReadonlyMap<string, number>,
+): ReadonlyArray<Delivery> =>
+  deliveries.filter(({ reaction, record }) => {
+    const next = nexts.get(positionName(reaction, record))
+    return next === undefined || record.offset >= next
   })

@@ -6,25 +6,25 @@ import { DatabaseUnavailable } from "../sql/Database.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { reactionSeconds } from "../telemetry/metrics.ts"
 import { processing } from "../telemetry/messages.ts"
-import { asideOf, type Delivery } from "./Delivery.ts"
+import { deadLetterOf, type Delivery } from "./Delivery.ts"
 import { faultOf } from "../sql/fault.ts"
 import { outcomeOf, waiting } from "./outcome.ts"
 import { unlessStuck } from "../sql/watch.ts"
 
-/** A reaction that does nothing for that long is stuck, in milliseconds: less than what ends its idle transaction. */
+/** A reaction that does nothing for this long is stuck (ms): less than the time limit of an idle transaction. */
 const stuckMillis = 4_000
 
-/** A reaction did nothing: no statement was under way, and it did not end. */
+/** A reaction is stuck: no statement of it runs, and it does not end. */
 export class ReactionStuck extends Schema.TaggedError<ReactionStuck>()("ReactionStuck", { reaction: Schema.String }) {
   override get message(): string {
     return `${this.reaction} did nothing for ${stuckMillis / 1_000} s`
   }
 }
 
-/** A delivery that a reaction is to see. */
+/** A delivery that is given to its reaction. */
 export type Run = NonNullable<Delivery["run"]> & Pick<Delivery, "record">
 
-/** Runs a reaction in the running transaction; one that is stuck is interrupted, and fails as if it had thrown. */
+/** Runs a reaction in the current transaction. A stuck reaction is interrupted and dies with `ReactionStuck`. */
 export const runReaction = (sql: SqlClient.SqlClient, reaction: Reaction<never>, runs: NonEmptyReadonlyArray<Run>) =>
   Effect.gen(function* () {
     const module = moduleOf(reaction)
@@ -38,12 +38,12 @@ export const runReaction = (sql: SqlClient.SqlClient, reaction: Reaction<never>,
 
 const moduleOf = ({ name }: Reaction<never>) => name.slice(0, name.indexOf("."))
 
-/** One event may take this long by itself, where slices that begin with it were too slow; in milliseconds. */
+/** The time limit for one event alone, after slices that begin with it were too slow (ms). */
 const mostMillis = 15_000
 
 /**
- * Runs the reaction for one event in a savepoint of the running transaction. Undefined when it went well, else why not.
- * One that takes too long, though it gets on, fails as by the infrastructure: it may be the database that is slow.
+ * Runs the reaction for one event in a savepoint of the current transaction. Returns the cause of a failure, undefined
+ * after a success. A reaction that exceeds the time limit fails with `DatabaseUnavailable`: the database may be slow.
  */
 export const attemptCause = (sql: SqlClient.SqlClient, { run, record }: Delivery) =>
   Effect.gen(function* () {
@@ -57,7 +57,10 @@ export const attemptCause = (sql: SqlClient.SqlClient, { run, record }: Delivery
     return Exit.isSuccess(exit) ? undefined : exit.cause
   })
 
-/** The same; of a failure it says what becomes of the event. Fails by the fault of the infrastructure alone. */
+/**
+ * Like `attemptCause`, but returns what becomes of an event that failed. Fails only by the fault of the infrastructure,
+ * and only while `isAway`.
+ */
 export const attempt = (sql: SqlClient.SqlClient, delivery: Delivery, isAway: IsAway = away) =>
   Effect.gen(function* () {
     if (delivery.run === undefined) return delivery.outcome
@@ -68,29 +71,29 @@ export const attempt = (sql: SqlClient.SqlClient, delivery: Delivery, isAway: Is
   })
 
 /**
- * Fails where the commit would: when a statement's failure was hidden, or a deferred constraint does not hold. Takes
- * back that constraints are immediate, for more events may follow in the same transaction.
+ * Fails where the commit would fail: when a statement's failure was hidden, or a deferred constraint does not hold.
+ * Afterwards constraints are deferred again, because more events may follow in the same transaction.
  */
 const settled = (sql: SqlClient.SqlClient) =>
   Effect.all([sql`savepoint settled`, sql`set constraints all immediate`, sql`rollback to savepoint settled`], {
     discard: true,
   })
 
-/** Whether a fault of the infrastructure is taken for what it looks like. */
+/** Whether the database is away. */
 export type IsAway = Effect.Effect<boolean>
 const away: IsAway = Effect.succeed(true)
 
 /**
- * Takes charge of one delivery in the running transaction: it is applied, or set aside as the outcome says, or was known.
- * Fails by the fault of the infrastructure alone.
+ * Takes charge of one delivery in the current transaction: it is known already, applied, or a dead letter with the
+ * outcome that is returned. Fails only by the fault of the infrastructure, and only while `isAway`.
  */
 export const takeAlone = (sql: SqlClient.SqlClient, inbox: Inbox, delivery: Delivery, isAway: IsAway = away) =>
   Effect.gen(function* () {
     const [fresh] = yield* inbox.takeCharge([delivery])
     if (fresh === undefined) return "known" as const
-    const isHeld = yield* inbox.heldOf([fresh])
+    const isHeld = yield* inbox.heldKeys([fresh])
     const outcome = isHeld(fresh) ? waiting : yield* attempt(sql, fresh, isAway)
     if (outcome === undefined) return "applied" as const
-    yield* inbox.setAside([asideOf(fresh, outcome)])
+    yield* inbox.addDeadLetters([deadLetterOf(fresh, outcome)])
     return outcome
   })

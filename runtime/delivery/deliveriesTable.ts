@@ -4,8 +4,10 @@ import { EventBus } from "../events/EventBus.ts"
 import { partitionOf } from "../events/partition.ts"
 import { Database } from "../sql/Database.ts"
 import { Deliveries } from "../module/Deliveries.ts"
+import { openDeadLetter } from "./deadLetterTable.ts"
+import { positionBefore } from "./positionTable.ts"
 
-/** `Deliveries` by the tables `position` and `held` of a module whose reactions these are. */
+/** `Deliveries` of the module with these reactions, from its positions and dead letters. */
 export const layer = (reactions: ReadonlyArray<{ readonly name: string; readonly event: { readonly type: string } }>) =>
   Layer.effect(Deliveries, make(reactions))
 
@@ -13,7 +15,7 @@ export const make = (reactions: Parameters<typeof layer>[0]) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const bus = yield* EventBus
-    /** Callers who come while the log is asked share the next answer, which is about a moment after each of them. */
+    /** Calls during a request to the log share the next request, which begins after each of them. */
     const ask = yield* (yield* Database).coalesce((asked: ReadonlyArray<ReadonlyArray<string>>) =>
       Effect.map(Effect.exit(bus.ends([...new Set(asked.flat())])), (answer) => asked.map(() => answer)),
     )
@@ -30,19 +32,16 @@ export const make = (reactions: Parameters<typeof layer>[0]) =>
         })
       })
 
-    const caughtUp: Deliveries["Service"]["caughtUp"] = (ends, held) =>
+    const caughtUp: Deliveries["Service"]["caughtUp"] = (ends, key) =>
       Effect.gen(function* () {
-        const names = reactions.filter(({ event }) => ends.some(({ topic }) => topic === event.type))
+        const own = reactions
+          .filter(({ event }) => ends.some(({ topic }) => topic === event.type))
+          .map(({ name, event }) => ({ reaction: name, topic: event.type }))
+        const names = own.map(({ reaction }) => reaction)
         const behind = yield* sql`
-          select 1 from json_to_recordset(${JSON.stringify(ends)}::json)
-            as e (topic text, partition int, first bigint, next bigint)
-          join json_to_recordset(${JSON.stringify(names.map(({ name, event }) => ({ reaction: name, topic: event.type })))}::json)
-            as r (reaction text, topic text) on r.topic = e.topic
-          left join position p on p.reaction = r.reaction and p.topic = e.topic and p.partition = e.partition
-          where e.first < e.next and coalesce(p.next, 0) < e.next
+          ${positionBefore(sql, ends, own)}
           union all
-          select 1 from held where status in ('waiting', 'retrying', 'parked') and key = ${held}
-            and reaction in (select json_array_elements_text(${JSON.stringify(names.map(({ name }) => name))}::json))
+          ${openDeadLetter(sql, key, names)}
           limit 1`
         return behind.length === 0
       }).pipe(Effect.orDie)

@@ -29,7 +29,7 @@ const at = <A, E, R>(age: Duration.Input, work: Effect.Effect<A, E, R>) =>
   )
 
 layer(drivers())("housekeeping", (it) => {
-  it.effect("forgets what nobody can ask for any more, in as many turns as it takes, and nothing else", () =>
+  it.effect("deletes what is needed no more, in as many turns as it takes, and nothing else", () =>
     Effect.gen(function* () {
       yield* migrate({})
       const sql = yield* SqlClient.SqlClient

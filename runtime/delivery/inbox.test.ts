@@ -6,7 +6,7 @@ import { inboxSuite, type Subject } from "./suite/InboxSuite.ts"
 // Deliberate mistakes, each one small change of the protocol: variants that DELIVERY.md lists under *Taking charge*.
 
 const noGate: Subject = {
-  inbox: (sql) => ({ ...inbox(sql), heldOf: () => Effect.succeed(() => false) }),
+  inbox: (sql) => ({ ...inbox(sql), heldKeys: () => Effect.succeed(() => false) }),
 }
 
 const gateInTheStatement: Subject = {
@@ -42,7 +42,7 @@ const gateInTheStatement: Subject = {
             }),
         )
       },
-      heldOf: () => Effect.succeed((delivery) => held.has(delivery)),
+      heldKeys: () => Effect.succeed((delivery) => held.has(delivery)),
     }
   },
 }
@@ -50,13 +50,14 @@ const gateInTheStatement: Subject = {
 const rowWithTheEffect: Subject = {
   inbox: (sql) => {
     const statements = inbox(sql)
-    const forget = (entries: ReadonlyArray<object>) => sql`
+    const forget = (deadLetters: ReadonlyArray<object>) => sql`
       delete from inbox where (reaction, source, event_id) in (
-        select reaction, source, event_id from json_to_recordset(${JSON.stringify(entries)}::json)
+        select reaction, source, event_id from json_to_recordset(${JSON.stringify(deadLetters)}::json)
           as x (reaction text, source text, event_id text))`
     return {
       ...statements,
-      setAside: (entries) => Effect.asVoid(Effect.andThen(statements.setAside(entries), forget(entries))),
+      addDeadLetters: (deadLetters) =>
+        Effect.asVoid(Effect.andThen(statements.addDeadLetters(deadLetters), forget(deadLetters))),
     }
   },
 }
@@ -70,12 +71,12 @@ await suiteOnEveryDatabase("Inbox", {
     {
       name: "no gate",
       subject: noGate,
-      caughtBy: "sets a failing event aside with the later ones of its key behind it, while other keys go on",
+      caughtBy: "makes a failing event a dead letter, with the later ones of its key behind it, while other keys go on",
     },
     {
       name: "the inbox row and the gate in one statement",
       subject: gateInTheStatement,
-      caughtBy: "queues behind an event that a zombie sets aside meanwhile",
+      caughtBy: "queues behind a dead letter that a zombie adds meanwhile",
       sideBySide: true,
     },
     {

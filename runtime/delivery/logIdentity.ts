@@ -3,8 +3,8 @@ import { SqlClient } from "effect/sql"
 import { EventBus } from "../events/EventBus.ts"
 
 /**
- * The database of a module belongs to another event log than the one that this process uses: its outbox would be sent to
- * the wrong log, and its positions mean nothing there.
+ * The database of a module belongs to another event log than this process uses: its outbox would be sent to the wrong
+ * log, and its positions mean nothing there.
  */
 export class OtherLog extends Schema.TaggedError<OtherLog>()("OtherLog", {
   module: Schema.String,
@@ -22,8 +22,8 @@ export class OtherLog extends Schema.TaggedError<OtherLog>()("OtherLog", {
 }
 
 /**
- * Binds the database of a module to the event log that it is used with first. Fails with `OtherLog` when it is bound to
- * another one. Nothing may be sent from this database, or taken charge of in it, before this succeeds.
+ * Binds the database of a module to the event log that it is first used with. Fails with `OtherLog` when it is bound to
+ * another one. Before it succeeds, no event may be relayed from this database or taken charge of in it.
  */
 export const bindLog = (module: string) =>
   Effect.gen(function* () {

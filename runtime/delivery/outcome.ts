@@ -1,6 +1,5 @@
 import { Cause, Clock, Duration, Effect, type Schedule, Schema } from "effect"
 import type { Received } from "../events/EventBus.ts"
-import type { Outcome } from "./inbox.ts"
 import { clean, textOf } from "../loop/defect.ts"
 import { Postpone, Reject } from "../module/Reaction.ts"
 import { defaultRetry, delayAfter } from "../loop/schedule.ts"
@@ -8,16 +7,28 @@ import { sqlErrorIn } from "../sql/transaction.ts"
 import { withoutAddresses } from "../telemetry/logs.ts"
 import { faultOf } from "../sql/fault.ts"
 
-/** Queued behind an earlier event of its key. */
+/** What becomes of a delivery that does not take effect. */
+export type Outcome =
+  | { readonly status: "waiting" }
+  | {
+      readonly status: "retrying" | "parked"
+      readonly attempts: number
+      readonly reason: string
+      readonly error: string
+      /** When it is tried again; null when an operator decides. */
+      readonly due: Date | null
+    }
+
+/** It waits behind an earlier event of its key. */
 export const waiting: Outcome = { status: "waiting" }
 
-/** Sooner it would only spin, and later nobody would ever look. */
+/** Bounds of a postponement: a shorter one would spin, a longer one would hide the event from operators. */
 const postponed = { leastMillis: 1_000, mostMillis: 24 * 60 * 60 * 1_000 }
 
-/** The wait of an event whose statement cannot be done now, though the database answers. */
+/** The delay of an event whose statement cannot be done now, though the database answers. */
 const laterMillis = 10_000
 
-/** What becomes of an event whose handling failed like this, for the first time; `schedule` says when it is tried again. */
+/** What becomes of an event whose first attempt failed by `cause`. `schedule` decides when it is retried. */
 export const outcomeOf = (
   cause: Cause.Cause<unknown>,
   schedule: Schedule.Schedule<unknown> = defaultRetry,
@@ -45,10 +56,10 @@ export const outcomeOf = (
       : { status: "retrying", attempts: 1, reason, error: text, due: new Date(now + delay) }
   })
 
-/** In the place of a reaction's name: the record could not be read, so no reaction ever saw it. */
+/** Takes the place of a reaction's name: the record could not be read, so no reaction ran for it. */
 export const ofNoReaction = "*"
 
-/** Shorter texts of a record are no data of a person, and common in any message. */
+/** Shorter texts of a record are not personal data, and are common in any message. */
 const shortest = 3
 
 /** The texts in a JSON value, members' names left out. */
@@ -69,18 +80,18 @@ const textsOf = ({ key, value, headers }: Pick<Received, "key" | "value" | "head
   }
 }
 
-/** A message without what the record says and without addresses: personal data have no place in a log. */
+/** A message without texts of the record and without addresses: no personal data may get into a log. */
 const withoutData = (text: string, record: Pick<Received, "key" | "value" | "headers">): string =>
   withoutAddresses(
     textsOf(record)
-      .filter((said) => said.length >= shortest && text.includes(said))
+      .filter((own) => own.length >= shortest && text.includes(own))
       .toSorted((a, b) => b.length - a.length)
-      .reduce((rest, said) => rest.replaceAll(said, "…"), text),
+      .reduce((rest, own) => rest.replaceAll(own, "…"), text),
   )
 
 /**
- * What became of an event that failed, for the log: which reaction, why, and what comes next. The reason is given without
- * the event's data; why data do not match a schema is left out, for that text consists of values.
+ * The log line of an event that failed: which reaction, why, and what comes next. It contains no data of the event. Why
+ * data do not match a schema is left out, because that text consists of values.
  */
 export const failureOf = (
   delivery: { readonly reaction: string; readonly key: string | null; readonly record: Omit<Received, "offset"> },

@@ -1,12 +1,12 @@
 import { Effect } from "effect"
 
-/** Deliveries in one transaction: many, for most of its cost is its own; not so many that requests wait for long. */
+/** Deliveries in one transaction: many, because most of the cost is per transaction, but requests must not wait for long. */
 const most = 200
 
-/** A slice that took longer makes the next one smaller, so that each is done well within the bus's `HandleWithin`. */
+/** A slice that took longer makes the next one smaller, so that each ends well within the bus's `HandleWithin` (ms). */
 const slowMillis = 5_000
 
-/** One that took less makes it larger again. */
+/** A slice that took less makes the next one larger (ms). */
 const quickMillis = 1_000
 
 /**

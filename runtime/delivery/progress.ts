@@ -1,14 +1,11 @@
 import { partitionName, type Span } from "../events/EventBus.ts"
 import type { Delivery } from "./Delivery.ts"
 
-/** How far a call of `handle` has got in each of the partitions that it covers. */
+/** The progress of a call of `handle` in each partition that it covers. */
 export const makeProgress = (spans: ReadonlyArray<Span>) => {
   const left = new Map(spans.map((span) => [partitionName(span), span]))
   return {
-    /**
-     * What these deliveries cover: up to the last record that has no other delivery after them, which may be nothing of a
-     * partition.
-     */
+    /** The spans that these deliveries cover: up to the last record whose deliveries are all done; it may be empty. */
     covers: (deliveries: ReadonlyArray<Delivery>): ReadonlyArray<Span> => {
       const ends = new Map<string, number | undefined>()
       for (const { record, isLast } of deliveries) {
@@ -19,13 +16,13 @@ export const makeProgress = (spans: ReadonlyArray<Span>) => {
         return span === undefined ? [] : [{ ...span, next: Math.max(span.from, end ?? span.from) }]
       })
     },
-    /** These are done: the next begins behind them. */
+    /** Marks spans as done. */
     done: (spans: ReadonlyArray<Span>) => {
       for (const span of spans) left.set(partitionName(span), { ...left.get(partitionName(span))!, from: span.next })
     },
-    /** What is left once every delivery is done: records without any. */
+    /** The spans that are left when every delivery is done: records without deliveries. */
     rest: (): ReadonlyArray<Span> => [...left.values()].filter(({ from, next }) => from < next),
-    /** From where on the partition of a delivery is not done. */
+    /** The first offset in the partition of a delivery that is not done; undefined: the call covers no span of it. */
     from: ({ record }: Delivery): number | undefined => left.get(partitionName(record))?.from,
   }
 }

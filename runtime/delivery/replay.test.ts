@@ -6,7 +6,8 @@ import { bad, scene as inboxScene } from "./suite/InboxSuite.ts"
 import { all, type Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { type Check, suiteOnEveryDatabase } from "../test/harness/suite.ts"
-import { LogNotWhole, makeReplay, NoReset, ResetRunning } from "./replay.ts"
+import { makeReplay } from "./replay.ts"
+import { LogNotWhole, NoReset, ResetRunning } from "./reset.ts"
 import { makeRetryTurn } from "./retry.ts"
 import { memberOf } from "../test/delivery/member.ts"
 
@@ -125,17 +126,17 @@ const checks: ReadonlyArray<Check<object>> = [
     ),
   },
   {
-    name: "takes with it what stepped aside of that reaction, so that it comes by the log alone",
+    name: "removes the dead letters of that reaction, so that their events come by the log alone",
     check: on(
       Effect.fnUntraced(function* (scene) {
-        const { plan, take, sums, held, statuses, reset, work, again, reactions } = scene
+        const { plan, take, sums, deadLetters, statuses, reset, work, again, reactions } = scene
         plan.set("sum a1", bad).set("note b1", bad)
         yield* take("a1", "b1", "a2")
         expect(yield* statuses("suite.sum")).toEqual(["a1 retrying", "a2 waiting"])
         plan.clear()
         yield* reset
         yield* work()
-        expect(yield* held("suite.sum")).toEqual([])
+        expect(yield* deadLetters("suite.sum")).toEqual([])
         expect(yield* statuses("note")).toEqual(["b1 retrying"])
         yield* again("a1", "b1", "a2")
         expect(yield* sums).toEqual({ a: 2, b: 1 })
@@ -162,15 +163,15 @@ const checks: ReadonlyArray<Check<object>> = [
     ),
   },
   {
-    name: "leaves a record that nobody can read to a later turn while a reaction to its topic is reset",
+    name: "leaves a record that cannot be read to a later turn while a reaction to its topic is reset",
     check: on(
-      Effect.fnUntraced(function* ({ sql, handle, foreign, held, reset, reactions }) {
+      Effect.fnUntraced(function* ({ sql, handle, foreign, deadLetters, reset, reactions }) {
         yield* handle([foreign(`{"n":`)])
-        expect(yield* held("*")).toMatchObject([{ status: "parked" }])
+        expect(yield* deadLetters("*")).toMatchObject([{ status: "parked" }])
         yield* sql`update held set status = 'retrying', due = '1970-01-01'`
         yield* reset
         yield* yield* makeRetryTurn({ module: "suite", reactions })
-        expect(yield* held("*")).toMatchObject([{ status: "retrying", attempts: 1 }])
+        expect(yield* deadLetters("*")).toMatchObject([{ status: "retrying", attempts: 1 }])
       }),
     ),
   },

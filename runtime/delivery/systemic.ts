@@ -9,10 +9,10 @@ import { attemptCause } from "./attempt.ts"
 import type { Delivery } from "./Delivery.ts"
 import { faultOf } from "../sql/fault.ts"
 
-/** So many keys that fail alike are not the fault of their events. */
+/** When this many keys fail alike, the reaction is at fault and not the events. */
 const enoughKeys = 8
 
-/** A reaction fails in the same way for every key: nothing steps aside, the batch waits. */
+/** A reaction fails in the same way for every key: no dead letters are added, and the batch is retried. */
 export class ReactionBroken extends Schema.TaggedError<ReactionBroken>()("ReactionBroken", {
   reaction: Schema.String,
   keys: Schema.Int,
@@ -23,7 +23,7 @@ export class ReactionBroken extends Schema.TaggedError<ReactionBroken>()("Reacti
   }
 }
 
-/** The first delivery of each key of the log, by reaction, of reactions that have enough of them. */
+/** For each reaction with enough keys, the first delivery of each key of the log. */
 const samples = (deliveries: ReadonlyArray<Delivery>): ReadonlyArray<ReadonlyArray<Delivery>> => {
   const runnable = deliveries.filter(({ run }) => run !== undefined)
   const reactions = Map.groupBy(runnable, ({ reaction }) => reaction).values()
@@ -33,19 +33,19 @@ const samples = (deliveries: ReadonlyArray<Delivery>): ReadonlyArray<ReadonlyArr
   return firsts.filter(({ length }) => length >= enoughKeys)
 }
 
-/** How an event fails that is not by its own doing, in words that are the same for like failures; undefined: otherwise. */
+/** The text of a failure without its numbers, so that like failures have the same text; undefined for a deliberate one. */
 const kindOf = (cause: Cause.Cause<unknown>): string | undefined => {
   const error = sqlErrorIn(cause)?.reason.cause ?? Cause.squash(cause)
   const isDeliberate = error instanceof Reject || error instanceof Postpone || Schema.isSchemaError(error)
   return isDeliberate || faultOf(cause) !== "event" ? undefined : textOf(error).replace(/\d+/gu, "#")
 }
 
-/** The transaction was for looking only. */
-const lookedAt = Symbol("looked at")
+/** Rolls the transaction back. */
+const rollback = Symbol("rollback")
 
 /**
- * Whether a reaction fails alike for every key of a slice that failed, as by a missing table or a defect of this
- * release. Tries one event of each key, stops at the first that fails otherwise or does not fail, and undoes it all.
+ * Finds a reaction that fails alike for every key of a slice that failed, as with a missing table or a defect of this
+ * release. Tries one event of each key, stops at the first that succeeds or fails differently, and rolls everything back.
  */
 export const brokenReaction = (
   sql: SqlClient.SqlClient,
@@ -58,7 +58,7 @@ export const brokenReaction = (
       let broken: ReactionBroken | undefined
       const look = Effect.gen(function* () {
         const fresh = yield* inbox.takeCharge(sample)
-        const isHeld = yield* inbox.heldOf(fresh)
+        const isHeld = yield* inbox.heldKeys(fresh)
         const due = fresh.filter((delivery) => !isHeld(delivery))
         let kind: string | undefined
         for (const delivery of due) {
@@ -70,7 +70,7 @@ export const brokenReaction = (
         if (kind === undefined || due.length < enoughKeys) return
         broken = new ReactionBroken({ reaction: due[0]!.reaction, keys: due.length, error: kind })
       })
-      yield* Effect.exit(database.transaction(Effect.andThen(look, Effect.die(lookedAt))))
+      yield* Effect.exit(database.transaction(Effect.andThen(look, Effect.die(rollback))))
       if (broken !== undefined) return broken
     }
     return undefined

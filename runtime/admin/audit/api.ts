@@ -19,16 +19,19 @@ const moduleName = Schema.String.check(
 })
 
 export const Violation = Schema.Struct({
-  invariant: Schema.String.annotate({ description: "The rule that does not hold.", examples: ["final-notification"] }),
+  invariant: Schema.String.annotate({
+    description: "The invariant that is violated.",
+    examples: ["final-notification"],
+  }),
   module: moduleName,
   subject: Schema.String.annotate({ description: "What it is about, with its id.", examples: ["order 17"] }),
-  details: Schema.String.annotate({ description: "What was seen.", examples: ["the order is paid, …"] }),
-}).annotate({ identifier: "Violation", description: "Something that must not be." })
+  details: Schema.String.annotate({ description: "What was found.", examples: ["the order is paid, …"] }),
+}).annotate({ identifier: "Violation", description: "A violation of an invariant." })
 
 const Audited = Schema.Struct({
   checked_at: Schema.String.annotate({ examples: ["2026-01-02T03:04:05.678Z"] }),
   violations: Schema.Array(Violation),
-}).annotate({ identifier: "Audited", description: "What was found, and when." })
+}).annotate({ identifier: "Audited", description: "The violations, and when they were found." })
 
 const digits = Schema.String.check(Schema.isPattern(/^(?:0|[1-9]\d{0,15})$/u, { message: "expected a whole number" }))
 
@@ -60,7 +63,7 @@ export const auditGroup = HttpApiGroup.make("audit")
       error: ModuleNotFound,
     }).annotateMerge(
       OpenApi.annotations({
-        summary: "List what a module knows of orders",
+        summary: "List what a module knows about orders",
         description: "Of at most `limit` orders with ids greater than `after`; `npm run audit` compares them.",
       }),
     ),

@@ -11,12 +11,12 @@ export interface Source<E = never> {
 /** Facts of one module that are read at a time. */
 export const pageSize = 500
 
-/** Violations that are looked at again; a look stops when it has found so many. */
+/** Violations that are checked again; a look ends when it has found so many. */
 export const mostSuspects = 10_000
 
 /**
- * The orders after `after`, in the order of their ids, as far as each source has told all that it knows of them, and
- * where that ends; undefined: with the last order.
+ * The orders after `after`, by rising ids, as far as the pages of all sources cover them. `end`: the last id that they
+ * cover; undefined: all orders.
  */
 const windowOf = <E>(sources: ReadonlyArray<Source<E>>, after: number, limit: number) =>
   Effect.gen(function* () {
@@ -80,15 +80,16 @@ const compareSome = <E>(sources: ReadonlyArray<Source<E>>, ids: ReadonlyArray<nu
 
 const nameOf = ({ invariant, module, subject }: Violation) => JSON.stringify([invariant, module, subject])
 
-/** Those that were seen before too. */
+/** Those that were found before too. */
 const persisting = <V extends Violation>(violations: ReadonlyArray<V>, before: ReadonlyArray<Violation>) => {
   const seen = new Set(before.map(nameOf))
   return violations.filter((violation) => seen.has(nameOf(violation)))
 }
 
 /**
- * What does not hold, compared over all sources, and by `local` within single modules. What is only on its way is gone
- * at the next of so many `looks`, so that only what persists is named.
+ * Finds violations over all sources, and by `local` within single modules. Only violations that are found by each of
+ * `looks` looks are returned, because what is only in transit is gone at the next look. `pause` lies between two looks,
+ * and `limit` is the size of a page.
  */
 export const audit = <E = never, E2 = never>(options: {
   readonly sources: ReadonlyArray<Source<E>>

@@ -49,7 +49,7 @@ const parkedStopsOf = ({ name, audit, deadLetters }: Audited) =>
     return found
   })
 
-/** What does not hold within one module. */
+/** The violations within one module. */
 const localOf = (module: Audited) =>
   Effect.gen(function* () {
     const own = (yield* module.audit?.violations ?? Effect.succeed([])).map((one) => ({ ...one, module: module.name }))

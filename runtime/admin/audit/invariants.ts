@@ -103,7 +103,7 @@ const listedAsOrdered = (order: Facts, listed: Facts | undefined): ReadonlyArray
   ]
 }
 
-/** Nobody keeps money or stock of an order that does not exist. */
+/** No module keeps money or stock of an order that does not exist. */
 const keptForNoOrder = ({ facts }: Snapshot): ReadonlyArray<Found> =>
   [...facts].flatMap(([module, { keeps, status }]) => {
     if (keeps !== true) return []
@@ -111,7 +111,7 @@ const keptForNoOrder = ({ facts }: Snapshot): ReadonlyArray<Found> =>
     return [found(invariant, module, `there is no such order, and what ${module} has of it is ${status}`)]
   })
 
-/** What does not hold of one order. `now` is in milliseconds. Modules that were not asked are not compared. */
+/** The violations of one order. `now` is in milliseconds. Modules that were not asked are not compared. */
 export const judge = (snapshot: Snapshot, now: number): ReadonlyArray<Violation> => {
   const { order_id, asked, facts } = snapshot
   const [order, payment, hold] = ["order", "payment", "inventory"].map((module) => facts.get(module))

@@ -4,7 +4,7 @@ import { Facts, type Violation as ViolationOf } from "../../module/Audit.ts"
 import { Violation } from "./api.ts"
 import { audit, type Source } from "./audit.ts"
 
-/** Something that runs cannot be audited, and why. */
+/** A process cannot be audited, and why. */
 export class CannotAudit extends Schema.TaggedError<CannotAudit>()("CannotAudit", { reason: Schema.String }) {
   override get message(): string {
     return this.reason
@@ -17,7 +17,7 @@ const Documented = Schema.Struct({ paths: Schema.Record(Schema.String, Schema.Un
 const Page = Schema.Struct({ items: Schema.Array(Facts) })
 const Answered = Schema.Struct({ violations: Schema.Array(Violation) })
 
-/** Asks with the token, if there is one, and reads the answer by its schema. */
+/** Sends a request, with the token if there is one, and decodes the answer by its schema. */
 const ask = <A, I>(url: string, path: string, token: string | undefined, schema: Schema.Codec<A, I>) =>
   Effect.tryPromise({
     try: async (signal) => {
@@ -60,12 +60,12 @@ const distinct = (violations: ReadonlyArray<ViolationOf>) => [
   ...new Map(violations.map((one) => [JSON.stringify([one.invariant, one.module, one.subject]), one])).values(),
 ]
 
-/** When several processes are compared, what is on its way has so much time between looks. */
+/** Between several processes, what is in transit takes longer than within one. */
 const looksOverHttp = { looks: 5, pause: "2 seconds" } as const
 
 /**
- * What does not hold over the processes at these addresses, and which modules were compared. Each process audits
- * itself; orders are compared over several processes page by page.
+ * The violations over the processes at these addresses, and which modules were compared. Each process audits itself;
+ * orders are compared over several processes page by page. Fails with `CannotAudit`.
  */
 export const auditOverHttp = (
   addresses: ReadonlyArray<Address>,

@@ -4,6 +4,7 @@ import { expect } from "vitest"
 import { define } from "../../events/Event.ts"
 import type { EventBus, Received } from "../../events/EventBus.ts"
 import { type Behaviour, bad, connectionLost, faltering, scene, type Scene } from "../../delivery/suite/InboxSuite.ts"
+import type { Filter } from "../../delivery/deadLetterTable.ts"
 import type { inbox } from "../../delivery/inbox.ts"
 import { atMost, each, Postpone, type Reaction, Reject } from "../../module/Reaction.ts"
 import { Database, DatabaseUnavailable } from "../../sql/Database.ts"
@@ -12,7 +13,7 @@ import type { Check } from "../../test/harness/suite.ts"
 import * as DeadLetters from "../DeadLetters.ts"
 import { makeRetryTurn } from "../../delivery/retry.ts"
 
-/** What may be wrong: statements of the worker and of people, by their text; the consumer's statements; the reactions. */
+/** What may be wrong: statements of the worker and of operators, by their text; the consumer's statements; the reactions. */
 export interface Subject {
   readonly statement?: (text: string) => string
   readonly reaction?: (reaction: Reaction<never>) => Reaction<never>
@@ -34,11 +35,11 @@ const clockOf = (live: Clock.Clock, haste = 1) => {
   return { clock, advance: (by: Duration.Input) => Effect.sync(() => void (now += Duration.toMillis(by))) }
 }
 
-/** A scene of the inbox, with a worker that tries again, people who press buttons, and time that can be set. */
+/** A scene of the inbox, with a retry worker, an operator, and time that can be set. */
 const worked = (subject: Subject, haste?: number) =>
   Effect.gen(function* () {
     const base = yield* scene(subject.inbox === undefined ? {} : { inbox: subject.inbox })
-    const { sql, database, type, plan, reaction, records, statuses, held } = base
+    const { sql, database, type, plan, reaction, records, statuses, deadLetters } = base
     const { clock, advance } = clockOf(yield* Clock.Clock, haste)
     const timed = Effect.provideService(Clock.Clock, clock)
     const change: Statement.Transformer = (statement, own) => {
@@ -67,11 +68,11 @@ const worked = (subject: Subject, haste?: number) =>
       )
     const turn = yield* worker([reaction("note")])
 
-    let told = 0
+    let wakes = 0
     const built = yield* Layer.build(
       DeadLetters.layer(
         "suite",
-        Effect.sync(() => void told++),
+        Effect.sync(() => void wakes++),
       ),
     )
     const { list, find, redrive, discard, redriveAll } = Context.get(built, DeadLetters.DeadLetters)
@@ -88,24 +89,24 @@ const worked = (subject: Subject, haste?: number) =>
       turn,
       /** Turns until nothing is due. */
       work: (of = turn) => Effect.repeat(of, { while: (more) => more, times: 2_000 }),
-      people: {
+      operator: {
         list,
         find,
         redrive: (id: string) => changed(timed(redrive(id))),
         discard: (id: string) => changed(timed(discard(id))),
-        redriveAll: (filter: DeadLetters.Filter) => changed(timed(redriveAll(filter))),
-        /** How often the worker was told that there is something to do. */
-        told: () => told,
+        redriveAll: (filter: Filter) => changed(timed(redriveAll(filter))),
+        /** How often the worker was woken. */
+        wakes: () => wakes,
       },
-      /** The entry's id, of an event that stepped aside. */
+      /** The id of an event's dead letter. */
       idOf: (name: string, of = "note") =>
         Effect.map(
           sql<{ id: string }>`select id from held where event_id = ${name} and reaction = ${of}`,
           ([row]) => row!.id,
         ),
-      entry: (name: string) => Effect.map(held(), (all) => all.find(({ event_id }) => event_id === name)!),
-      /** Sets those events aside, the first by its own fault; what was planned is forgotten. */
-      aside: (...names: ReadonlyArray<string>) =>
+      deadLetter: (name: string) => Effect.map(deadLetters(), (all) => all.find(({ event_id }) => event_id === name)!),
+      /** Makes those events dead letters, the first by its own fault, and clears the plan. */
+      addDeadLetters: (...names: ReadonlyArray<string>) =>
         Effect.gen(function* () {
           plan.set(names[0]!, bad)
           yield* handle(records(...names))
@@ -143,21 +144,21 @@ const schedule: ReadonlyArray<Check<Subject>> = [
   {
     name: "tries an event again when its schedule says so, and not before",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, turn, advance, entry, now, leaves }) {
+      Effect.fnUntraced(function* ({ take, plan, turn, advance, deadLetter, now, leaves }) {
         plan.set("a1", bad)
         yield* take("a1")
         for (let attempts = 1; attempts < 3; attempts++) {
-          const { due } = yield* entry("a1")
+          const { due } = yield* deadLetter("a1")
           const wait = due!.getTime() - (yield* now)
           expectJittered(wait, 1_000 * 2 ** (attempts - 1))
           expect(yield* turn).toBe(false)
           yield* advance(wait)
           expect(yield* turn).toBe(true)
-          expect(yield* entry("a1")).toMatchObject({ attempts: attempts + 1 })
+          expect(yield* deadLetter("a1")).toMatchObject({ attempts: attempts + 1 })
         }
         plan.clear()
         yield* advance("1 hour")
-        yield* leaves({ held: ["a1 parked"] })
+        yield* leaves({ deadLetters: ["a1 parked"] })
         expect(yield* turn).toBe(false)
       }),
     ),
@@ -165,33 +166,33 @@ const schedule: ReadonlyArray<Check<Subject>> = [
   {
     name: "waits from 1 s, doubling, to 5 minutes",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, worker, reaction, advance, entry, now }) {
+      Effect.fnUntraced(function* ({ take, plan, worker, reaction, advance, deadLetter, now }) {
         const turn = yield* worker([reaction("note")], 15)
         plan.set("a1", bad)
         yield* take("a1")
         for (let attempts = 1; attempts < 15; attempts++) {
-          const { due, status } = yield* entry("a1")
+          const { due, status } = yield* deadLetter("a1")
           expect(status).toBe("retrying")
           const wait = due!.getTime() - (yield* now)
           expectJittered(wait, Math.min(1_000 * 2 ** (attempts - 1), 300_000))
           yield* advance(wait)
           yield* turn
         }
-        expect(yield* entry("a1")).toMatchObject({ status: "parked", attempts: 15, due: null })
+        expect(yield* deadLetter("a1")).toMatchObject({ status: "parked", attempts: 15, due: null })
       }),
     ),
   },
   {
     name: "follows the reaction's own schedule from the first wait on, and parks when that is done",
     check: on(
-      Effect.fnUntraced(function* ({ consumer, worker, reaction, records, plan, advance, entry, now, turn }) {
+      Effect.fnUntraced(function* ({ consumer, worker, reaction, records, plan, advance, deadLetter, now, turn }) {
         const retry = Schedule.max([Schedule.spaced("7 seconds"), Schedule.recurs(2)])
         const own = { ...reaction("note"), retry }
         const [handle, turnOfOwn] = [yield* consumer([own]), yield* worker([own], 10)]
         plan.set("a1", bad)
         yield* handle(records("a1"))
         for (let attempts = 1; attempts < 3; attempts++) {
-          const { due, status } = yield* entry("a1")
+          const { due, status } = yield* deadLetter("a1")
           expect(status).toBe("retrying")
           const wait = due!.getTime() - (yield* now)
           expect(wait).toBeGreaterThan(6_000)
@@ -199,7 +200,7 @@ const schedule: ReadonlyArray<Check<Subject>> = [
           yield* advance(wait)
           yield* turnOfOwn
         }
-        expect(yield* entry("a1")).toMatchObject({ status: "parked", attempts: 3, due: null })
+        expect(yield* deadLetter("a1")).toMatchObject({ status: "parked", attempts: 3, due: null })
         expect(yield* turn).toBe(false)
       }),
     ),
@@ -207,18 +208,18 @@ const schedule: ReadonlyArray<Check<Subject>> = [
   {
     name: "parks at once an event that may be tried but once",
     check: on(
-      Effect.fnUntraced(function* ({ consumer, reaction, records, plan, entry }) {
+      Effect.fnUntraced(function* ({ consumer, reaction, records, plan, deadLetter }) {
         const handle = yield* consumer([atMost(1)(reaction("note"))])
         plan.set("a1", bad)
         yield* handle(records("a1"))
-        expect(yield* entry("a1")).toMatchObject({ status: "parked", attempts: 1, due: null })
+        expect(yield* deadLetter("a1")).toMatchObject({ status: "parked", attempts: 1, due: null })
       }),
     ),
   },
   {
     name: "shows of a structured event what it says, not its envelope",
     check: on(
-      Effect.fnUntraced(function* ({ consumer, reaction, foreign, people, type }) {
+      Effect.fnUntraced(function* ({ consumer, reaction, foreign, operator, type }) {
         const handle = yield* consumer([reaction("note")])
         const envelope = {
           specversion: "1.0",
@@ -229,7 +230,7 @@ const schedule: ReadonlyArray<Check<Subject>> = [
         }
         const headers = { "content-type": "application/cloudevents+json" }
         yield* handle([foreign(JSON.stringify({ ...envelope, data: { n: "none" } }), { key: "s", headers })])
-        expect(yield* people.list({}, undefined, 10)).toMatchObject([
+        expect(yield* operator.list({}, undefined, 10)).toMatchObject([
           { reason: "schema", event: { id: "s1", time: "2026-01-01T00:00:00Z", key: "s", data: { n: "none" } } },
         ])
       }),
@@ -238,69 +239,69 @@ const schedule: ReadonlyArray<Check<Subject>> = [
   {
     name: "parks at once an event that its reaction comes to reject",
     check: on(
-      Effect.fnUntraced(function* ({ aside, plan, work, advance, entry }) {
-        yield* aside("a1", "a2")
+      Effect.fnUntraced(function* ({ addDeadLetters, plan, work, advance, deadLetter }) {
+        yield* addDeadLetters("a1", "a2")
         plan.set("a1", Effect.fail(new Reject({ reason: "it is of another shop" })))
         yield* advance("2 seconds")
         yield* work()
         const error = "it is of another shop"
-        expect(yield* entry("a1")).toMatchObject({
+        expect(yield* deadLetter("a1")).toMatchObject({
           status: "parked",
           attempts: 2,
           reason: "rejected",
           error,
           due: null,
         })
-        expect(yield* entry("a2")).toMatchObject({ status: "waiting" })
+        expect(yield* deadLetter("a2")).toMatchObject({ status: "waiting" })
       }),
     ),
   },
   {
     name: "counts no attempt while an event is postponed, and parks it after 24 hours of that",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, work, advance, entry, people, idOf, leaves }) {
+      Effect.fnUntraced(function* ({ take, plan, work, advance, deadLetter, operator, idOf, leaves }) {
         plan.set("a1", postponed("6 hours"))
         yield* take("a1", "a2")
         const hourly = Effect.andThen(advance("6 hours"), work())
         for (let hours = 6; hours < 24; hours += 6) {
           yield* hourly
-          expect(yield* entry("a1")).toMatchObject({ status: "retrying", attempts: 0, reason: "postponed" })
+          expect(yield* deadLetter("a1")).toMatchObject({ status: "retrying", attempts: 0, reason: "postponed" })
         }
         yield* hourly
-        expect(yield* entry("a1")).toMatchObject({ status: "parked", attempts: 0, due: null })
-        // Whoever redrives it gives it another day.
-        yield* people.redrive(yield* idOf("a1"))
+        expect(yield* deadLetter("a1")).toMatchObject({ status: "parked", attempts: 0, due: null })
+        // A redrive gives it another day.
+        yield* operator.redrive(yield* idOf("a1"))
         yield* work()
-        expect(yield* entry("a1")).toMatchObject({ status: "retrying" })
+        expect(yield* deadLetter("a1")).toMatchObject({ status: "retrying" })
         plan.clear()
         yield* hourly
-        yield* leaves({ noted: ["a1", "a2"], held: ["a1 redriven"] })
+        yield* leaves({ noted: ["a1", "a2"], deadLetters: ["a1 redriven"] })
       }),
     ),
   },
   {
     name: "counts the 24 hours from the first time of the last postponements in a row, not from an earlier failure",
     check: on(
-      Effect.fnUntraced(function* ({ aside, plan, work, advance, entry }) {
-        yield* aside("a1")
+      Effect.fnUntraced(function* ({ addDeadLetters, plan, work, advance, deadLetter }) {
+        yield* addDeadLetters("a1")
         plan.set("a1", postponed("6 hours"))
         yield* advance("23 hours")
         yield* work()
         for (let hours = 6; hours < 24; hours += 6) {
           yield* advance("6 hours")
           yield* work()
-          expect(yield* entry("a1")).toMatchObject({ status: "retrying", attempts: 1, reason: "postponed" })
+          expect(yield* deadLetter("a1")).toMatchObject({ status: "retrying", attempts: 1, reason: "postponed" })
         }
         yield* advance("6 hours")
         yield* work()
-        expect(yield* entry("a1")).toMatchObject({ status: "parked", attempts: 1 })
+        expect(yield* deadLetter("a1")).toMatchObject({ status: "parked", attempts: 1 })
       }),
     ),
   },
   {
     name: "postpones for no less than a second and no more than a day",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, work, advance, entry, now }) {
+      Effect.fnUntraced(function* ({ take, plan, work, advance, deadLetter, now }) {
         for (const [name, asked, least] of [
           ["a1", 0, 1_000],
           ["b1", -5_000, 1_000],
@@ -309,12 +310,12 @@ const schedule: ReadonlyArray<Check<Subject>> = [
           plan.set(name, postponed(asked))
           const before = yield* now
           yield* take(name)
-          const due = (yield* entry(name)).due!.getTime()
+          const due = (yield* deadLetter(name)).due!.getTime()
           expect(due).toBeGreaterThanOrEqual(before + least)
           expect(due).toBeLessThanOrEqual((yield* now) + least)
           yield* advance(least)
           expect(yield* work()).toBe(false)
-          const again = (yield* entry(name)).due?.getTime() ?? Number.POSITIVE_INFINITY
+          const again = (yield* deadLetter(name)).due?.getTime() ?? Number.POSITIVE_INFINITY
           expect(again).toBeGreaterThanOrEqual(due + least)
         }
       }),
@@ -323,7 +324,18 @@ const schedule: ReadonlyArray<Check<Subject>> = [
   {
     name: "tries an event of a newer version every minute without counting, until a release knows it",
     check: on(
-      Effect.fnUntraced(function* ({ handle, records, worker, reaction, type, work, turn, advance, entry, leaves }) {
+      Effect.fnUntraced(function* ({
+        handle,
+        records,
+        worker,
+        reaction,
+        type,
+        work,
+        turn,
+        advance,
+        deadLetter,
+        leaves,
+      }) {
         const [first, ...rest] = records("a1", "a2", "b1")
         const newer = { ...first!, headers: { ...first!.headers, ce_dataschema: `/schemas/${type.type}/2` } }
         yield* handle([newer, ...rest])
@@ -332,30 +344,30 @@ const schedule: ReadonlyArray<Check<Subject>> = [
           expect(yield* turn).toBe(false)
           yield* advance("1 second")
           yield* work()
-          expect(yield* entry("a1")).toMatchObject({ status: "retrying", attempts: 0, reason: "newer-version" })
+          expect(yield* deadLetter("a1")).toMatchObject({ status: "retrying", attempts: 0, reason: "newer-version" })
         }
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting"] })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting"] })
         const nextRelease = { ...reaction("note"), event: { ...type, version: 2 } }
         yield* advance(minute)
         yield* work(yield* worker([nextRelease]))
-        yield* leaves({ noted: ["b1", "a1", "a2"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["b1", "a1", "a2"], deadLetters: ["a1 resolved"] })
       }),
     ),
   },
   {
-    name: "keeps what stepped aside for a reaction that is gone, until a release has it again",
+    name: "keeps the dead letters of a reaction that is gone, until a release has it again",
     check: on(
-      Effect.fnUntraced(function* ({ aside, worker, work, advance, entry, leaves }) {
-        yield* aside("a1", "a2")
+      Effect.fnUntraced(function* ({ addDeadLetters, worker, work, advance, deadLetter, leaves }) {
+        yield* addDeadLetters("a1", "a2")
         const without = yield* worker([])
         for (let n = 0; n < 2 * mostAttempts; n++) {
           yield* advance(minute)
           yield* work(without)
-          expect(yield* entry("a1")).toMatchObject({ status: "retrying", attempts: 1 })
+          expect(yield* deadLetter("a1")).toMatchObject({ status: "retrying", attempts: 1 })
         }
         yield* advance(minute)
         yield* work()
-        yield* leaves({ noted: ["a1", "a2"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["a1", "a2"], deadLetters: ["a1 resolved"] })
       }),
     ),
   },
@@ -365,8 +377,8 @@ const order: ReadonlyArray<Check<Subject>> = [
   {
     name: "tries only the first event of a key, however long the others wait",
     check: on(
-      Effect.fnUntraced(function* ({ aside, plan, take, work, advance, leaves }) {
-        yield* aside("a1", "a2", "a3")
+      Effect.fnUntraced(function* ({ addDeadLetters, plan, take, work, advance, leaves }) {
+        yield* addDeadLetters("a1", "a2", "a3")
         plan.set("a1", bad)
         yield* advance("500 millis")
         yield* work()
@@ -374,31 +386,31 @@ const order: ReadonlyArray<Check<Subject>> = [
         yield* work()
         yield* take("a4", "b1")
         yield* work()
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting", "a3 waiting", "a4 waiting"] })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting", "a3 waiting", "a4 waiting"] })
       }),
     ),
   },
   {
     name: "drains a key in its order, in one turn, once its first event takes effect",
     check: on(
-      Effect.fnUntraced(function* ({ aside, take, turn, advance, leaves }) {
-        yield* aside("a1", "a2", "a3")
+      Effect.fnUntraced(function* ({ addDeadLetters, take, turn, advance, leaves }) {
+        yield* addDeadLetters("a1", "a2", "a3")
         yield* take("a4", "b1")
         yield* advance("2 seconds")
         expect(yield* turn).toBe(true)
-        yield* leaves({ noted: ["b1", "a1", "a2", "a3", "a4"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["b1", "a1", "a2", "a3", "a4"], deadLetters: ["a1 resolved"] })
         yield* take("a1", "a2", "a3", "a4", "a5")
-        yield* leaves({ noted: ["b1", "a1", "a2", "a3", "a4", "a5"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["b1", "a1", "a2", "a3", "a4", "a5"], deadLetters: ["a1 resolved"] })
       }),
     ),
   },
   {
     name: "drains more of a key than one turn takes, while others get their turn",
     check: on(
-      Effect.fnUntraced(function* ({ aside, turn, work, advance, noted }) {
+      Effect.fnUntraced(function* ({ addDeadLetters, turn, work, advance, noted }) {
         const names = Array.from({ length: 120 }, (_, n) => `a${n}`)
-        yield* aside(...names)
-        yield* aside("b0", "b1")
+        yield* addDeadLetters(...names)
+        yield* addDeadLetters("b0", "b1")
         yield* advance("2 seconds")
         yield* turn
         yield* turn
@@ -413,8 +425,8 @@ const order: ReadonlyArray<Check<Subject>> = [
   {
     name: "ends a turn that takes long, and goes on with the key in the next",
     check: on(
-      Effect.fnUntraced(function* ({ aside, plan, turn, advance, noted }) {
-        yield* aside("a1", "a2", "a3")
+      Effect.fnUntraced(function* ({ addDeadLetters, plan, turn, advance, noted }) {
+        yield* addDeadLetters("a1", "a2", "a3")
         for (const name of ["a1", "a2", "a3"]) plan.set(name, advance("100 millis"))
         yield* advance("2 seconds")
         for (const so of [["a1"], ["a1", "a2"], ["a1", "a2", "a3"]]) {
@@ -427,17 +439,17 @@ const order: ReadonlyArray<Check<Subject>> = [
   {
     name: "stops draining at the next event of the key that fails, and goes on with that by its schedule",
     check: on(
-      Effect.fnUntraced(function* ({ aside, plan, work, advance, leaves, entry }) {
-        yield* aside("a1", "a2", "a3", "a4")
+      Effect.fnUntraced(function* ({ addDeadLetters, plan, work, advance, leaves, deadLetter }) {
+        yield* addDeadLetters("a1", "a2", "a3", "a4")
         plan.set("a3", bad)
         yield* advance("2 seconds")
         yield* work()
-        yield* leaves({ noted: ["a1", "a2"], held: ["a1 resolved", "a3 retrying", "a4 waiting"] })
-        expect(yield* entry("a3")).toMatchObject({ attempts: 1, reason: "failed", error: "it cannot be done" })
+        yield* leaves({ noted: ["a1", "a2"], deadLetters: ["a1 resolved", "a3 retrying", "a4 waiting"] })
+        expect(yield* deadLetter("a3")).toMatchObject({ attempts: 1, reason: "failed", error: "it cannot be done" })
         plan.clear()
         yield* advance("2 seconds")
         yield* work()
-        yield* leaves({ noted: ["a1", "a2", "a3", "a4"], held: ["a1 resolved", "a3 resolved"] })
+        yield* leaves({ noted: ["a1", "a2", "a3", "a4"], deadLetters: ["a1 resolved", "a3 resolved"] })
       }),
     ),
   },
@@ -459,19 +471,19 @@ const order: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "queues what comes behind an event that waits for a person, and takes it after that",
+    name: "queues what comes behind an event that waits for an operator, and takes it after that",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, work, people, idOf, leaves }) {
+      Effect.fnUntraced(function* ({ take, plan, work, operator, idOf, leaves }) {
         plan.set("a1", Effect.fail(new Reject({ reason: "no" })))
         yield* take("a1", "a2")
         plan.clear()
         yield* work()
         yield* take("a3", "b1", "a2'")
-        yield* leaves({ noted: ["b1"], held: ["a1 parked", "a2 waiting", "a3 waiting"] })
-        yield* people.discard(yield* idOf("a1"))
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 parked", "a2 waiting", "a3 waiting"] })
+        yield* operator.discard(yield* idOf("a1"))
         yield* take("a4", "a1'")
         yield* work()
-        yield* leaves({ noted: ["b1", "a2", "a3", "a4"], held: ["a1 discarded"] })
+        yield* leaves({ noted: ["b1", "a2", "a3", "a4"], deadLetters: ["a1 discarded"] })
       }),
     ),
   },
@@ -485,7 +497,7 @@ const order: ReadonlyArray<Check<Subject>> = [
         yield* advance("2 seconds")
         expect(yield* turn).toBe(true)
         yield* work()
-        yield* leaves({ noted: ["a3", "a2"], held: ["a1 retrying", "a2 resolved"] })
+        yield* leaves({ noted: ["a3", "a2"], deadLetters: ["a1 retrying", "a2 resolved"] })
       }),
     ),
   },
@@ -518,7 +530,7 @@ const order: ReadonlyArray<Check<Subject>> = [
           expect((yield* statuses()).at(-1)).toBe("a2 waiting")
         }
         // What it waits for has come long ago, and queues behind it.
-        yield* leaves({ held: ["a1 parked", "a2 waiting"] })
+        yield* leaves({ deadLetters: ["a1 parked", "a2 waiting"] })
       }),
     ),
   },
@@ -549,58 +561,58 @@ const faults: ReadonlyArray<Check<Subject>> = [
   ...troubles.map(([what, behaviour, error, haste]) => ({
     name: `holds one key alone when a reaction ${what}, and lets it go when that is mended`,
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, work, advance, entry, leaves, people, idOf }) {
+      Effect.fnUntraced(function* ({ take, plan, work, advance, deadLetter, leaves, operator, idOf }) {
         plan.set("a1", behaviour)
         yield* take("a1", "b1", "a2")
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting"] })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting"] })
         for (let attempts = 1; attempts <= mostAttempts; attempts++) {
           const status = attempts === mostAttempts ? "parked" : "retrying"
-          expect(yield* entry("a1")).toMatchObject({ status, attempts, reason: "failed" })
-          expect((yield* entry("a1")).error).toMatch(error)
+          expect(yield* deadLetter("a1")).toMatchObject({ status, attempts, reason: "failed" })
+          expect((yield* deadLetter("a1")).error).toMatch(error)
           yield* advance(minute)
           yield* work()
           yield* take(`b${attempts + 1}`)
         }
         plan.clear()
-        yield* people.redrive(yield* idOf("a1"))
+        yield* operator.redrive(yield* idOf("a1"))
         yield* work()
-        yield* leaves({ noted: ["b1", "b2", "b3", "b4", "a1", "a2"], held: ["a1 redriven"] })
+        yield* leaves({ noted: ["b1", "b2", "b3", "b4", "a1", "a2"], deadLetters: ["a1 redriven"] })
       }),
       haste === undefined ? {} : { haste },
     ),
   })),
   {
-    name: "leaves no trace of an attempt that failed, and keeps what went well before it",
+    name: "leaves no trace of an attempt that failed, and keeps what succeeded before it",
     check: on(
-      Effect.fnUntraced(function* ({ sql, aside, plan, work, advance, leaves }) {
-        yield* aside("a1", "a2", "a3")
+      Effect.fnUntraced(function* ({ sql, addDeadLetters, plan, work, advance, leaves }) {
+        yield* addDeadLetters("a1", "a2", "a3")
         plan.set("a2", Effect.asVoid(Effect.orDie(sql`select 1 / 0`)))
         yield* advance("2 seconds")
         yield* work()
-        yield* leaves({ noted: ["a1"], held: ["a1 resolved", "a2 retrying", "a3 waiting"] })
+        yield* leaves({ noted: ["a1"], deadLetters: ["a1 resolved", "a2 retrying", "a3 waiting"] })
       }),
     ),
   },
   {
     name: "lets each event of a turn break a deferred constraint for a while, as one alone may",
     check: on(
-      Effect.fnUntraced(function* ({ sql, aside, plan, work, advance, leaves }) {
+      Effect.fnUntraced(function* ({ sql, addDeadLetters, plan, work, advance, leaves }) {
         const slot = sql`insert into note (reaction, slot) values ('slot', 7)`
         const forAWhile = Effect.asVoid(Effect.orDie(Effect.all([slot, slot, sql`delete from note where slot = 7`])))
-        yield* aside("a1", "a2")
+        yield* addDeadLetters("a1", "a2")
         plan.set("a1", forAWhile).set("a2", forAWhile)
         yield* advance("2 seconds")
         yield* work()
-        yield* leaves({ noted: ["a1", "a2"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["a1", "a2"], deadLetters: ["a1 resolved"] })
       }),
     ),
   },
   {
     name: "undoes a turn by a lost connection, counts nothing, and lets other keys go on meanwhile",
     check: on(
-      Effect.fnUntraced(function* ({ aside, plan, work, advance, entry, noted, statuses }) {
-        yield* aside("a1", "a2", "a3")
-        yield* aside("b1")
+      Effect.fnUntraced(function* ({ addDeadLetters, plan, work, advance, deadLetter, noted, statuses }) {
+        yield* addDeadLetters("a1", "a2", "a3")
+        yield* addDeadLetters("b1")
         plan.set("a2", connectionLost)
         for (let n = 0; n < 2 * mostAttempts; n++) {
           yield* advance(minute)
@@ -608,7 +620,7 @@ const faults: ReadonlyArray<Check<Subject>> = [
         }
         expect((yield* noted()).toSorted()).toEqual(["a1", "b1"])
         expect(yield* statuses()).toEqual(["a1 resolved", "a2 waiting", "a3 waiting", "b1 resolved"])
-        expect(yield* entry("a2")).toMatchObject({ attempts: 0 })
+        expect(yield* deadLetter("a2")).toMatchObject({ attempts: 0 })
         plan.clear()
         yield* advance(minute)
         yield* work()
@@ -619,11 +631,11 @@ const faults: ReadonlyArray<Check<Subject>> = [
   {
     name: "waits longer each time for an event that cannot be tried, uncounted, and from 1 s again after it was tried",
     check: on(
-      Effect.fnUntraced(function* ({ aside, plan, turn, advance, entry, now }) {
-        yield* aside("a1")
+      Effect.fnUntraced(function* ({ addDeadLetters, plan, turn, advance, deadLetter, now }) {
+        yield* addDeadLetters("a1")
         const expectWait = (millis: number) =>
           Effect.gen(function* () {
-            const { due, attempts } = yield* entry("a1")
+            const { due, attempts } = yield* deadLetter("a1")
             const wait = due!.getTime() - (yield* now)
             expectJittered(wait, millis)
             yield* advance(wait)
@@ -647,57 +659,68 @@ const faults: ReadonlyArray<Check<Subject>> = [
   {
     name: "fails its turn while the database does not answer, and changes nothing",
     check: on(
-      Effect.fnUntraced(function* ({ aside, plan, worker, reaction, database, advance, entry, held, work, leaves }) {
+      Effect.fnUntraced(function* ({
+        addDeadLetters,
+        plan,
+        worker,
+        reaction,
+        database,
+        advance,
+        deadLetter,
+        deadLetters,
+        work,
+        leaves,
+      }) {
         const away = new DatabaseUnavailable({ reason: "away" })
         const turn = yield* worker([reaction("note")], 1, { ...database, probe: Effect.fail(away) })
-        yield* aside("a1", "a2")
+        yield* addDeadLetters("a1", "a2")
         plan.set("a1", connectionLost)
         yield* advance("2 seconds")
-        const before = yield* held()
+        const before = yield* deadLetters()
         for (let n = 0; n < 3; n++) expect(Exit.isFailure(yield* Effect.exit(turn))).toBe(true)
-        expect(yield* held()).toEqual(before)
-        expect(yield* entry("a1")).toMatchObject({ status: "retrying", attempts: 1 })
+        expect(yield* deadLetters()).toEqual(before)
+        expect(yield* deadLetter("a1")).toMatchObject({ status: "retrying", attempts: 1 })
         plan.clear()
         yield* work()
-        yield* leaves({ noted: ["a1", "a2"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["a1", "a2"], deadLetters: ["a1 resolved"] })
       }),
     ),
   },
   {
     name: "fails its turn while nothing may be written, before it tries",
     check: on(
-      Effect.fnUntraced(function* ({ aside, worker, reaction, database, advance, leaves }) {
+      Effect.fnUntraced(function* ({ addDeadLetters, worker, reaction, database, advance, leaves }) {
         const writable = Effect.fail(new DatabaseUnavailable({ reason: "the disk is nearly full" }))
         const turn = yield* worker([reaction("note")], 3, { ...database, writable })
-        yield* aside("a1")
+        yield* addDeadLetters("a1")
         yield* advance("2 seconds")
         expect(Exit.isFailure(yield* Effect.exit(turn))).toBe(true)
-        yield* leaves({ held: ["a1 retrying"] })
+        yield* leaves({ deadLetters: ["a1 retrying"] })
       }),
     ),
   },
   {
     name: "leaves nothing behind when it is interrupted",
     check: on(
-      Effect.fnUntraced(function* ({ aside, plan, turn, work, advance, held, noted, leaves }) {
-        yield* aside("a1", "a2")
+      Effect.fnUntraced(function* ({ addDeadLetters, plan, turn, work, advance, deadLetters, noted, leaves }) {
+        yield* addDeadLetters("a1", "a2")
         const reached = yield* Deferred.make<void>()
         plan.set("a2", Effect.andThen(Deferred.succeed(reached, undefined), Effect.never))
         yield* advance("2 seconds")
-        const before = yield* held()
+        const before = yield* deadLetters()
         const running = yield* Effect.forkChild(turn)
         yield* Deferred.await(reached)
         yield* Fiber.interrupt(running)
-        expect(yield* held()).toEqual(before)
+        expect(yield* deadLetters()).toEqual(before)
         expect(yield* noted()).toEqual([])
         plan.clear()
         yield* work()
-        yield* leaves({ noted: ["a1", "a2"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["a1", "a2"], deadLetters: ["a1 resolved"] })
       }),
     ),
   },
   {
-    name: "does not set aside what another member applied while its own batch failed",
+    name: "makes no dead letter of what another member applied while its own batch failed",
     check: on(
       Effect.fnUntraced(function* ({ consumer, reaction, records, plan, database, work, advance, leaves }) {
         const other = yield* consumer([reaction("note")])
@@ -730,21 +753,21 @@ const faults: ReadonlyArray<Check<Subject>> = [
 
 const ended = [
   ["resolved", () => Effect.void],
-  ["redriven", ({ people, idOf }: Worked) => Effect.flatMap(idOf("a1"), people.redrive)],
-  ["discarded", ({ people, idOf }: Worked) => Effect.flatMap(idOf("a1"), people.discard)],
+  ["redriven", ({ operator, idOf }: Worked) => Effect.flatMap(idOf("a1"), operator.redrive)],
+  ["discarded", ({ operator, idOf }: Worked) => Effect.flatMap(idOf("a1"), operator.discard)],
 ] as const
 
-const people: ReadonlyArray<Check<Subject>> = [
+const operations: ReadonlyArray<Check<Subject>> = [
   {
-    name: "shows an entry with all that a person needs, and how many wait behind it",
+    name: "shows a dead letter with all that an operator needs, and how many wait behind it",
     check: on(
-      Effect.fnUntraced(function* ({ aside, people, idOf, records, type, now }) {
+      Effect.fnUntraced(function* ({ addDeadLetters, operator, idOf, records, type, now }) {
         const before = yield* now
-        yield* aside("a1", "a2", "a3")
+        yield* addDeadLetters("a1", "a2", "a3")
         const id = yield* idOf("a1")
-        const entry = yield* people.find(id)
+        const deadLetter = yield* operator.find(id)
         const [record] = records("a1")
-        expect(entry).toEqual({
+        expect(deadLetter).toEqual({
           id,
           module: "suite",
           reaction: "note",
@@ -771,78 +794,78 @@ const people: ReadonlyArray<Check<Subject>> = [
           redriven_at: null,
         })
         expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/u)
-        expect(entry!.first_failed_at!.getTime()).toBeGreaterThanOrEqual(before)
-        expect(entry!.next_attempt_at!.getTime()).toBeGreaterThan(entry!.last_failed_at!.getTime())
-        expect(yield* people.list({}, undefined, 10)).toEqual([entry])
+        expect(deadLetter!.first_failed_at!.getTime()).toBeGreaterThanOrEqual(before)
+        expect(deadLetter!.next_attempt_at!.getTime()).toBeGreaterThan(deadLetter!.last_failed_at!.getTime())
+        expect(yield* operator.list({}, undefined, 10)).toEqual([deadLetter])
         const waiting = yield* idOf("a2")
-        expect(yield* people.find(waiting)).toBeUndefined()
-        expect(yield* people.redrive(waiting)).toBe(false)
-        expect(yield* people.discard(waiting)).toBe(false)
+        expect(yield* operator.find(waiting)).toBeUndefined()
+        expect(yield* operator.redrive(waiting)).toBe(false)
+        expect(yield* operator.discard(waiting)).toBe(false)
       }),
     ),
   },
   {
     name: "redrives a parked event at once and anew, and ends it as redriven",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, work, advance, people, idOf, entry, now, leaves }) {
+      Effect.fnUntraced(function* ({ take, plan, work, advance, operator, idOf, deadLetter, now, leaves }) {
         plan.set("a1", bad)
         yield* take("a1", "a2")
         for (let n = 1; n < mostAttempts; n++) yield* Effect.andThen(advance(minute), work())
         const id = yield* idOf("a1")
-        expect(yield* people.find(id)).toMatchObject({
+        expect(yield* operator.find(id)).toMatchObject({
           status: "parked",
           attempts: 3,
           next_attempt_at: null,
           waiting: 1,
         })
-        expect(yield* people.redrive(id)).toBe(true)
-        expect(people.told()).toBe(1)
-        const redriven = yield* people.find(id)
+        expect(yield* operator.redrive(id)).toBe(true)
+        expect(operator.wakes()).toBe(1)
+        const redriven = yield* operator.find(id)
         expect(redriven).toMatchObject({ status: "retrying", attempts: 0 })
         expect(redriven!.next_attempt_at!.getTime()).toBeLessThanOrEqual(yield* now)
         expect(redriven!.redriven_at).toEqual(redriven!.next_attempt_at)
         yield* work()
-        expect(yield* entry("a1")).toMatchObject({ status: "retrying", attempts: 1 })
+        expect(yield* deadLetter("a1")).toMatchObject({ status: "retrying", attempts: 1 })
         plan.clear()
         yield* advance(minute)
         yield* work()
-        yield* leaves({ noted: ["a1", "a2"], held: ["a1 redriven"] })
-        expect(yield* people.find(id)).toMatchObject({ status: "redriven", waiting: 0, next_attempt_at: null })
+        yield* leaves({ noted: ["a1", "a2"], deadLetters: ["a1 redriven"] })
+        expect(yield* operator.find(id)).toMatchObject({ status: "redriven", waiting: 0, next_attempt_at: null })
       }),
     ),
   },
   {
     name: "discards an event for good, and lets its key go on with the next",
     check: on(
-      Effect.fnUntraced(function* ({ aside, take, work, people, idOf, leaves }) {
-        yield* aside("a1", "a2")
-        expect(yield* people.discard(yield* idOf("a1"))).toBe(true)
-        expect(people.told()).toBe(1)
+      Effect.fnUntraced(function* ({ addDeadLetters, take, work, operator, idOf, leaves }) {
+        yield* addDeadLetters("a1", "a2")
+        expect(yield* operator.discard(yield* idOf("a1"))).toBe(true)
+        expect(operator.wakes()).toBe(1)
         yield* work()
         yield* take("a1", "a1'", "a3")
-        yield* leaves({ noted: ["a2", "a3"], held: ["a1 discarded"] })
+        yield* leaves({ noted: ["a2", "a3"], deadLetters: ["a1 discarded"] })
       }),
     ),
   },
   ...ended.map(([status, end]) => ({
-    name: `changes nothing on an entry that is ${status}`,
+    name: `changes nothing on a dead letter that is ${status}`,
     check: on(
       Effect.fnUntraced(function* (scene) {
-        const { aside, people, idOf, work, advance, held, noted } = scene
-        yield* aside("a1", "a2")
+        const { addDeadLetters, operator, idOf, work, advance, deadLetters, noted } = scene
+        yield* addDeadLetters("a1", "a2")
         const id = yield* idOf("a1")
         yield* end(scene)
         yield* advance("2 seconds")
         yield* work()
-        const [before, applied] = [yield* held(), yield* noted()]
+        const [before, applied] = [yield* deadLetters(), yield* noted()]
         expect(before).toMatchObject([{ status }])
-        for (const act of [people.redrive, people.discard, people.redrive]) {
+        for (const act of [operator.redrive, operator.discard, operator.redrive]) {
           expect(yield* act(id)).toBe(false)
           yield* advance("1 hour")
           yield* work()
         }
-        expect(yield* people.redriveAll({})).toBe(0)
-        expect(yield* held()).toEqual(before)
+        expect(yield* operator.redriveAll({})).toBe(0)
+        expect(yield* deadLetters()).toEqual(before)
         expect(yield* noted()).toEqual(applied)
       }),
     ),
@@ -850,27 +873,27 @@ const people: ReadonlyArray<Check<Subject>> = [
   {
     name: "knows nothing of an unknown id",
     check: on(
-      Effect.fnUntraced(function* ({ aside, people, held }) {
-        yield* aside("a1")
-        const before = yield* held()
+      Effect.fnUntraced(function* ({ addDeadLetters, operator, deadLetters }) {
+        yield* addDeadLetters("a1")
+        const before = yield* deadLetters()
         for (const id of ["01900000-0000-7000-8000-000000000000", "", "' or true --"]) {
-          expect(yield* people.find(id)).toBeUndefined()
-          expect(yield* people.redrive(id)).toBe(false)
-          expect(yield* people.discard(id)).toBe(false)
+          expect(yield* operator.find(id)).toBeUndefined()
+          expect(yield* operator.redrive(id)).toBe(false)
+          expect(yield* operator.discard(id)).toBe(false)
         }
-        expect(yield* held()).toEqual(before)
+        expect(yield* deadLetters()).toEqual(before)
       }),
     ),
   },
   {
     name: "ends as discarded what is redriven and discarded at the same instant, and never applies it after",
     check: on(
-      Effect.fnUntraced(function* ({ aside, people, idOf, work, advance, noted, statuses }) {
+      Effect.fnUntraced(function* ({ addDeadLetters, operator, idOf, work, advance, noted, statuses }) {
         for (let n = 1; n <= 20; n++) {
           const name = `k${n}x`
-          yield* aside(name)
+          yield* addDeadLetters(name)
           const id = yield* idOf(name)
-          const press = [people.redrive(id), people.discard(id), people.redrive(id), people.discard(id)]
+          const press = [operator.redrive(id), operator.discard(id), operator.redrive(id), operator.discard(id)]
           const [, one, , two] = yield* Effect.all(press, { concurrency: "unbounded" })
           expect([one, two].filter((changed) => changed)).toHaveLength(1)
         }
@@ -884,19 +907,19 @@ const people: ReadonlyArray<Check<Subject>> = [
   {
     name: "redrives 10,000 at once, and only those that match",
     check: on(
-      Effect.fnUntraced(function* ({ sql, aside, people, turn, type, noted, now }) {
-        yield* aside("a1", "a2")
-        yield* people.discard((yield* people.list({}, undefined, 1))[0]!.id)
+      Effect.fnUntraced(function* ({ sql, addDeadLetters, operator, turn, type, noted, now }) {
+        yield* addDeadLetters("a1", "a2")
+        yield* operator.discard((yield* operator.list({}, undefined, 1))[0]!.id)
         yield* sql`
           insert into held (id, reaction, key, source, event_id, status, attempts, topic, partition, "offset", event, created_at)
           select gen_random_uuid(), case when n = 1 then 'gone' else 'note' end, 'key ' || n, '/suite', 'e' || n, 'parked', 3,
             ${type.type}, 0, n, json_build_object('value', '{"n":1}', 'key', 'key ' || n, 'time', 0, 'headers', json_build_object(
               'ce_specversion', '1.0', 'ce_source', '/suite', 'ce_type', ${type.type}::text, 'ce_id', 'e' || n)), now()
           from generate_series(1, 10000) n`
-        expect(yield* people.redriveAll({ reaction: "nobody" })).toBe(0)
-        expect(yield* people.redriveAll({ type: "nothing" })).toBe(0)
-        expect(yield* people.redriveAll({ reaction: "note", type: type.type })).toBe(9_999)
-        expect(yield* people.redriveAll({})).toBe(10_000)
+        expect(yield* operator.redriveAll({ reaction: "nobody" })).toBe(0)
+        expect(yield* operator.redriveAll({ type: "nothing" })).toBe(0)
+        expect(yield* operator.redriveAll({ reaction: "note", type: type.type })).toBe(9_999)
+        expect(yield* operator.redriveAll({})).toBe(10_000)
         const [counted] = yield* sql`
           select count(*)::int as n from held where status = 'retrying' and attempts = 0 and due <= ${new Date(yield* now)}`
         expect(counted).toEqual({ n: 10_000 })
@@ -926,9 +949,9 @@ const people: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "looks past 50,000 keys with an event that waits for a person and one behind it, in no time",
+    name: "looks past 50,000 keys with an event that waits for an operator and one behind it, in no time",
     check: on(
-      Effect.fnUntraced(function* ({ sql, turn, now, people }) {
+      Effect.fnUntraced(function* ({ sql, turn, now, operator }) {
         for (let from = 0; from < 100_000; from += 10_000) {
           yield* sql`
             insert into held (id, reaction, key, source, event_id, status, topic, partition, "offset", event, due, created_at)
@@ -944,7 +967,7 @@ const people: ReadonlyArray<Check<Subject>> = [
         }
         expect(Math.min(...millis)).toBeLessThan(50)
         const before = performance.now()
-        expect(yield* people.list({}, undefined, 50)).toHaveLength(50)
+        expect(yield* operator.list({}, undefined, 50)).toHaveLength(50)
         expect(performance.now() - before).toBeLessThan(500)
       }),
     ),
@@ -952,64 +975,64 @@ const people: ReadonlyArray<Check<Subject>> = [
   {
     name: "finds an event within a minute that was queued at the moment when what was in front of it ended",
     check: on(
-      Effect.fnUntraced(function* ({ sql, aside, take, work, advance, leaves }) {
-        yield* aside("a1")
+      Effect.fnUntraced(function* ({ sql, addDeadLetters, take, work, advance, leaves }) {
+        yield* addDeadLetters("a1")
         yield* take("a2")
-        // As if the entry of a2 had been written by a transaction that the end of a1 did not see.
+        // As if the dead letter of a2 had been written by a transaction that the end of a1 did not see.
         yield* sql`update held set status = 'resolved', due = null where event_id = 'a1'`
         yield* work()
         yield* advance("61 seconds")
         yield* work()
-        yield* leaves({ noted: ["a2"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["a2"], deadLetters: ["a1 resolved"] })
       }),
     ),
   },
   {
-    name: "pages through entries newest first, each that stays once, while others change",
+    name: "pages through dead letters newest first, each that stays once, while others change",
     check: on(
-      Effect.fnUntraced(function* ({ aside, people, advance, work, idOf }) {
-        for (let n = 1; n <= 25; n++) yield* aside(`k${n}x`)
+      Effect.fnUntraced(function* ({ addDeadLetters, operator, advance, work, idOf }) {
+        for (let n = 1; n <= 25; n++) yield* addDeadLetters(`k${n}x`)
         const seen: Array<string> = []
         let before: string | undefined
         for (let page = 0; ; page++) {
-          const entries = yield* people.list({}, before, 5)
-          if (entries.length === 0) break
-          seen.push(...entries.map(({ event }) => event.id))
-          before = entries.at(-1)!.id
+          const found = yield* operator.list({}, before, 5)
+          if (found.length === 0) break
+          seen.push(...found.map(({ event }) => event.id))
+          before = found.at(-1)!.id
           // One that was seen ends, one that is still to come ends, and a new one comes.
-          yield* people.discard(entries[0]!.id)
-          if (page === 1) yield* people.discard(yield* idOf("k3x"))
-          yield* aside(`n${page}x`)
+          yield* operator.discard(found[0]!.id)
+          if (page === 1) yield* operator.discard(yield* idOf("k3x"))
+          yield* addDeadLetters(`n${page}x`)
         }
         expect(seen).toEqual(Array.from({ length: 25 }, (_, n) => `k${25 - n}x`).filter((name) => name !== "k3x"))
         yield* advance("2 seconds")
         yield* work()
-        expect(yield* people.list({}, undefined, 100)).toEqual([])
-        const discarded = yield* people.list({ statuses: ["discarded"] }, undefined, 100)
+        expect(yield* operator.list({}, undefined, 100)).toEqual([])
+        const discarded = yield* operator.list({ statuses: ["discarded"] }, undefined, 100)
         expect(discarded.every(({ status }) => status === "discarded")).toBe(true)
-        expect(discarded.length + (yield* people.list({ statuses: ["resolved"] }, undefined, 100)).length).toBe(30)
+        expect(discarded.length + (yield* operator.list({ statuses: ["resolved"] }, undefined, 100)).length).toBe(30)
       }),
     ),
   },
   {
-    name: "parks a record again that nobody can read when it is redriven, and takes it once it can be read",
+    name: "parks a record again that cannot be read when it is redriven, and takes it once it can be read",
     check: on(
-      Effect.fnUntraced(function* ({ sql, handle, foreign, people, work, held, noted }) {
+      Effect.fnUntraced(function* ({ sql, handle, foreign, operator, work, deadLetters, noted }) {
         yield* handle([foreign(`{"n":`, { key: "a" })])
-        const [entry] = yield* people.list({}, undefined, 10)
-        expect(entry).toMatchObject({
+        const [deadLetter] = yield* operator.list({}, undefined, 10)
+        expect(deadLetter).toMatchObject({
           reaction: "*",
           status: "parked",
           attempts: 1,
           event: { key: "a", data: `{"n":` },
         })
-        yield* people.redrive(entry!.id)
+        yield* operator.redrive(deadLetter!.id)
         yield* work()
-        expect(yield* held("*")).toMatchObject([{ status: "parked", attempts: 1, reason: "malformed" }])
+        expect(yield* deadLetters("*")).toMatchObject([{ status: "parked", attempts: 1, reason: "malformed" }])
         yield* sql`update held set event = json_build_object('value', '{"n":1}', 'key', 'a', 'time', 0, 'headers', json_build_object())`
-        yield* people.redrive(entry!.id)
+        yield* operator.redrive(deadLetter!.id)
         yield* work()
-        expect(yield* held("*")).toMatchObject([{ status: "redriven" }])
+        expect(yield* deadLetters("*")).toMatchObject([{ status: "redriven" }])
         expect(yield* noted()).toHaveLength(1)
       }),
     ),
@@ -1047,21 +1070,21 @@ const during = <A, E, R>(
     return result
   })
 
-/** A person presses a button while the first event of `key` is being tried again, and says whether that changed it. */
-const pressedDuring = (scene: Worked, key: string, press: Worked["people"]["discard"], end?: Behaviour) =>
+/** An operator acts while the first event of `key` is being retried. Returns whether that changed it. */
+const pressedDuring = (scene: Worked, key: string, press: Worked["operator"]["discard"], end?: Behaviour) =>
   Effect.gen(function* () {
-    const { aside, advance, idOf } = scene
-    yield* aside(`${key}1`, `${key}2`)
+    const { addDeadLetters, advance, idOf } = scene
+    yield* addDeadLetters(`${key}1`, `${key}2`)
     yield* advance("2 seconds")
     const id = yield* idOf(`${key}1`)
     return yield* during(
       scene,
       `${key}1`,
       Effect.fnUntraced(function* (go) {
-        const person = yield* Effect.forkChild(press(id))
+        const pressed = yield* Effect.forkChild(press(id))
         yield* someoneWaits(scene)
         yield* go
-        return yield* Fiber.join(person)
+        return yield* Fiber.join(pressed)
       }),
       end,
     )
@@ -1073,10 +1096,10 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
     sideBySide: true,
     check: on(
       Effect.fnUntraced(function* (scene) {
-        const { aside, advance, turn, leaves } = scene
-        yield* aside("a1", "a2")
+        const { addDeadLetters, advance, turn, leaves } = scene
+        yield* addDeadLetters("a1", "a2")
         yield* advance("1 second")
-        yield* aside("b1", "b2")
+        yield* addDeadLetters("b1", "b2")
         yield* advance("2 seconds")
         yield* during(
           scene,
@@ -1086,7 +1109,7 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
             expect(yield* turn).toBe(false)
           }),
         )
-        yield* leaves({ noted: expectedAfter, held: ["a1 resolved", "b1 resolved"] })
+        yield* leaves({ noted: expectedAfter, deadLetters: ["a1 resolved", "b1 resolved"] })
       }),
     ),
   },
@@ -1094,10 +1117,10 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
     name: "keeps once and in order what four workers drain side by side",
     sideBySide: true,
     check: on(
-      Effect.fnUntraced(function* ({ aside, plan, turn, advance, noted, sql }) {
+      Effect.fnUntraced(function* ({ addDeadLetters, plan, turn, advance, noted, sql }) {
         const keys = "abcdefghij".split("")
         for (const key of keys) {
-          yield* aside(...Array.from({ length: 12 }, (_, n) => `${key}${n}`))
+          yield* addDeadLetters(...Array.from({ length: 12 }, (_, n) => `${key}${n}`))
         }
         for (const key of keys) {
           plan
@@ -1123,48 +1146,48 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
     sideBySide: true,
     check: on(
       Effect.fnUntraced(function* (scene) {
-        const { aside, advance, take, work, leaves } = scene
-        yield* aside("a1", "a2")
+        const { addDeadLetters, advance, take, work, leaves } = scene
+        yield* addDeadLetters("a1", "a2")
         yield* advance("2 seconds")
         yield* during(scene, "a2", () => take("a3", "b1"))
         yield* work()
         yield* take("a4")
-        yield* leaves({ noted: ["a1", "a2", "b1", "a3", "a4"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["a1", "a2", "b1", "a3", "a4"], deadLetters: ["a1 resolved"] })
       }),
     ),
   },
   {
-    name: "lets a person wait for the attempt under way, and changes nothing when that took effect",
+    name: "lets an operator wait for the attempt under way, and changes nothing when that took effect",
     sideBySide: true,
     check: on(
       Effect.fnUntraced(function* (scene) {
-        const { people, work, leaves } = scene
-        for (const act of [people.discard, people.redrive]) {
-          const key = act === people.discard ? "d" : "r"
+        const { operator, work, leaves } = scene
+        for (const act of [operator.discard, operator.redrive]) {
+          const key = act === operator.discard ? "d" : "r"
           const changed = yield* pressedDuring(scene, key, act)
           expect(changed).toBe(false)
           yield* work()
         }
-        yield* leaves({ noted: ["d1", "d2", "r1", "r2"], held: ["d1 resolved", "r1 resolved"] })
+        yield* leaves({ noted: ["d1", "d2", "r1", "r2"], deadLetters: ["d1 resolved", "r1 resolved"] })
       }),
     ),
   },
   {
-    name: "does as the person says once the attempt under way has failed",
+    name: "does as the operator says once the attempt under way has failed",
     sideBySide: true,
     check: on(
       Effect.fnUntraced(function* (scene) {
-        const { people, entry, work, leaves } = scene
-        for (const act of [people.discard, people.redrive]) {
-          const key = act === people.discard ? "d" : "r"
+        const { operator, deadLetter, work, leaves } = scene
+        for (const act of [operator.discard, operator.redrive]) {
+          const key = act === operator.discard ? "d" : "r"
           const changed = yield* pressedDuring(scene, key, act, bad)
           expect(changed).toBe(true)
-          expect(yield* entry(`${key}1`)).toMatchObject(
+          expect(yield* deadLetter(`${key}1`)).toMatchObject(
             key === "d" ? { status: "discarded", attempts: 2 } : { status: "retrying", attempts: 0 },
           )
           yield* work()
         }
-        yield* leaves({ noted: ["d2", "r1", "r2"], held: ["d1 discarded", "r1 redriven"] })
+        yield* leaves({ noted: ["d2", "r1", "r2"], deadLetters: ["d1 discarded", "r1 redriven"] })
       }),
     ),
   },
@@ -1172,15 +1195,15 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
     name: "stands many bulk redrives, discards and workers at the same instant",
     sideBySide: true,
     check: on(
-      Effect.fnUntraced(function* ({ records, handle, plan, people, turn, sql, noted, advance, work, statuses }) {
+      Effect.fnUntraced(function* ({ records, handle, plan, operator, turn, sql, noted, advance, work, statuses }) {
         const names = Array.from({ length: 60 }, (_, n) => `k${n}x1`)
-        // The last one takes effect at once: a reaction that fails for every key sets nothing aside.
+        // The last one takes effect at once: a reaction that fails for every key adds no dead letter.
         for (const name of names.slice(0, -1)) plan.set(name, bad)
         yield* handle(names.map((name) => ({ ...records(name)[0]!, key: name })))
         plan.clear()
         const ids = yield* sql<{ id: string }>`select id from held order by random()`
-        const bulk = [people.redriveAll({}), people.redriveAll({ reaction: "note" })]
-        const discards = ids.slice(0, 30).map(({ id }) => people.discard(id))
+        const bulk = [operator.redriveAll({}), operator.redriveAll({ reaction: "note" })]
+        const discards = ids.slice(0, 30).map(({ id }) => operator.discard(id))
         const works = [turn, turn, turn].map((one) => Effect.repeat(one, { times: 10 }))
         yield* Effect.all([...bulk, ...works, ...discards, ...bulk], { concurrency: "unbounded" })
         yield* advance("1 hour")
@@ -1207,7 +1230,7 @@ const onOrders = (
 ) =>
   on(
     Effect.fnUntraced(function* (base) {
-      const { reaction, consumer, foreign, type, held } = base
+      const { reaction, consumer, foreign, type, deadLetters } = base
       const handle = yield* consumer([{ ...reaction("note"), heldBy: "n" }])
       const about = (name: string, order: unknown, more: object = {}) => {
         const headers = { ce_specversion: "1.0", ce_id: name, ce_source: "/suite", ce_type: type.type }
@@ -1217,7 +1240,7 @@ const onOrders = (
         ...record,
         headers: { ...record.headers, ce_dataschema: `/schemas/${type.type}/${version}` },
       })
-      const keys = Effect.map(held(), (all) => all.map(({ event_id, key }) => `${event_id} by ${key}`))
+      const keys = Effect.map(deadLetters(), (all) => all.map(({ event_id, key }) => `${event_id} by ${key}`))
       yield* play({ ...base, handle, about, version, keys })
     }),
   )
@@ -1229,14 +1252,14 @@ const heldByMember: ReadonlyArray<Check<Subject>> = [
       Effect.fnUntraced(function* ({ handle, about, plan, advance, work, keys, leaves }) {
         plan.set("a1", bad)
         yield* handle([about("a1", 1), about("b1", 2), about("a2", 1), about("b2", 2)])
-        yield* leaves({ noted: ["b1", "b2"], held: ["a1 retrying", "a2 waiting"] })
+        yield* leaves({ noted: ["b1", "b2"], deadLetters: ["a1 retrying", "a2 waiting"] })
         expect(yield* keys).toEqual(["a1 by n:1", "a2 by n:1"])
         yield* handle([about("a3", 1), about("b3", 2)])
-        yield* leaves({ noted: ["b1", "b2", "b3"], held: ["a1 retrying", "a2 waiting", "a3 waiting"] })
+        yield* leaves({ noted: ["b1", "b2", "b3"], deadLetters: ["a1 retrying", "a2 waiting", "a3 waiting"] })
         plan.clear()
         yield* advance("2 seconds")
         yield* work()
-        yield* leaves({ noted: ["b1", "b2", "b3", "a1", "a2", "a3"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["b1", "b2", "b3", "a1", "a2", "a3"], deadLetters: ["a1 resolved"] })
       }),
     ),
   },
@@ -1251,7 +1274,7 @@ const heldByMember: ReadonlyArray<Check<Subject>> = [
           about("c1", "three"),
           about("c2", "three"),
         ])
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting", "c1 retrying", "c2 waiting"] })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting", "c1 retrying", "c2 waiting"] })
         expect(yield* keys).toEqual(["a1 by n:1", "a2 by n:1", "c1 by n:three", "c2 by n:three"])
       }),
     ),
@@ -1261,12 +1284,12 @@ const heldByMember: ReadonlyArray<Check<Subject>> = [
     check: onOrders(
       Effect.fnUntraced(function* ({ handle, about, version, keys, leaves, reaction, type, worker, work, advance }) {
         yield* handle([version(about("a1", 1), 2), about("b1", 2), about("a2", 1)])
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting"] })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting"] })
         expect(yield* keys).toEqual(["a1 by n:1", "a2 by n:1"])
         const nextRelease = { ...reaction("note"), heldBy: "n", event: { ...type, version: 2 } }
         yield* advance(minute)
         yield* work(yield* worker([nextRelease]))
-        yield* leaves({ noted: ["b1", "a1", "a2"], held: ["a1 resolved"] })
+        yield* leaves({ noted: ["b1", "a1", "a2"], deadLetters: ["a1 resolved"] })
       }),
     ),
   },
@@ -1276,40 +1299,44 @@ const heldByMember: ReadonlyArray<Check<Subject>> = [
       Effect.fnUntraced(function* ({ handle, about, plan, leaves }) {
         plan.set("a1", bad).set("a2", bad)
         yield* handle([about("a1", 1), about("a2", 1), about("a3", 1)].map((record) => ({ ...record, key: null })))
-        yield* leaves({ noted: ["a3"], held: ["a1 retrying", "a2 retrying"] })
+        yield* leaves({ noted: ["a3"], deadLetters: ["a1 retrying", "a2 retrying"] })
       }),
     ),
   },
   {
     name: "holds back nothing for an event without that member, whatever its key",
     check: onOrders(
-      Effect.fnUntraced(function* ({ handle, about, plan, advance, work, entry, leaves }) {
+      Effect.fnUntraced(function* ({ handle, about, plan, advance, work, deadLetter, leaves }) {
         plan.set("b1", bad)
         yield* handle([about("a1", null), about("b1", 1), about("a2", [1]), about("c1", 2), about("a3", undefined)])
-        yield* leaves({ noted: ["c1"], held: ["a1 retrying", "b1 retrying", "a2 retrying", "a3 retrying"] })
-        for (const name of ["a1", "a2", "a3"]) expect(yield* entry(name)).toMatchObject({ key: null, reason: "schema" })
+        yield* leaves({ noted: ["c1"], deadLetters: ["a1 retrying", "b1 retrying", "a2 retrying", "a3 retrying"] })
+        for (const name of ["a1", "a2", "a3"])
+          expect(yield* deadLetter(name)).toMatchObject({ key: null, reason: "schema" })
         plan.clear()
         yield* advance("2 seconds")
         yield* work()
-        yield* leaves({ noted: ["c1", "b1"], held: ["a1 retrying", "b1 resolved", "a2 retrying", "a3 retrying"] })
+        yield* leaves({
+          noted: ["c1", "b1"],
+          deadLetters: ["a1 retrying", "b1 resolved", "a2 retrying", "a3 retrying"],
+        })
       }),
     ),
   },
   {
     name: "ignores a redelivered copy of an event that is held by a member, in every status of that event",
     check: onOrders(
-      Effect.fnUntraced(function* ({ handle, about, plan, work, people, idOf, leaves }) {
+      Effect.fnUntraced(function* ({ handle, about, plan, work, operator, idOf, leaves }) {
         const again = Effect.suspend(() => handle([about("a1", 1), about("b1", 2), about("a2", 1)]))
         plan.set("a1", Effect.fail(new Reject({ reason: "no" })))
         yield* again
         yield* again
-        yield* leaves({ noted: ["b1"], held: ["a1 parked", "a2 waiting"] })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 parked", "a2 waiting"] })
         plan.clear()
-        yield* people.discard(yield* idOf("a1"))
+        yield* operator.discard(yield* idOf("a1"))
         yield* again
         yield* work()
         yield* again
-        yield* leaves({ noted: ["b1", "a2"], held: ["a1 discarded"] })
+        yield* leaves({ noted: ["b1", "a2"], deadLetters: ["a1 discarded"] })
       }),
     ),
   },
@@ -1337,14 +1364,14 @@ const heldByMember: ReadonlyArray<Check<Subject>> = [
 const expectedAfter = ["a1", "b1", "b2", "a2"]
 
 /**
- * What is promised of events that stepped aside (DELIVERY.md, *Taking charge*): they are tried again by schedule, in the order of their
- * key, each takes effect once; and people may look, redrive and discard at any moment.
+ * What DELIVERY.md (*Taking charge*) promises of dead letters: they are retried by schedule, in the order of their key,
+ * and each takes effect once; and operators may look, redrive and discard at any moment.
  */
 export const deadLettersSuite: ReadonlyArray<Check<Subject>> = [
   ...schedule,
   ...order,
   ...heldByMember,
   ...faults,
-  ...people,
+  ...operations,
   ...sideBySide,
 ]

@@ -120,7 +120,7 @@ const positions: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "moves behind events that step aside, alone, in halves or in a queue",
+    name: "moves behind events that become dead letters, alone, in halves or in a queue",
     check: on(
       Effect.fnUntraced(function* ({ take, plan, positions, statuses }) {
         plan.set("g1", bad).set("c1", bad).set("e1", bad)

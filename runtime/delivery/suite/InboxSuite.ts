@@ -20,6 +20,35 @@ export type Behaviour = Effect.Effect<void, Reject | Postpone>
 
 let scenes = 0
 
+/** A log of one partition. Its records are found again by their names: `a1`, or `a1'` for a copy of it. */
+const makeLog = (topic: string) => {
+  const log = new Map<string, Received>()
+  const append = (name: string, what: Partial<Received>): Received => {
+    const record = { topic, partition: 0, offset: log.size, time: 0, key: null, value: null, headers: {} }
+    log.set(name, { ...record, ...what })
+    return log.get(name)!
+  }
+  const ours = (name: string): Received => {
+    const id = name.replace(/'+$/u, "")
+    return append(name, {
+      key: id.replace(/\d+$/u, ""),
+      value: Buffer.from(JSON.stringify({ n: log.size })),
+      headers: {
+        ce_specversion: "1.0",
+        ce_id: id,
+        ce_source: "/suite",
+        ce_type: topic,
+        ce_dataschema: `/schemas/${topic}/1`,
+      },
+    })
+  }
+  const records = (...names: ReadonlyArray<string>) => names.map((name) => log.get(name) ?? ours(name))
+  /** A record of a foreign producer: without headers, unless `what` has some. */
+  const foreign = (value: string | Uint8Array | null, what: Partial<Received> = {}) =>
+    append(`foreign ${log.size}`, { value: value === null ? null : Buffer.from(value), ...what })
+  return { records, foreign }
+}
+
 /**
  * A module with a reaction that notes each event in a table, and records for it: `a1` is the first event of key `a`,
  * `a1'` a copy of it further on in the log. `plan` says what else the reaction does about an event, after its note.
@@ -48,30 +77,7 @@ export const scene = (subject: Subject) =>
           Effect.andThen(note(name, event), plan.get(`${name} ${event.id}`) ?? plan.get(event.id) ?? Effect.void),
       })
 
-    const log = new Map<string, Received>()
-    const append = (name: string, what: Partial<Received>): Received => {
-      const record = { topic: type.type, partition: 0, offset: log.size, time: 0, key: null, value: null, headers: {} }
-      log.set(name, { ...record, ...what })
-      return log.get(name)!
-    }
-    const ours = (name: string): Received => {
-      const id = name.replace(/'+$/u, "")
-      return append(name, {
-        key: id.replace(/\d+$/u, ""),
-        value: Buffer.from(JSON.stringify({ n: log.size })),
-        headers: {
-          ce_specversion: "1.0",
-          ce_id: id,
-          ce_source: "/suite",
-          ce_type: type.type,
-          ce_dataschema: `/schemas/${type.type}/1`,
-        },
-      })
-    }
-    const records = (...names: ReadonlyArray<string>) => names.map((name) => log.get(name) ?? ours(name))
-    /** A record as somebody else wrote it: without headers, unless `what` has some. */
-    const foreign = (value: string | Uint8Array | null, what: Partial<Received> = {}) =>
-      append(`foreign ${log.size}`, { value: value === null ? null : Buffer.from(value), ...what })
+    const { records, foreign } = makeLog(type.type)
 
     const consumer = (reactions: ReadonlyArray<Reaction<never>>, on = database) =>
       Effect.map(
@@ -93,15 +99,20 @@ export const scene = (subject: Subject) =>
     /** What took effect, in order. */
     const noted = (of = "note") =>
       Effect.map(rows("note"), (all) => all.flatMap((row) => (row.reaction === of ? [row.event_id] : [])))
-    const held = (of = "note") =>
+    const deadLetters = (of = "note") =>
       Effect.map(
-        sql<Held>`select reaction, key, event_id, status, attempts, reason, error, due, topic, partition,
+        sql<StoredDeadLetter>`select reaction, key, event_id, status, attempts, reason, error, due, topic, partition,
           "offset"::int, event from held order by pos`,
         (all) => all.filter((row) => row.reaction === of),
       )
-    const statuses = (of = "note") => Effect.map(held(of), (all) => all.map((row) => `${row.event_id} ${row.status}`))
+    const statuses = (of = "note") =>
+      Effect.map(deadLetters(of), (all) => all.map((row) => `${row.event_id} ${row.status}`))
     const leaves = Effect.fnUntraced(function* (expected: Leftover) {
-      expect({ noted: yield* noted(), held: yield* statuses() }).toEqual({ noted: [], held: [], ...expected })
+      expect({ noted: yield* noted(), deadLetters: yield* statuses() }).toEqual({
+        noted: [],
+        deadLetters: [],
+        ...expected,
+      })
     })
     const nothing = Effect.gen(function* () {
       for (const table of ["note", "inbox", "held"]) expect(yield* rows(table)).toEqual([])
@@ -121,14 +132,14 @@ export const scene = (subject: Subject) =>
       /** Handles those records. */
       take: (...names: ReadonlyArray<string>) => handle(records(...names)),
       noted,
-      held,
+      deadLetters,
       statuses,
       leaves,
       nothing,
     }
   })
 
-interface Held {
+interface StoredDeadLetter {
   readonly reaction: string
   readonly key: string | null
   readonly event_id: string
@@ -145,14 +156,14 @@ interface Held {
 
 interface Leftover {
   readonly noted?: ReadonlyArray<string>
-  readonly held?: ReadonlyArray<string>
+  readonly deadLetters?: ReadonlyArray<string>
 }
 
 export type Scene = Effect.Success<ReturnType<typeof scene>>
 
 export const bad = Effect.die(new Error("it cannot be done"))
 
-/** Fails the first `times` runs, then goes well. */
+/** Fails the first `times` runs, then succeeds. */
 export const faltering = (times: number, fault: Behaviour): Behaviour => {
   let run = 0
   return Effect.suspend(() => (++run <= times ? fault : Effect.void))
@@ -202,14 +213,14 @@ const once: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "takes no second effect from a copy of an event that stepped aside",
+    name: "takes no second effect from a copy of a dead letter",
     check: on(
       Effect.fnUntraced(function* ({ take, plan, leaves }) {
         plan.set("a1", bad)
         yield* take("a1", "a1'", "a2")
         plan.clear()
         yield* take("a1''", "a2'")
-        yield* leaves({ held: ["a1 retrying", "a2 waiting"] })
+        yield* leaves({ deadLetters: ["a1 retrying", "a2 waiting"] })
       }),
     ),
   },
@@ -222,7 +233,7 @@ const once: ReadonlyArray<Check<Subject>> = [
         plan.clear()
         yield* sql`update held set status = 'discarded'`
         yield* take("a1", "a1'", "a2")
-        yield* leaves({ noted: ["a2"], held: ["a1 discarded"] })
+        yield* leaves({ noted: ["a2"], deadLetters: ["a1 discarded"] })
       }),
     ),
   },
@@ -265,36 +276,36 @@ const once: ReadonlyArray<Check<Subject>> = [
   },
 ]
 
-const aside: ReadonlyArray<Check<Subject>> = [
+const failures: ReadonlyArray<Check<Subject>> = [
   {
-    name: "sets a failing event aside with the later ones of its key behind it, while other keys go on",
+    name: "makes a failing event a dead letter, with the later ones of its key behind it, while other keys go on",
     check: on(
       Effect.fnUntraced(function* ({ take, plan, leaves }) {
         plan.set("a1", bad)
         yield* take("a1", "b1", "a2", "b2")
         yield* take("a3", "b3")
-        yield* leaves({ noted: ["b1", "b2", "b3"], held: ["a1 retrying", "a2 waiting", "a3 waiting"] })
+        yield* leaves({ noted: ["b1", "b2", "b3"], deadLetters: ["a1 retrying", "a2 waiting", "a3 waiting"] })
       }),
     ),
   },
   {
-    name: "finds only the bad ones of a batch guilty",
+    name: "makes dead letters of only the failing events of a batch",
     check: on(
       Effect.fnUntraced(function* ({ take, plan, leaves }) {
         plan.set("b1", bad).set("d1", bad)
         yield* take("a1", "b1", "c1", "d1", "e1", "a2")
-        yield* leaves({ noted: ["a1", "c1", "e1", "a2"], held: ["b1 retrying", "d1 retrying"] })
+        yield* leaves({ noted: ["a1", "c1", "e1", "a2"], deadLetters: ["b1 retrying", "d1 retrying"] })
       }),
     ),
   },
   {
-    name: "keeps of an event that stepped aside all that it takes to try it again",
+    name: "keeps of a dead letter all that it takes to retry it",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, held, records, type }) {
+      Effect.fnUntraced(function* ({ take, plan, deadLetters, records, type }) {
         plan.set("a1", bad)
         const before = yield* Clock.currentTimeMillis
         yield* take("b1", "a1", "a2")
-        const [first, second] = yield* held()
+        const [first, second] = yield* deadLetters()
         const { key, topic, partition, offset, headers, value } = records("a1")[0]!
         expect(first).toMatchObject({ attempts: 1, reason: "failed", error: "it cannot be done" })
         expect(first).toMatchObject({ key, topic, partition, offset })
@@ -316,35 +327,35 @@ const aside: ReadonlyArray<Check<Subject>> = [
         yield* take("a3")
         yield* sql`update held set status = 'redriven' where event_id <> 'a1'`
         yield* take("a4")
-        yield* leaves({ noted: ["a4"], held: ["a1 resolved", "a2 redriven", "a3 redriven"] })
+        yield* leaves({ noted: ["a4"], deadLetters: ["a1 resolved", "a2 redriven", "a3 redriven"] })
       }),
     ),
   },
   {
     name: "parks an event at once that its reaction rejects",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, held, leaves }) {
+      Effect.fnUntraced(function* ({ take, plan, deadLetters, leaves }) {
         plan.set("a1", Effect.fail(new Reject({ reason: "it is of another shop" })))
         yield* take("a1", "a2", "b1")
-        yield* leaves({ noted: ["b1"], held: ["a1 parked", "a2 waiting"] })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 parked", "a2 waiting"] })
         const error = "it is of another shop"
-        expect((yield* held())[0]).toMatchObject({ attempts: 1, reason: "rejected", error, due: null })
+        expect((yield* deadLetters())[0]).toMatchObject({ attempts: 1, reason: "rejected", error, due: null })
       }),
     ),
   },
   {
     name: "counts a postponed event as no attempt, and tries it when it asks to be",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, held, leaves }) {
+      Effect.fnUntraced(function* ({ take, plan, deadLetters, leaves }) {
         plan.set("a1", Effect.fail(new Postpone({ for: Duration.hours(2) })))
         const before = yield* Clock.currentTimeMillis
         yield* take("a1", "a2", "b1")
         const after = yield* Clock.currentTimeMillis
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting"] })
-        const [entry] = yield* held()
-        expect(entry).toMatchObject({ attempts: 0, reason: "postponed" })
-        expect(entry!.due!.getTime()).toBeGreaterThanOrEqual(before + 7_200_000)
-        expect(entry!.due!.getTime()).toBeLessThanOrEqual(after + 7_200_000)
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting"] })
+        const [deadLetter] = yield* deadLetters()
+        expect(deadLetter).toMatchObject({ attempts: 0, reason: "postponed" })
+        expect(deadLetter!.due!.getTime()).toBeGreaterThanOrEqual(before + 7_200_000)
+        expect(deadLetter!.due!.getTime()).toBeLessThanOrEqual(after + 7_200_000)
       }),
     ),
   },
@@ -364,15 +375,15 @@ const aside: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "lets an event without key hold nobody",
+    name: "holds no key for an event without one",
     check: on(
-      Effect.fnUntraced(function* ({ handle, foreign, records, noted, held, plan }) {
+      Effect.fnUntraced(function* ({ handle, foreign, records, noted, deadLetters, plan }) {
         plan.set("a1", bad).set("a2", bad)
         const keyless = records("a1", "a2", "a3").map((record) => ({ ...record, key: null }))
         yield* handle([...keyless, foreign(`{"n":1}`)])
         expect((yield* noted()).length).toBe(2)
         expect(yield* noted()).toContain("a3")
-        expect((yield* held()).map(({ key, status }) => ({ key, status }))).toEqual([
+        expect((yield* deadLetters()).map(({ key, status }) => ({ key, status }))).toEqual([
           { key: null, status: "retrying" },
           { key: null, status: "retrying" },
         ])
@@ -405,29 +416,29 @@ const transactions: ReadonlyArray<Check<Subject>> = [
         const inserts = Effect.orDie(database.transaction(sql`insert into trace values (1)`))
         plan.set("a1", Effect.andThen(inserts, bad)).set("b1", Effect.asVoid(inserts))
         yield* take("a1", "b1")
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying"] })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying"] })
         expect(yield* sql`select id from trace`).toHaveLength(1)
       }),
     ),
   },
   {
-    name: "sets aside an event whose reaction hides that a statement failed",
+    name: "makes an event a dead letter whose reaction hides that a statement failed",
     check: on(
       Effect.fnUntraced(function* ({ sql, take, plan, leaves }) {
         plan.set("a1", Effect.ignore(sql`select 1 / 0`))
         yield* take("a1", "b1", "a2")
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting"] })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting"] })
       }),
     ),
   },
   {
-    name: "sets aside an event that breaks a deferred constraint",
+    name: "makes an event a dead letter that breaks a deferred constraint",
     check: on(
       Effect.fnUntraced(function* ({ sql, take, plan, leaves }) {
         const slot = Effect.asVoid(Effect.orDie(sql`insert into note (reaction, slot) values ('slot', 7)`))
         plan.set("a1", slot).set("b1", slot)
         yield* take("a1", "b1", "a2", "b2")
-        yield* leaves({ noted: ["a1", "a2"], held: ["b1 retrying", "b2 waiting"] })
+        yield* leaves({ noted: ["a1", "a2"], deadLetters: ["b1 retrying", "b2 waiting"] })
       }),
     ),
   },
@@ -445,23 +456,23 @@ const transactions: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "finds nobody guilty of a lost connection, not even beside an event that is",
+    name: "makes no dead letter for a lost connection, not even beside an event that fails",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, leaves, held }) {
+      Effect.fnUntraced(function* ({ take, plan, leaves, deadLetters }) {
         plan.set("a1", bad).set("b1", connectionLost)
         yield* fails(take("a1", "b1", "a2"))
         yield* fails(take("a1", "b1", "a2"))
         plan.delete("b1")
         yield* take("a1", "b1", "a2")
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting"] })
-        expect((yield* held())[0]).toMatchObject({ attempts: 1 })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting"] })
+        expect((yield* deadLetters())[0]).toMatchObject({ attempts: 1 })
       }),
     ),
   },
   {
-    name: "sets an event aside whose statement cannot be done, at its fifth call, uncounted, and no other",
+    name: "makes an event a dead letter whose statement cannot be done, at its fifth call, uncounted, and no other",
     check: on(
-      Effect.fnUntraced(function* ({ sql, take, plan, nothing, leaves, held }) {
+      Effect.fnUntraced(function* ({ sql, take, plan, nothing, leaves, deadLetters }) {
         const canceled = Effect.asVoid(Effect.orDie(sql`do $$ begin raise exception using errcode = '57014'; end $$`))
         plan.set("a1", canceled)
         for (let call = 1; call < 5; call++) {
@@ -469,8 +480,8 @@ const transactions: ReadonlyArray<Check<Subject>> = [
           yield* nothing
         }
         yield* take("a1", "b1", "a2")
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting"] })
-        expect((yield* held())[0]).toMatchObject({ attempts: 0, reason: "unavailable" })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting"] })
+        expect((yield* deadLetters())[0]).toMatchObject({ attempts: 0, reason: "unavailable" })
       }),
     ),
   },
@@ -491,7 +502,7 @@ const transactions: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "fails, and sets nothing aside, however often, while the database does not answer",
+    name: "fails, and adds no dead letter, however often, while the database does not answer",
     check: on(
       Effect.fnUntraced(function* ({ consumer, reaction, records, database, plan, nothing, leaves }) {
         let isAway = true
@@ -546,7 +557,7 @@ const transactions: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "sets aside an event whose reaction is stuck, and applies the 200 before and the 200 behind it",
+    name: "makes an event a dead letter whose reaction is stuck, and applies the 200 before and the 200 behind it",
     check: on(
       Effect.fnUntraced(function* ({ take, plan, noted, statuses }) {
         const names = [...Array(401).keys()].map((n) => `k${n}x1`)
@@ -570,7 +581,7 @@ const transactions: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "fails, and sets nothing aside, while a reaction fails alike for all of eight keys",
+    name: "fails, and adds no dead letter, while a reaction fails alike for all of eight keys",
     check: on(
       Effect.fnUntraced(function* ({ sql, take, plan, nothing, noted, leaves }) {
         const names = ["a", "b", "c", "d", "e", "f", "g", "h"].map((key) => `${key}1`)
@@ -590,36 +601,36 @@ const transactions: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "sets events aside that fail alike while the reaction works for another key",
+    name: "makes dead letters of events that fail alike while the reaction works for another key",
     check: on(
       Effect.fnUntraced(function* ({ take, plan, leaves }) {
         const names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map((key) => `${key}1`)
         for (const name of names.slice(1)) plan.set(name, bad)
         yield* take(...names)
-        yield* leaves({ noted: ["a1"], held: names.slice(1).map((name) => `${name} retrying`) })
+        yield* leaves({ noted: ["a1"], deadLetters: names.slice(1).map((name) => `${name} retrying`) })
       }),
     ),
   },
   {
-    name: "sets events aside that a reaction rejects, or no schema reads, of however many keys",
+    name: "makes dead letters of events that a reaction rejects, or that match no schema, of however many keys",
     check: on(
       Effect.fnUntraced(function* ({ take, plan, leaves }) {
         const names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map((key) => `${key}1`)
         for (const name of names) plan.set(name, new Reject({ reason: "no" }))
         yield* take(...names)
-        yield* leaves({ held: names.map((name) => `${name} parked`) })
+        yield* leaves({ deadLetters: names.map((name) => `${name} parked`) })
       }),
     ),
   },
   {
-    name: "goes on past a copy of an event that is set aside, when its inbox row is gone",
+    name: "goes on past a copy of a dead letter when its inbox row is gone",
     check: on(
       Effect.fnUntraced(function* ({ sql, take, plan, leaves }) {
         plan.set("a1", bad)
         yield* take("a1")
         yield* sql`delete from inbox`
         yield* take("a1'", "b1")
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying"] })
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying"] })
       }),
     ),
   },
@@ -664,7 +675,7 @@ const headers = (scene: Scene, what: Record<string, string> = {}) => ({
 })
 const structured = { headers: { "content-type": "application/cloudevents+json; charset=utf-8" } }
 
-/** Records that nobody can read. */
+/** Records that cannot be read. */
 const malformed: ReadonlyArray<readonly [string, (scene: Scene) => Received]> = [
   ["is empty", (scene) => scene.foreign("")],
   ["is not UTF-8", (scene) => scene.foreign(Uint8Array.of(0x7b, 0xff, 0x7d))],
@@ -704,16 +715,16 @@ const strangers: ReadonlyArray<Check<Subject>> = [
     name: `parks a record alone that ${what}`,
     check: on(
       Effect.fnUntraced(function* (scene) {
-        const { handle, records, held, leaves } = scene
+        const { handle, records, deadLetters, leaves } = scene
         const broken = record(scene)
         yield* handle([{ ...broken, key: "a" }, ...records("a1")])
         yield* handle([{ ...broken, key: "a" }, ...records("a1")])
         yield* leaves({ noted: ["a1"] })
-        const entries = yield* held("*")
-        expect(entries).toHaveLength(1)
-        expect(entries[0]).toMatchObject({ key: null, status: "parked", reason: "malformed", due: null })
-        expect(entries[0]).toMatchObject({ topic: broken.topic, offset: broken.offset })
-        expect(entries[0]!.error).toMatch(/\w/u)
+        const unreadable = yield* deadLetters("*")
+        expect(unreadable).toHaveLength(1)
+        expect(unreadable[0]).toMatchObject({ key: null, status: "parked", reason: "malformed", due: null })
+        expect(unreadable[0]).toMatchObject({ topic: broken.topic, offset: broken.offset })
+        expect(unreadable[0]!.error).toMatch(/\w/u)
       }),
     ),
   })),
@@ -721,7 +732,7 @@ const strangers: ReadonlyArray<Check<Subject>> = [
     name: `goes on past ${what}`,
     check: on(
       Effect.fnUntraced(function* (scene) {
-        const { handle, records, noted, held, note, consumer, type } = scene
+        const { handle, records, noted, deadLetters, note, consumer, type } = scene
         const keeps = each({
           name: "keep",
           event: type,
@@ -734,25 +745,25 @@ const strangers: ReadonlyArray<Check<Subject>> = [
         yield* keeping(batch)
         expect(yield* noted()).toContain("a1")
         expect(yield* noted("keep")).toContain("a1")
-        expect((yield* noted()).length + (yield* held()).length).toBe(2)
-        expect((yield* noted("keep")).length + (yield* held("keep")).length).toBe(2)
+        expect((yield* noted()).length + (yield* deadLetters()).length).toBe(2)
+        expect((yield* noted("keep")).length + (yield* deadLetters("keep")).length).toBe(2)
       }),
     ),
   })),
   {
     name: "skips a record without a value",
     check: on(
-      Effect.fnUntraced(function* ({ handle, foreign, records, leaves, held }) {
+      Effect.fnUntraced(function* ({ handle, foreign, records, leaves, deadLetters }) {
         yield* handle([foreign(null, { key: "a" }), ...records("a1")])
         yield* leaves({ noted: ["a1"] })
-        expect(yield* held("*")).toEqual([])
+        expect(yield* deadLetters("*")).toEqual([])
       }),
     ),
   },
   {
     name: "takes the key of bare JSON from data.user_id, and knows it again",
     check: on(
-      Effect.fnUntraced(function* ({ handle, foreign, noted, held, plan }) {
+      Effect.fnUntraced(function* ({ handle, foreign, noted, deadLetters, plan }) {
         const bare = [foreign(`{"n":1,"user_id":7}`), foreign(`{"n":2,"user_id":7}`), foreign(`{"n":3,"user_id":8}`)]
         yield* handle(bare.slice(0, 1))
         const [id] = yield* noted()
@@ -762,20 +773,20 @@ const strangers: ReadonlyArray<Check<Subject>> = [
         const broken = foreign(`{"n":"four","user_id":7}`)
         yield* handle([broken, foreign(`{"n":5,"user_id":7}`), foreign(`{"n":6,"user_id":8}`)])
         expect(yield* noted()).toHaveLength(4)
-        expect((yield* held()).map(({ key, status }) => `${key} ${status}`)).toEqual(["7 retrying", "7 waiting"])
+        expect((yield* deadLetters()).map(({ key, status }) => `${key} ${status}`)).toEqual(["7 retrying", "7 waiting"])
       }),
     ),
   },
   {
-    name: "sets an event that fails its schema aside for each reaction to it, holding its key there",
+    name: "makes an event that does not match its schema a dead letter for each reaction to it, holding its key there",
     check: on(
-      Effect.fnUntraced(function* ({ consumer, reaction, records, foreign, held, noted, type }) {
+      Effect.fnUntraced(function* ({ consumer, reaction, records, foreign, deadLetters, noted, type }) {
         const said = { ce_specversion: "1.0", ce_id: "a0", ce_source: "/suite", ce_type: type.type }
         const handle = yield* consumer([reaction("one"), reaction("two")])
         yield* handle([foreign(`{"n":"none"}`, { key: "a", headers: said }), ...records("a1", "b1")])
         for (const name of ["one", "two"]) {
           expect(yield* noted(name)).toEqual(["b1"])
-          const [first, second, ...rest] = yield* held(name)
+          const [first, second, ...rest] = yield* deadLetters(name)
           expect(first).toMatchObject({ event_id: "a0", status: "retrying", attempts: 1, reason: "schema" })
           expect(second).toMatchObject({ event_id: "a1", status: "waiting" })
           expect(rest).toEqual([])
@@ -786,28 +797,28 @@ const strangers: ReadonlyArray<Check<Subject>> = [
   {
     name: "keeps an event of a newer version for the next release, tried every minute without counting",
     check: on(
-      Effect.fnUntraced(function* ({ handle, records, held, leaves, type }) {
+      Effect.fnUntraced(function* ({ handle, records, deadLetters, leaves, type }) {
         const [first, ...rest] = records("a1", "a2", "b1")
         const newer = { ...first!, headers: { ...first!.headers, ce_dataschema: `/schemas/${type.type}/2` } }
         const before = yield* Clock.currentTimeMillis
         yield* handle([newer, ...rest])
         const after = yield* Clock.currentTimeMillis
-        yield* leaves({ noted: ["b1"], held: ["a1 retrying", "a2 waiting"] })
-        const [entry] = yield* held()
-        expect(entry).toMatchObject({ attempts: 0, reason: "newer-version" })
-        expect(entry!.due!.getTime()).toBeGreaterThanOrEqual(before + 60_000)
-        expect(entry!.due!.getTime()).toBeLessThanOrEqual(after + 60_000)
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting"] })
+        const [deadLetter] = yield* deadLetters()
+        expect(deadLetter).toMatchObject({ attempts: 0, reason: "newer-version" })
+        expect(deadLetter!.due!.getTime()).toBeGreaterThanOrEqual(before + 60_000)
+        expect(deadLetter!.due!.getTime()).toBeLessThanOrEqual(after + 60_000)
       }),
     ),
   },
   {
     name: "keeps an error as one clean line of at most 2,000 characters",
     check: on(
-      Effect.fnUntraced(function* ({ take, plan, held }) {
+      Effect.fnUntraced(function* ({ take, plan, deadLetters }) {
         plan.set("a1", Effect.die(new Error(`\0\ud800 first\r\nsecond\u001b[31m ${"x🦜".repeat(2_000)}`)))
         plan.set("b1", Effect.fail(new Reject({ reason: `\0\udfff no\n${"🦜".repeat(2_000)}` })))
         yield* take("a1", "b1")
-        const errors = (yield* held()).map(({ error }) => error!)
+        const errors = (yield* deadLetters()).map(({ error }) => error!)
         expect(errors).toHaveLength(2)
         for (const error of errors) {
           expect(error.length).toBeLessThanOrEqual(2_000)
@@ -822,15 +833,15 @@ const strangers: ReadonlyArray<Check<Subject>> = [
   {
     name: "says of a statement that failed what the database said",
     check: on(
-      Effect.fnUntraced(function* ({ sql, take, plan, held }) {
+      Effect.fnUntraced(function* ({ sql, take, plan, deadLetters }) {
         plan.set("a1", Effect.asVoid(Effect.orDie(sql`select 1 / 0`)))
         yield* take("a1")
-        expect((yield* held())[0]!.error).toContain("division by zero")
+        expect((yield* deadLetters())[0]!.error).toContain("division by zero")
       }),
     ),
   },
   {
-    name: "tells the log of ids alone, never what an event says",
+    name: "logs ids alone, never the data of an event",
     check: on(
       Effect.fnUntraced(function* ({ handle, records, foreign, plan, type }) {
         const lines: Array<unknown> = []
@@ -895,13 +906,13 @@ const keys = "abcdefghijklmnopqrst".split("")
 
 const sideBySide: ReadonlyArray<Check<Subject>> = [
   {
-    name: "queues behind an event that a zombie sets aside meanwhile",
+    name: "queues behind a dead letter that a zombie adds meanwhile",
     sideBySide: true,
     check: on(
       Effect.fnUntraced(function* (scene) {
-        // The first failure undoes the batch; the second, of the event alone, sets it aside.
+        // The first failure undoes the batch; the second, of the event alone, makes it a dead letter.
         for (const key of keys) yield* overtaken(scene, key, [bad], bad)
-        yield* scene.leaves({ held: keys.flatMap((key) => [`${key}1 retrying`, `${key}2 waiting`]) })
+        yield* scene.leaves({ deadLetters: keys.flatMap((key) => [`${key}1 retrying`, `${key}2 waiting`]) })
       }),
     ),
   },
@@ -930,11 +941,11 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
 
 /**
  * What DELIVERY.md promises of taking charge: each event takes effect once for each reaction, in order within a key;
- * what fails steps aside and holds back its own key alone; and nothing of a fault of the infrastructure is left behind.
+ * what fails becomes a dead letter and holds back its own key alone; and a fault of the infrastructure leaves nothing behind.
  */
 export const inboxSuite: ReadonlyArray<Check<Subject>> = [
   ...once,
-  ...aside,
+  ...failures,
   ...transactions,
   ...strangers,
   ...sideBySide,

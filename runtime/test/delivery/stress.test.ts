@@ -21,7 +21,7 @@ const faultsOf = (of: ReadonlyArray<number>, subject?: Subject) =>
     return []
   })
 
-const noGate: Subject = { inbox: (sql) => ({ ...inbox(sql), heldOf: () => Effect.succeed(() => false) }) }
+const noGate: Subject = { inbox: (sql) => ({ ...inbox(sql), heldKeys: () => Effect.succeed(() => false) }) }
 const noLock: Subject = { statement: (text) => text.replace("for update of h skip locked", "") }
 
 const url = await realPostgres()

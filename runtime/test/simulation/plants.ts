@@ -147,7 +147,7 @@ export const plants: ReadonlyArray<PlantedBug> = [
   {
     name: "the gate of held keys is missing: an event passes those of its key that failed",
     foundBy: 49,
-    inbox: (sql) => ({ ...inbox(sql), heldOf: () => Effect.succeed(() => false) }),
+    inbox: (sql) => ({ ...inbox(sql), heldKeys: () => Effect.succeed(() => false) }),
   },
   {
     name: "a copy of an event is not recognised",
