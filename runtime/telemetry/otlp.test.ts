@@ -244,7 +244,7 @@ describe("A collector", () => {
     await placed(galleria, 20)
     await stopsSoon(galleria)
     const lost = (signal: string) =>
-      `Telemetry cannot be sent to ${endpoint}/v1/${signal} (nobody answers) and is dropped meanwhile`
+      `Telemetry cannot be sent to ${endpoint}/v1/${signal} (no answer) and is dropped meanwhile`
     expect(said(galleria)).toHaveLength(2)
     expect(said(galleria)).toEqual(
       expect.arrayContaining([

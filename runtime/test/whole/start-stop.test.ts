@@ -99,7 +99,7 @@ describe("Starting", () => {
       const env = { DATA_DIR: folder.path, HOST, PORT: port }
       expect(await replay(env, "user.record-order")).toEqual({
         code: 0,
-        output: expect.stringMatching(/^user\.record-order has seen 0 records of order_created again$/mu),
+        output: expect.stringMatching(/^user\.record-order has read 0 records of order_created again$/mu),
       })
     },
   )
