@@ -56,7 +56,7 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
         orders_count = s.orders_count + excluded.orders_count, total_amount = s.total_amount + excluded.total_amount
       returning user_id, orders_count, total_amount`
 
-    const tell = (changed: ReadonlyArray<Summary>) =>
+    const publish = (changed: ReadonlyArray<Summary>) =>
       Effect.asVoid(outbox.append(changed.map((row) => fact(UserOrderSummaryUpdated, summaryOf(row)))))
 
     const place = (orders: ReadonlyArray<Placed>) =>
@@ -69,7 +69,7 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
             on conflict (order_id) do update set created_at = excluded.created_at where o.created_at is null
             returning user_id, amount, status)
           ${summaries(sql`select user_id, 1, amount from placed where status in ('created', 'processed')`)}`),
-        tell,
+        publish,
       )
 
     const end = (orders: ReadonlyArray<Ended>) =>
@@ -83,7 +83,7 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
             returning user_id, amount, status, created_at)
           ${summaries(sql`
             select user_id, -1, -amount from ended where status in ('failed', 'cancelled') and created_at is not null`)}`),
-        tell,
+        publish,
       )
 
     /**

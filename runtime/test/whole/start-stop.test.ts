@@ -221,10 +221,10 @@ describe("Starting", () => {
   })
 })
 
-/** What became of a request, as whoever sent it sees it. */
+/** The result of a request, as its client sees it. */
 type Fate =
   | { readonly is: "answered"; readonly status: number; readonly tag: string }
-  /** The connection was a new one, and nobody took it. */
+  /** The connection was new and was not accepted. */
   | { readonly is: "refused"; readonly tag: string }
   | { readonly is: "lost"; readonly why: string; readonly tag: string }
 
