@@ -8,7 +8,7 @@ export interface Check {
   readonly name: string
   /** The fault; undefined when there is none. */
   readonly fault: Effect.Effect<string | undefined>
-  /** Whether requests can be answered without it; a fault of other checks only makes the process degraded. */
+  /** Whether a fault makes the process unavailable; a fault of other checks only makes it degraded. */
   readonly needed: boolean
 }
 
