@@ -5,7 +5,7 @@ export const Id = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Numbe
   examples: [1],
 })
 
-/** The same where it is text, as in a path or a query: digits without sign or leading zero. */
+/** An id as text, as in a path or a query: digits without sign or leading zero. */
 export const IdText = Schema.String.check(
   Schema.isPattern(/^[1-9]\d{0,15}$/u, { message: "expected an id, such as 42" }),
 ).pipe(Schema.decodeTo(Id, SchemaTransformation.transform({ decode: Number, encode: String })))

@@ -3,20 +3,20 @@ import { BigDecimal, Effect, Schema, SchemaIssue, SchemaTransformation } from "e
 /** An amount of the one configured currency: a decimal, never a float. */
 export type Money = BigDecimal.BigDecimal
 
-/** Any amount in range and nothing else, which is how the range can be told to those who read patterns. */
+/** Matches exactly the amounts in range, so that a JSON Schema can state the range as a pattern. */
 const plain = /^(?!0(?:\.00?)?$)(?:0|[1-9]\d{0,7})(?:\.\d{1,2})?$/u
 const least = "0.01"
 const most = "99999999.99"
 const range = { minimum: BigDecimal.fromStringUnsafe(least), maximum: BigDecimal.fromStringUnsafe(most) }
 const wording = `an amount from ${least} to ${most} in plain digits with at most two places, such as 100.50`
 
-/** With exactly two places, as it travels: `100.5` becomes `"100.50"`. */
+/** The wire format, with exactly two places: `100.5` becomes `"100.50"`. */
 export const format = (money: Money): string => {
   const digits = BigDecimal.scale(money, 2).value.toString().padStart(3, "0")
   return `${digits.slice(0, -2)}.${digits.slice(-2)}`
 }
 
-/** Reads plain digits with at most two places from `0.01` to `99999999.99`; anything else is undefined. */
+/** Parses plain digits with at most two places, from `0.01` to `99999999.99`; undefined for anything else. */
 export const parse = (wire: string | number): Money | undefined => {
   const text = String(wire)
   return plain.test(text) ? BigDecimal.fromStringUnsafe(text) : undefined
@@ -66,16 +66,16 @@ export const Money = codec(
   }),
 )
 
-/** Money as an answer shows it: always a string with two places. */
+/** Money in an answer: always a string with two places. */
 export const MoneyText = Schema.String.check(Schema.isPattern(/^\d{1,8}\.\d{2}$/u)).annotate({
   identifier: "MoneyText",
   description: "An amount of the one currency, with two places.",
   examples: ["999.90"],
 })
 
-/** A total over any number of orders: from `"0.00"`, without an upper end. */
+/** A total over any number of orders: from `"0.00"`, without an upper limit. */
 export const Total = Schema.String.check(Schema.isPattern(/^\d+\.\d{2}$/u)).annotate({
   identifier: "Total",
-  description: "A sum over any number of orders, with two places and without an upper end.",
+  description: "A sum over any number of orders, with two places and without an upper limit.",
   examples: ["1999.80"],
 })

@@ -17,14 +17,14 @@ const visible = Schema.makeFilter((text: string) => text.trim() !== "" || "expec
 /** Human text in one line: 1 to `most` characters (code points), not only white space, no control characters. */
 export const text = (most: number) => Schema.String.check(visible, printable, Schema.isMaxCodePoints(most))
 
-/** Text of another program in one line: spaces for control characters, no lone surrogates, cut to `most` code points. */
+/** Foreign text as one line: control characters become spaces, lone surrogates are replaced, cut to `most` code points. */
 export const inOneLine = (foreign: string, most: number): string => {
   const printable = foreign.toWellFormed().replaceAll(controls, " ").trim()
   return Array.from(printable).slice(0, most).join("")
 }
 
 /**
- * An e-mail address that a mail server would take: the HTML standard's pattern (ASCII, one @), a domain of two labels
+ * An e-mail address that mail servers accept: the HTML standard's pattern (ASCII, one @), a domain of two labels
  * or more, at most 254 characters (RFC 5321 §4.5.3.1.3).
  */
 export const Email = Schema.String.check(

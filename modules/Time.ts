@@ -2,13 +2,13 @@ import { Schema, SchemaTransformation } from "effect"
 
 const iso = /^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/u
 
-/** Whether it says a time of a day that there is: JavaScript takes the 30th of February for the 2nd of March. */
+/** Whether the date exists: JavaScript parses February 30 as March 2. */
 const isIso = (text: string) => {
   const day = iso.exec(text)?.[1]
   return day !== undefined && new Date(`${day}T00:00Z`).getUTCDate() === Number(day.slice(-2))
 }
 
-/** Without a zone it is UTC, whatever zone this process is in. */
+/** Text without a zone is UTC, whatever the process's time zone. */
 const dateOf = (text: string) => new Date(iso.exec(text)?.[2] === undefined ? `${text}Z` : text)
 
 /** An instant on the wire: an ISO 8601 date and time between 1970 and 9999, written in UTC with milliseconds. */

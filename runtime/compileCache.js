@@ -1,5 +1,5 @@
 import { enableCompileCache } from "node:module"
 
-// Loaded before all else, so that a start after the first takes its code compiled, from a folder of temporary files. In
-// JavaScript, so that nothing has to be loaded for it in turn.
+// Loaded before everything else, so that later starts use compiled code from a temporary folder. In JavaScript, so that
+// loading it needs nothing else.
 enableCompileCache()

@@ -13,8 +13,8 @@ import { startCheck, startModule, type Waits } from "./startModule.ts"
 import { ensureTopics, warnOfSilence } from "./topics.ts"
 
 /**
- * Runs Galleria on the drivers given, until the scope closes. Succeeds when everything is up, with its address and what
- * may end it later.
+ * Runs Galleria on the given drivers until the scope closes. Succeeds when everything has started, with the URL and with
+ * `ended`, which fails when the program has to end.
  */
 export const galleria = (settings: Settings) =>
   Effect.flatMap(Layer.build(platform(settings)), (context) => Effect.provideContext(run(settings), context))
@@ -28,7 +28,8 @@ const run = (settings: Settings) =>
     const events = yield* eventsCheck
     const waits: Waits = new Map()
 
-    // Opened first, so that a long start is answered; closed first, before what it answers by.
+    // The port opens first, so that requests are answered during a long start. It also closes first, before the services
+    // that its handlers use.
     const intake = yield* Scope.fork(yield* Effect.scope)
     const starting = [events, ...modules.map((module) => startCheck(module, waits))]
     const server = yield* serve({ ...settings, meanwhile: yield* whileStarting(health, starting) }).pipe(
@@ -40,7 +41,7 @@ const run = (settings: Settings) =>
     const running = []
     for (const module of modules) running.push(yield* startModule({ module, settings, waits, end }))
 
-    // Their groups are left side by side: each may take seconds while the broker does not answer.
+    // Consumers leave their groups in parallel: each may take seconds while the broker does not answer.
     const consuming = yield* Scope.fork(yield* Effect.scope, "parallel")
     for (const { name, consume } of running) {
       yield* consume.pipe(Scope.provide(consuming), Effect.annotateLogs("module", name))
@@ -65,17 +66,17 @@ const run = (settings: Settings) =>
     return { url, ended: Deferred.await(ended) }
   })
 
-/** Whether the event log answers. */
+/** The check whether the event log answers. */
 const eventsCheck: Effect.Effect<Check, never, EventBus> = Effect.map(EventBus, ({ probe }) => ({
   name: "events",
   needed: false,
   fault: Effect.match(probe, { onSuccess: () => undefined, onFailure: (error) => error.message }),
 }))
 
-/** How long `/readyz` waits at a start for the consumer groups to have joined. */
+/** How long `/readyz` waits at the start until the consumer groups have joined. */
 const joinWithin = "15 seconds"
 
-/** The consumer groups have joined, or their time is over: then the process serves without them. */
+/** Waits until the consumer groups have joined, or for `joinWithin`; after that the process serves without them. */
 const joinedOrLate = (groups: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const loops = yield* Loops

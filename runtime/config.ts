@@ -7,7 +7,7 @@ import { faultInUrl } from "./sql/postgres/address.ts"
 import type { LogSettings } from "./telemetry/logs.ts"
 import type { OtlpSettings } from "./telemetry/otlp.ts"
 
-/** Settings that are wrong: each named, in one message, without any value that could be a secret. */
+/** Wrong settings: one message names each, without values that could be secrets. */
 export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
   faults: Schema.Array(Schema.String),
 }) {
@@ -28,7 +28,7 @@ const isCollector = (text: string) => {
   return url.username === "" && url.password === "" ? undefined : "a URL with a user or password cannot be used"
 }
 
-/** Other characters do not arrive in a header as they were sent. */
+/** Other characters are not transmitted unchanged in a header. */
 const isToken = (text: string) => /^[!-~]+$/u.test(text) || "expected printable ASCII characters without spaces"
 
 const saslMechanisms = { PLAIN: "plain", "SCRAM-SHA-256": "scram-sha-256", "SCRAM-SHA-512": "scram-sha-512" } as const
@@ -37,14 +37,16 @@ const isServer = (text: string) =>
   /^(?:[\w.-]+|\[[\da-f:]+\]):\d{1,5}$/iu.test(text) && Number(/\d+$/u.exec(text)) <= 65_535
 
 const areServers = (text: string) =>
-  namesIn(text).length > 0 && namesIn(text).every(isServer) ? undefined : "expected host:port, or several with commas"
+  namesIn(text).length > 0 && namesIn(text).every(isServer)
+    ? undefined
+    : "expected host:port, or several separated by commas"
 const databaseUrl = (name: string) =>
   Config.option(Config.map(Config.schema(Schema.String.check(Schema.makeFilter(faultInUrl)), name), Redacted.make))
 
 /** The variable for the database of one module. */
 const databaseVariable = (module: string) => `${module.toUpperCase()}_DATABASE_URL`
 
-/** The runtime's own settings. A module's are declared with the module. */
+/** The runtime's own settings. Those of a module are declared with the module. */
 const own = {
   HOST: Config.String("HOST").pipe(
     Config.withDefault("127.0.0.1"),
@@ -89,24 +91,24 @@ export interface Settings {
   readonly dataDir: string
   /** The event log is Kafka; undefined: the embedded one. */
   readonly kafka: KafkaSettings | undefined
-  /** By module, where its PostgreSQL is; a module that is not named has an embedded database. */
+  /** The PostgreSQL URL by module; a module without one has an embedded database. */
   readonly databases: Readonly<Record<string, Redacted.Redacted>>
-  /** Where cached answers and circuits are shared; undefined: each process has its own. */
+  /** The Redis that shares cached answers and circuits; undefined: each process has its own. */
   readonly redis: Redacted.Redacted | undefined
   readonly partitions: number | undefined
-  /** `RETENTION_DAYS`; undefined where it is unset. */
+  /** `RETENTION_DAYS`; undefined when it is unset. */
   readonly retentionDays: number | undefined
-  /** The types of event of which some module, of this process or not, keeps a projection with a reset. */
+  /** The event types that feed a projection with a reset, in any module of this or another process. */
   readonly projected: ReadonlySet<string>
   readonly retryAttempts: number
   readonly adminToken: Redacted.Redacted | undefined
-  /** Where traces and metrics go; undefined: nowhere. */
+  /** The collector of traces and metrics; undefined: they are not exported. */
   readonly otlp: OtlpSettings | undefined
 }
 
 /**
- * The environment as settings are read from it: an empty variable is none, and `NAME_FILE` names a file that holds
- * the value of `NAME`. A file that cannot be read is a fault of its own.
+ * The environment as the source of settings: an empty variable is unset, and `NAME_FILE` names a file with the value of
+ * `NAME`. An unreadable file is reported among `faults`.
  */
 export const environment = (env: Readonly<Record<string, string | undefined>>) => {
   const faults: Array<string> = []
@@ -134,10 +136,10 @@ export const environment = (env: Readonly<Record<string, string | undefined>>) =
 const known = (name: string) =>
   name in own || /^(?:[A-Z]+_)?DATABASE_URL$|^KAFKA_SASL_PASSWORD$|^(?:SMTP|REDIS|PAYMENT_PROVIDER)_URL$/u.test(name)
 
-/** Reads every setting, the modules' own included, and fails with all that is wrong with them. */
+/** Reads every setting, including those of modules, and fails with all faults at once. */
 export const readSettings = (options: {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The modules named on the command line; they win over `MODULES`. */
+  /** The modules named on the command line; they take precedence over `MODULES`. */
   readonly named: ReadonlyArray<string>
   readonly known: Readonly<Record<string, Module>>
 }): Effect.Effect<Settings, SettingsInvalid> =>
@@ -168,7 +170,7 @@ export const readSettings = (options: {
       for (const [name, config] of Object.entries(module.settings)) yield* read(name, config)
     }
     const sasl = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] as const
-    // What is wrong is there.
+    // A value that is invalid is not missing.
     const missing = sasl.filter((name) => (values[name] as Option.Option<unknown> | undefined)?._tag === "None")
     if (missing.length < sasl.length) wrong.push(...missing.map((name) => `${name}: missing, set all three or none`))
     const databases: Record<string, Redacted.Redacted> = {}
@@ -218,7 +220,7 @@ const kafkaOf = (values: { readonly [K in keyof typeof own]: Config.Success<(typ
     })),
   )
 
-/** How to log, for a process that may not get as far as reading the other settings: wrong values are the defaults. */
+/** The log settings, also for a process whose other settings are wrong: invalid values give the defaults. */
 export const readLogSettings = (env: Readonly<Record<string, string | undefined>>, terminal: boolean): LogSettings => ({
   level: /^(?:trace|debug|info|warn|error|fatal)$/u.test(env["LOG_LEVEL"] ?? "") ? env["LOG_LEVEL"]! : "info",
   format:
@@ -231,5 +233,5 @@ const namesIn = (list: string | undefined) =>
     .map((name) => name.trim())
     .filter((name) => name !== "")
 
-/** The first line says what is wrong; the rest says where, which the name does already. */
+/** The first line of the error; the rest repeats the setting's name. */
 const reasonOf = (error: Config.ConfigError) => error.message.split("\n")[0]!.replace(/^SchemaError\(/u, "")

@@ -8,7 +8,7 @@ import { EmbeddedPostgres } from "./sql/embedded/EmbeddedPostgres.ts"
 import { addressOf, nameOf } from "./sql/postgres/address.ts"
 import * as PostgresDatabase from "./sql/postgres/PostgresDatabase.ts"
 
-/** The drivers that the settings ask for: the event log, and a database for each module. */
+/** The drivers according to the settings: the event log, and a database for each module. */
 export const drivers = (
   settings: Pick<Settings, "dataDir"> & Partial<Pick<Settings, "modules" | "databases" | "kafka">>,
 ) => {
@@ -25,7 +25,7 @@ export const drivers = (
   )
 }
 
-/** Imported when it is needed: a process without Kafka starts without its client. */
+/** Imported on demand: a process without Kafka does not load its client. */
 const kafkaBus = (settings: KafkaSettings) =>
   Layer.unwrap(
     Effect.map(
@@ -34,7 +34,7 @@ const kafkaBus = (settings: KafkaSettings) =>
     ),
   )
 
-/** Which modules run on what, in words, for the log. */
+/** Which modules run on which drivers, as text for the log. */
 export const placesOf = ({ modules, databases, kafka, dataDir }: Settings): string => {
   const placeOf = ({ name }: Module) => {
     const url = databases[name]

@@ -10,7 +10,7 @@ import * as otlp from "./telemetry/otlp.ts"
 
 const { argv, env } = process
 
-/** npm passes on a signal that the terminal has sent to all; a second one, of somebody who won't wait, comes later. */
+/** npm forwards a signal that the terminal has already sent to the whole group; a deliberate second signal comes later. */
 const sameSignalMillis = 500
 
 let signalled: number | undefined
@@ -25,13 +25,13 @@ const logSettings = readLogSettings(env, process.stdout.isTTY)
 
 const isStop = (cause: Cause.Cause<unknown>) => signalled !== undefined && Cause.hasInterruptsOnly(cause)
 
-/** A failure with a name says enough by its message; a defect is told in full. */
+/** The message of a typed failure, or a defect in full. */
 const whyOf = (cause: Cause.Cause<unknown>) => {
   const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
   return failure instanceof Error ? failure.message : Cause.pretty(cause)
 }
 
-/** Whoever collects the log finds the reason there too; on a terminal standard error shows it. */
+/** Writes the reason to the log too; on a terminal standard error is enough. */
 const logEnd = (cause: Cause.Cause<unknown>) => Effect.logFatal(whyOf(cause))
 
 const main = Effect.gen(function* () {
@@ -47,7 +47,7 @@ const main = Effect.gen(function* () {
 }).pipe(
   Effect.scoped,
   Effect.tapCause((cause) => (isStop(cause) || logSettings.format === "pretty" ? Effect.void : logEnd(cause))),
-  // Modules read their settings as `readSettings` did: an empty variable is unset, and a secret may be in a file.
+  // Modules read their settings by the same rules as `readSettings`: an empty variable is unset, a secret may be in a file.
   Effect.provide(ConfigProvider.layer(environment(env).provider)),
   Effect.provide(logs.layer(logSettings)),
 )

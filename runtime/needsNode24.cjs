@@ -1,4 +1,5 @@
-// Every npm script begins with this check. Older releases of Node cannot load TypeScript, so it is plain CommonJS without new syntax.
+// Every npm script runs this check first. It is plain CommonJS without new syntax, because older releases of Node cannot load
+// TypeScript.
 var needed = 24
 if (parseInt(process.versions.node, 10) < needed) {
   process.stderr.write(

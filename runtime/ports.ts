@@ -12,10 +12,10 @@ import { migrate } from "./sql/migrate.ts"
 import { Tasks } from "./module/Tasks.ts"
 import { tasksIn } from "./tasks/taskTable.ts"
 
-/** The bells of a module: each rings, in every instance, when there is something to do. */
+/** The bells of a module. Each rings in every instance when there is work. */
 export const bells = { outbox: "outbox", tasks: "tasks" } as const
 
-/** All that one module gets, on a database of its own, migrated. */
+/** All ports of one module, on its own database, migrated. */
 export const portsOf = (module: Module, database: ReturnType<Databases["Service"]["of"]>) => {
   const outbox = Effect.gen(function* () {
     const { bell } = yield* Database

@@ -20,10 +20,10 @@ import type { StartedModule } from "./startModule.ts"
 import { observeRequests } from "./telemetry/http.ts"
 import { exportMillis } from "./telemetry/otlp.ts"
 
-/** Paths differ by case and by every slash but the last, as for gateways and `routesOf`. */
+/** Paths are case-sensitive, and only a trailing slash is ignored, as in gateways and `routesOf`. */
 const strictPaths = { caseSensitive: true, ignoreDuplicateSlashes: false, ignoreTrailingSlash: true }
 
-/** What every module shares, whatever the drivers. */
+/** The services that all modules share, on every driver. */
 export const platform = (settings: Settings) =>
   Layer.mergeAll(
     Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
@@ -43,7 +43,7 @@ const admin = (running: ReadonlyArray<StartedModule>, settings: Settings) =>
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )
 
-/** Adds the routes that are not a module's own, and what surrounds all of them: problems, metrics, traces. */
+/** Adds the routes that belong to no module, and the middleware of all routes: problems, metrics, traces. */
 export const addRoutes = (options: {
   readonly settings: Settings
   readonly running: ReadonlyArray<StartedModule>

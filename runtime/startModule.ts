@@ -21,7 +21,7 @@ import { onceThere } from "./sql/onceThere.ts"
 import { work } from "./tasks/worker.ts"
 import { retentionOf } from "./topics.ts"
 
-/** Modules whose start waits for their database, and why. */
+/** The modules whose start waits for their database, with the reason. */
 export type Waits = Map<string, string>
 
 const reportWait =
@@ -31,7 +31,7 @@ const reportWait =
       if (reason === waits.get(name)) return Effect.void
       if (reason === undefined) {
         waits.delete(name)
-        return Effect.logInfo("The database answers; the start continues")
+        return Effect.logInfo("The database is available; the start continues")
       }
       waits.set(name, reason)
       return Effect.logWarning(`The start waits for the database: ${reason}`)
@@ -55,8 +55,8 @@ interface Options {
 }
 
 /**
- * Builds one module by itself and starts its loops; `consume` starts its consumer. By itself: layers are shared by
- * reference, so modules that are merged into one layer would share the first one's outbox.
+ * Builds one module separately and starts its loops; `consume` starts its consumer. Effect shares layers by reference, so
+ * modules merged into one layer would share the first one's outbox.
  */
 export const startModule = ({ module, settings, waits, end }: Options) =>
   Effect.gen(function* () {
@@ -81,7 +81,7 @@ export const startModule = ({ module, settings, waits, end }: Options) =>
 
 export type StartedModule = Effect.Success<ReturnType<typeof startModule>>
 
-/** Starts what repeats turns for a module: see `loop.ts`. */
+/** Starts the loops of a module (`loop.ts`). */
 const startLoops = ({
   module,
   settings,
@@ -92,7 +92,7 @@ const startLoops = ({
   Effect.gen(function* () {
     const { name } = module
     const database = yield* Database
-    /** A latch that the bell opens, in whichever instance it was rung. */
+    /** A latch that the bell opens, whichever instance rings it. */
     const woken = (bell: string) =>
       Effect.tap(
         Effect.sync(() => Latch.makeUnsafe(true)),
@@ -147,7 +147,7 @@ const startLoops = ({
     }
   })
 
-/** Succeeds once the module's database is known to belong to the event log; another log ends the program. */
+/** Succeeds once the module's database is known to belong to the event log; with another log the program ends. */
 const awaitLog = ({ name }: Module, end: Options["end"]) =>
   Effect.gen(function* () {
     const known = yield* Deferred.make<void>()

@@ -9,8 +9,8 @@ import { eventsOf, type Module } from "./module/Module.ts"
 const defaultDays = 30
 
 /**
- * How long a topic of ours is to keep its records; undefined: for ever. Without `RETENTION_DAYS` that holds for what
- * feeds a projection with a reset, for a reset needs the whole log.
+ * How long a topic should keep its records; undefined: for ever. Without `RETENTION_DAYS`, topics that feed a projection
+ * with a reset are kept for ever, because a reset needs the whole log.
  */
 export const retentionOf = (
   { type, keptForever }: EventType,
@@ -20,12 +20,12 @@ export const retentionOf = (
     ? undefined
     : Duration.days(retentionDays ?? defaultDays)
 
-/** A broker that is away is waited for in the background: orders are accepted meanwhile. */
+/** After this the start continues, and topics are created in the background: orders are accepted while the broker is down. */
 const ensureWithin = "3 seconds"
 
 /**
- * Makes the topics of the modules and warns of those that exist and are kept for less time than they should be. A
- * topic with another number of partitions ends the program, by `end`, also when the broker reports it late.
+ * Creates the topics of the modules, and warns about existing topics with a shorter retention than configured. When a topic
+ * has another number of partitions, `end` ends the program, even if the broker reports it late.
  */
 export const ensureTopics = (settings: Settings, end: (why: PartitionsDiffer) => Effect.Effect<unknown>) =>
   Effect.gen(function* () {
@@ -48,7 +48,7 @@ export const ensureTopics = (settings: Settings, end: (why: PartitionsDiffer) =>
     yield* Effect.raceFirst(Fiber.join(ensuring), Effect.sleep(ensureWithin))
   })
 
-/** In which way a topic is kept for less time than wanted; undefined when it is not. */
+/** Describes how a topic's retention is shorter than wanted; undefined when it is not. */
 export const shorter = (
   { topic, retention, sooner }: Retention,
   wanted: Duration.Duration | undefined,
@@ -66,10 +66,10 @@ const warnOf = (text: string | undefined, { retentionDays }: Settings) =>
     ? Effect.void
     : Effect.logWarning(
         `${text} (RETENTION_DAYS ${retentionDays === undefined ? "is unset" : `= ${retentionDays}`}): a consumer that ` +
-          "is away for longer loses events, and a projection cannot be reset from what is left",
+          "is down for longer loses events, and a projection cannot be reset from the remaining records",
       )
 
-/** Warns of reactions whose events no module here publishes: with an embedded log they never run. */
+/** Warns about reactions to events that no module here publishes: with the embedded log they never run. */
 export const warnOfSilence = (modules: ReadonlyArray<Module>) => {
   const published = new Set(modules.flatMap((module) => module.publishes.map((event) => event.type)))
   const silent = eventsOf(modules).filter((event) => !published.has(event.type))

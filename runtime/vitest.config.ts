@@ -1,9 +1,9 @@
 import { defineConfig } from "vitest/config"
 
-/** Tests that start and kill whole processes, or simulate at length; the others are those of `npm test`. */
+/** Tests that start and kill processes, or run long simulations; all others belong to `npm test`. */
 const whole = ["runtime/test/whole/**/*.test.ts", "runtime/test/simulation/**/*.test.ts"]
 
-/** The configuration of `npm test`, or of `npm run test:whole`. */
+/** The configuration of `npm test` or of `npm run test:whole`. */
 export const configOf = (which: "quick" | "whole") =>
   defineConfig({
     test: {
@@ -17,7 +17,7 @@ export const configOf = (which: "quick" | "whole") =>
       ],
       pool: "forks",
       maxWorkers: 2,
-      // An embedded database takes seconds to start where the machine is busy.
+      // An embedded database takes seconds to start on a busy machine.
       testTimeout: 120_000,
       hookTimeout: 120_000,
     },

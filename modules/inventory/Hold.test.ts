@@ -49,8 +49,8 @@ const updated = (change: string, ...lines: ReadonlyArray<readonly [string, numbe
   },
 ]
 
-describe("Hold", () => {
-  it("adds up the quantities of one product, by its id", () => {
+describe("A hold", () => {
+  it("has one line for each product, with the sum of its quantities", () => {
     const items = [
       { product_id: "b", quantity: 1 },
       { product_id: "B", quantity: 2 },
@@ -62,8 +62,8 @@ describe("Hold", () => {
     ])
   })
 
-  describe("of an order that is created", () => {
-    it("holds all lines when they are available", () => {
+  describe("of a new order", () => {
+    it("covers all lines when they are available", () => {
       const decision = learn(expected(), created, before)
       expect(decision.hold).toEqual(expected({ status: "held", lines }))
       expect(stocksOf(decision)).toEqual({ LAPTOP001: [5, 3], MOUSE001: [10, 7] })
@@ -77,14 +77,14 @@ describe("Hold", () => {
     it.each([
       ["it was paid before", expected({ isPaid: true }), created],
       ["it needs no payment", expected(), { ...created, needsPayment: false }],
-    ] as const)("takes them at once when %s", (_, hold, news) => {
+    ] as const)("takes all lines at once when %s", (_, hold, news) => {
       const decision = learn(hold, news, before)
       expect(decision.hold).toEqual({ ...hold, status: "taken", lines })
       expect(stocksOf(decision)).toEqual({ LAPTOP001: [3, 1], MOUSE001: [7, 4] })
       expect(factsOf(decision)).toEqual([updated("taken", ["LAPTOP001", 2, 3, 2], ["MOUSE001", 3, 7, 3])])
     })
 
-    it("takes the last unit, and not one more", () => {
+    it("takes the last unit, and not more", () => {
       const last = shelf({ LAPTOP001: [2, 0], MOUSE001: [3, 0] })
       expect(learn(expected(), created, last).hold.status).toBe("held")
       const one = shelf({ LAPTOP001: [2, 1], MOUSE001: [3, 0] })
@@ -119,7 +119,7 @@ describe("Hold", () => {
       expect(factsOf(decision)).toEqual([["inventory_rejected", { order_id: 7, user_id: 3, reason, shortages }]])
     })
 
-    it("is held without lines when it has none, also of an empty shelf", () => {
+    it("has no lines when the order has none, even without any stock", () => {
       const decision = learn(expected(), { ...created, lines: [] }, new Map())
       expect(decision.hold).toEqual(expected({ status: "held" }))
       expect(factsOf(decision)).toEqual([updated("held")])
@@ -128,23 +128,26 @@ describe("Hold", () => {
       ])
     })
 
-    it.each([false, true])("ends released, without a word, when it was dead before (and paid: %s)", (isPaid) => {
-      const decision = learn(expected({ isDead: true, isPaid }), created, before)
-      expect(decision.hold.status).toBe("released")
-      expect(decision).toMatchObject({ products: [], entries: [], facts: [] })
-    })
+    it.each([false, true])(
+      "ends as released, without an event, when the order was dead before (paid: %s)",
+      (isPaid) => {
+        const decision = learn(expected({ isDead: true, isPaid }), created, before)
+        expect(decision.hold.status).toBe("released")
+        expect(decision).toMatchObject({ products: [], entries: [], facts: [] })
+      },
+    )
   })
 
   it.each([
     ["Paid", paid, { isPaid: true }],
     ["Dead", dead, { isDead: true }],
-  ] as const)("remembers %s before the order was created", (_, news, remembered) => {
+  ] as const)("records %s before the order was created", (_, news, remembered) => {
     const decision = learn(expected(), news, before)
     expect(decision).toEqual({ hold: expected(remembered), products: [], entries: [], facts: [] })
     expect(learn(decision.hold, news, before).hold).toBe(decision.hold)
   })
 
-  it("takes what is held when it is paid", () => {
+  it("is taken when the order is paid", () => {
     const decision = learn(expected({ status: "held", lines }), paid, shelf({ LAPTOP001: [5, 3], MOUSE001: [10, 7] }))
     expect(decision.hold.status).toBe("taken")
     expect(stocksOf(decision)).toEqual({ LAPTOP001: [3, 1], MOUSE001: [7, 4] })
@@ -154,21 +157,21 @@ describe("Hold", () => {
   it.each([
     ["held", shelf({ LAPTOP001: [5, 3], MOUSE001: [10, 7] })],
     ["taken", shelf({ LAPTOP001: [3, 1], MOUSE001: [7, 4] })],
-  ] as const)("gives back what is %s when the order is dead", (status, shelf) => {
+  ] as const)("releases %s stock when the order is dead", (status, shelf) => {
     const decision = learn(expected({ status, lines }), dead, shelf)
     expect(decision.hold.status).toBe("released")
     expect(stocksOf(decision)).toEqual({ LAPTOP001: [5, 1], MOUSE001: [10, 4] })
     expect(factsOf(decision)).toEqual([updated("released", ["LAPTOP001", 2, 5, 4], ["MOUSE001", 3, 10, 6])])
   })
 
-  it("is rejected when it expires, without shortages, and its stock is free", () => {
+  it("is rejected when it expires, without shortages, and its stock is released", () => {
     const decision = learn(expected({ status: "held", lines }), expiry, shelf({ LAPTOP001: [5, 3], MOUSE001: [10, 7] }))
     expect(decision.hold.status).toBe("rejected")
     expect(stocksOf(decision)).toEqual({ LAPTOP001: [5, 1], MOUSE001: [10, 4] })
     expect(factsOf(decision)).toEqual([["inventory_rejected", { order_id: 7, user_id: 3, reason: "hold_expired" }]])
   })
 
-  it.each(["taken", "rejected", "released", "held"] as const)("that is %s stays the same otherwise", (status) => {
+  it.each(["taken", "rejected", "released", "held"] as const)("that is %s ignores every other event", (status) => {
     const others: Record<string, ReadonlyArray<News>> = {
       taken: [created, paid, expiry],
       rejected: [created, paid, dead, expiry],
@@ -184,7 +187,7 @@ describe("Hold", () => {
   })
 })
 
-describe("Holds, whatever happens in whatever order", () => {
+describe("Holds, with any events in any order", () => {
   const products = ["a", "b", "c"]
   /** What each of the orders needs. */
   const needs: ReadonlyArray<{ readonly lines: Hold["lines"]; readonly needsPayment: boolean }> = [
@@ -212,7 +215,7 @@ describe("Holds, whatever happens in whatever order", () => {
     readonly shelf: Map<string, Stock>
     readonly holds: Map<number, Hold>
     readonly entries: Array<Entry>
-    readonly told: Map<number, Array<string>>
+    readonly published: Map<number, Array<string>>
   }
 
   const newsOf = (order: number, tag: typeof Happening.Type.news): News =>
@@ -223,14 +226,14 @@ describe("Holds, whatever happens in whatever order", () => {
       shelf: new Map(products.map((product_id) => [product_id, { product_id, stock: supply, reserved: 0 }])),
       holds: new Map(needs.map((_, order_id) => [order_id, expected({ order_id })])),
       entries: [],
-      told: new Map(needs.map((_, order_id) => [order_id, []])),
+      published: new Map(needs.map((_, order_id) => [order_id, []])),
     }
     for (const { order, news } of happenings) {
       const decision = learn(world.holds.get(order)!, newsOf(order, news), world.shelf)
       world.holds.set(order, decision.hold)
       for (const product of decision.products) world.shelf.set(product.product_id, product)
       world.entries.push(...decision.entries)
-      world.told
+      world.published
         .get(order)!
         .push(...decision.facts.map(({ data }) => (data as { change?: string }).change ?? "rejected"))
       expectConserved(supply, world)
@@ -263,17 +266,17 @@ describe("Holds, whatever happens in whatever order", () => {
   const often = { arbitrary: { runs: 1_000 } }
 
   it.prop(
-    "loses no unit and makes none",
+    "neither lose nor create units",
     [Supply, Happenings],
     ([supply, happenings]) => void live(supply, happenings),
     often,
   )
 
   it.prop(
-    "tells a story that can be true: held, taken, released each at most once, in this order, or rejected",
+    "publish a possible sequence: held, taken and released each at most once, in this order, or rejected",
     [Supply, Happenings],
     ([supply, happenings]) => {
-      for (const story of live(supply, happenings).told.values()) {
+      for (const story of live(supply, happenings).published.values()) {
         expect([
           "",
           "held",
@@ -291,7 +294,7 @@ describe("Holds, whatever happens in whatever order", () => {
   )
 
   it.prop(
-    "does not change by what repeats, whenever it repeats",
+    "ignore repeated events, whenever they repeat",
     [Supply, Happenings, Schema.Array(Schema.Struct({ at: Schema.Natural, of: Schema.Natural }))],
     ([supply, happenings, repeats]) => {
       // An expiry is no event: it may come to nothing at first and to something later.
@@ -309,7 +312,7 @@ describe("Holds, whatever happens in whatever order", () => {
   )
 
   it.prop(
-    "does not depend on the order of what happens to one order, while there is enough",
+    "do not depend on the order of the events of one order, while stock suffices",
     [
       Schema.Array(Schema.Struct({ news: Schema.Literals(["Created", "Paid", "Dead"]), rank: Schema.Int })).check(
         Schema.isMaxLength(8),

@@ -1,48 +1,48 @@
 import { type Fact, fact } from "../../runtime/events/Event.ts"
 import { InventoryRejected, InventoryUpdated } from "./contract/events.ts"
 
-/** So many units of one product. */
+/** A number of units of one product. */
 export interface Line {
   readonly product_id: string
   readonly quantity: number
 }
 
-/** A product as the rules see it: `stock` is what is on hand, `reserved` the part of it that is held. */
+/** A product as the rules use it: `stock` is the number of units on hand, `reserved` how many of them are held. */
 export interface Stock {
   readonly product_id: string
   readonly stock: number
   readonly reserved: number
 }
 
-/** Products by id; one that is missing is unknown. */
+/** Products by id; a missing product is unknown. */
 export type Shelf = ReadonlyMap<string, Stock>
 
-/** `expected` until `order_created` comes; `taken` units have left the stock, `released` ones are back. */
+/** `expected` until `order_created` arrives; `taken` units have left the stock, `released` units are back in it. */
 export type HoldStatus = "expected" | "held" | "taken" | "rejected" | "released"
 
-/** What the inventory knows about one order. */
+/** The state of one order in the inventory. */
 export interface Hold {
   readonly order_id: number
   readonly user_id: number
   readonly status: HoldStatus
-  /** The order was paid before it was created, as far as this module knows. */
+  /** The payment event arrived before `order_created`. */
   readonly isPaid: boolean
-  /** The order failed, was refunded or cancelled before it was created, as far as this module knows. */
+  /** The event of a failure, refund or cancellation arrived before `order_created`. */
   readonly isDead: boolean
-  /** What was held, one line for each product, by its id. */
+  /** The held units, one line for each product, ordered by its id. */
   readonly lines: ReadonlyArray<Line>
 }
 
-/** What the inventory learns about an order. */
+/** An event about an order, as the rules use it. */
 export type News =
   | { readonly _tag: "Created"; readonly lines: ReadonlyArray<Line>; readonly needsPayment: boolean }
   | { readonly _tag: "Paid" }
   /** The payment failed or was refunded, or the order was cancelled. */
   | { readonly _tag: "Dead" }
-  /** The hold is too old, and no payment for it is on its way. */
+  /** The hold has expired, and no payment for it is under way. */
   | { readonly _tag: "Expired" }
 
-/** A row of the ledger: by how much the stock and the reserved units of a product change, and for which order. */
+/** A row of the ledger: the change of a product's stock and reserved units, and the order that caused it. */
 export interface Entry {
   readonly product_id: string
   readonly order_id: number | null
@@ -51,16 +51,16 @@ export interface Entry {
   readonly reserved_change: number
 }
 
-/** What becomes of the hold; the same hold object when nothing changed. */
+/** The hold after the event; the same object when nothing changed. */
 export interface Decision {
   readonly hold: Hold
-  /** The products that changed, as they are now. */
+  /** The changed products, in their new state. */
   readonly products: ReadonlyArray<Stock>
   readonly entries: ReadonlyArray<Entry>
   readonly facts: ReadonlyArray<Fact>
 }
 
-/** One line for each product, by its id: the quantities of one product add up. */
+/** One line for each product, ordered by its id, with the sum of its quantities. */
 export const sumOfLines = (items: ReadonlyArray<Line>): ReadonlyArray<Line> => {
   const quantities = new Map<string, number>()
   for (const { product_id, quantity } of items) {
@@ -75,7 +75,7 @@ const unchanged = (hold: Hold): Decision => ({ hold, products: [], entries: [], 
 
 const become = (hold: Hold, change: Partial<Hold>): Decision => unchanged({ ...hold, ...change })
 
-/** What becomes of the stock and the reserved units for each unit of a hold. */
+/** The change of stock and reserved units for each unit of a hold. */
 interface PerUnit {
   readonly stock: -1 | 0 | 1
   readonly reserved: -1 | 0 | 1
@@ -136,7 +136,7 @@ const expire = (hold: Hold, shelf: Shelf): Decision => {
   }
 }
 
-/** The lines that cannot be had. Of a product that is unknown none is available, and it is the reason if there is one. */
+/** The lines that cannot be supplied, and the reason: `unknown_product` if any product is unknown, else `out_of_stock`. */
 const reject = (hold: Hold, short: ReadonlyArray<Line>, shelf: Shelf): Decision => {
   const { order_id, user_id } = hold
   const reason = short.every(({ product_id }) => shelf.has(product_id)) ? "out_of_stock" : "unknown_product"
@@ -156,7 +156,7 @@ const availableOf = (product_id: string, shelf: Shelf) => {
   return product === undefined ? 0 : product.stock - product.reserved
 }
 
-/** All lines or none. */
+/** Holds all lines or none. */
 const create = (hold: Hold, lines: ReadonlyArray<Line>, needsPayment: boolean, shelf: Shelf): Decision => {
   if (hold.isDead) return become(hold, { status: "released" })
   const short = lines.filter(({ product_id, quantity }) => availableOf(product_id, shelf) < quantity)
@@ -173,7 +173,7 @@ export const productsFor = (hold: Hold, news: News): ReadonlyArray<string> => {
   return isOpen ? lines.map(({ product_id }) => product_id) : []
 }
 
-/** The table of README.md, row by row. */
+/** Implements the table in README.md, row by row. */
 export const learn = (hold: Hold, news: News, shelf: Shelf): Decision => {
   const { status } = hold
   switch (news._tag) {

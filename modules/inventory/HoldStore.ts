@@ -8,10 +8,10 @@ import { type Entry, type Hold, type HoldStatus, learn, type Line, type News, pr
 import { ProductStore } from "./ProductStore.ts"
 import { holdMillis } from "./settings.ts"
 
-/** The task that ends holds which are too old. */
+/** The task that ends expired holds. */
 export const expireHold = "inventory.expire"
 
-/** Something that was learned about an order. */
+/** An event about an order. */
 export interface Change {
   readonly order_id: number
   readonly user_id: number
@@ -41,7 +41,7 @@ interface Changed {
   readonly after: Hold
 }
 
-/** Decides one piece of news after the other; what is decided is known to the next. */
+/** Decides the events one after the other; each decision sees the results of those before it. */
 const decideAll = (changes: ReadonlyArray<Change>, holds: Map<number, Hold>, shelf: Map<string, Stock>) => {
   const changed: Array<Changed> = []
   const moved = new Set<string>()
@@ -62,8 +62,8 @@ const decideAll = (changes: ReadonlyArray<Change>, holds: Map<number, Hold>, she
 }
 
 /**
- * What is held for orders, as it is kept. Whatever locks both locks holds first, by order, and then products, by id: so
- * nobody waits in a circle, and what many orders want is locked last.
+ * The table of holds. Every transaction that locks both locks holds first, by order, and then products, by id. This avoids
+ * deadlocks, and rows that many orders need are locked last.
  */
 export class HoldStore extends Context.Service<HoldStore>()("inventory/HoldStore", {
   make: Effect.gen(function* () {
@@ -74,7 +74,7 @@ export class HoldStore extends Context.Service<HoldStore>()("inventory/HoldStore
     const products = yield* ProductStore
     const lastsMillis = yield* Effect.orDie(holdMillis)
 
-    /** Makes holds for orders of which nothing was known. */
+    /** Inserts holds for orders that have none. */
     const expect = (changes: ReadonlyArray<Change>, now: Date) => {
       const orders = changes.map(({ order_id, user_id }) => ({ order_id, user_id }))
       return sql`
@@ -102,12 +102,12 @@ export class HoldStore extends Context.Service<HoldStore>()("inventory/HoldStore
         (rows) => Map.groupBy(rows, ({ order_id }) => order_id),
       )
 
-    /** Locks the holds of these orders, and makes those that are missing. */
+    /** Locks the holds of these orders, and inserts missing ones. */
     const lock = (changes: ReadonlyArray<Change>, now: Date) =>
       Effect.gen(function* () {
         yield* expect(changes, now)
         const rows = yield* lockRows(changes.map(({ order_id }) => order_id))
-        // By a statement of its own: one that waits for a row reads other tables as they were before its wait.
+        // A separate statement: one that waits for a row reads other tables as they were before its wait.
         const lines = yield* linesOf(rows.filter(({ status }) => status === "held" || status === "taken"))
         const linesFor = ({ order_id }: Row) =>
           (lines.get(order_id) ?? []).map(({ product_id, quantity }) => ({ product_id, quantity: Number(quantity) }))
@@ -129,7 +129,7 @@ export class HoldStore extends Context.Service<HoldStore>()("inventory/HoldStore
         where h.order_id = x.order_id`
     }
 
-    /** Keeps the lines of holds that begin; they stay as they are. */
+    /** Stores the lines of new holds; they never change. */
     const saveLines = (changed: ReadonlyArray<Changed>) => {
       const begun = changed.filter(({ before }) => before.lines.length === 0)
       const lines = begun.flatMap(({ after: { order_id, lines } }) => lines.map((line) => ({ order_id, ...line })))
@@ -141,7 +141,7 @@ export class HoldStore extends Context.Service<HoldStore>()("inventory/HoldStore
               as x (order_id bigint, product_id text, quantity bigint)`
     }
 
-    /** A hold that begins is looked at when it is too old; one that has ended is not. */
+    /** Adds the expiry task of new holds, and removes it for holds that have ended. */
     const schedule = (changed: ReadonlyArray<Changed>, now: Date) => {
       const due = new Date(now.getTime() + lastsMillis)
       const begun = changed.filter(({ after }) => after.status === "held")
@@ -158,7 +158,7 @@ export class HoldStore extends Context.Service<HoldStore>()("inventory/HoldStore
       )
     }
 
-    /** Loads holds and products under lock, decides one change after the other, saves and tells: one transaction. */
+    /** Locks holds and products, decides the changes one after the other, saves and appends events, in one transaction. */
     const update = (changes: ReadonlyArray<Change>) =>
       database.transaction(
         Effect.gen(function* () {
@@ -177,7 +177,7 @@ export class HoldStore extends Context.Service<HoldStore>()("inventory/HoldStore
         }).pipe(Effect.orDie),
       )
 
-    /** Those of these orders whose stock is held, with their users. */
+    /** Which of these orders have held stock, with their users. */
     const held = (ids: ReadonlyArray<number>) =>
       Effect.map(
         Effect.orDie(sql<Pick<Row, "order_id" | "user_id">>`
@@ -187,7 +187,7 @@ export class HoldStore extends Context.Service<HoldStore>()("inventory/HoldStore
         (rows) => new Map(rows.map(({ order_id, user_id }) => [Number(order_id), Number(user_id)])),
       )
 
-    /** Locks the holds of these orders, and says which are held. */
+    /** Locks the holds of these orders, and returns those that are held. */
     const lockHeld = (ids: ReadonlyArray<number>) =>
       Effect.map(
         lockRows(ids),

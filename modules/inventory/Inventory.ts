@@ -14,21 +14,21 @@ import { ProductStore } from "./ProductStore.ts"
 
 type Created = Event<typeof OrderCreated.data.Type>
 
-/** A hold that is too old. */
+/** An expired hold. */
 interface Overdue {
   readonly order_id: number
   readonly user_id: number
 }
 
-/** Whatever of these is on its way may end a hold otherwise than by its age. */
+/** Events that may end a hold before it expires. */
 const endings = [PaymentSuccessful, PaymentFailed, PaymentRefunded, OrderCancelled]
 
 type Ends = Effect.Success<ReturnType<Deliveries["Service"]["ends"]>>
 
-/** How long is waited for the module to catch up, before that is tried again later. */
+/** How long to wait for the module to catch up before the task is retried later. */
 const catchUp = Schedule.spaced("100 millis").pipe(Schedule.upTo({ duration: "1 second" }))
 
-/** What can be done with the inventory. */
+/** The use cases of the inventory. */
 export class Inventory extends Context.Service<Inventory>()("inventory/Inventory", {
   make: Effect.gen(function* () {
     const products = yield* ProductStore
@@ -43,14 +43,14 @@ export class Inventory extends Context.Service<Inventory>()("inventory/Inventory
 
     const list = Effect.fn("Inventory.list")(products.list)
 
-    /** Sets what is on hand of a product, new or not; fails with `StockBelowReserved` when more is held. */
+    /** Sets the stock of a new or existing product; fails with `StockBelowReserved` when more units are held. */
     const set = Effect.fn("Inventory.set")(function* (product_id: string, stock: typeof NewStock.Type) {
       const result = yield* products.set(product_id, stock)
       yield* cache.forget(product_id)
       return result
     })
 
-    /** Holds or takes what orders need, all lines or none. Orders that need nothing of the inventory are ignored. */
+    /** Holds or takes the stock that orders need, all lines or none. Orders without the step `inventory` are ignored. */
     const hold = Effect.fn("Inventory.hold")((orders: NonEmptyReadonlyArray<Created>) => {
       const ours = orders.filter(({ data }) => data.steps.includes("inventory"))
       return learnAll(
@@ -62,7 +62,7 @@ export class Inventory extends Context.Service<Inventory>()("inventory/Inventory
       )
     })
 
-    /** Learns what became of orders. */
+    /** Applies payment and cancellation events of orders. */
     const learn = Effect.fn("Inventory.learn")(
       (orders: ReadonlyArray<{ readonly order_id: number; readonly user_id: number }>, news: News) =>
         learnAll(orders.map(({ order_id, user_id }) => ({ order_id, user_id, news }))),
@@ -70,7 +70,7 @@ export class Inventory extends Context.Service<Inventory>()("inventory/Inventory
 
     const learnAll = (changes: ReadonlyArray<Change>) => (changes.length === 0 ? Effect.void : holds.update(changes))
 
-    /** Those of the holds that are still held. One that is not never is again, so this needs no lock. */
+    /** Which of the holds are still held. A hold that has ended is never held again, so this needs no lock. */
     const overdue = Effect.fn("Inventory.overdue")(function* (items: NonEmptyReadonlyArray<Item>) {
       const users = yield* holds.held(items.map(({ id }) => Number(id)))
       return items.map(({ id }): Overdue | undefined => {
@@ -80,8 +80,8 @@ export class Inventory extends Context.Service<Inventory>()("inventory/Inventory
     })
 
     /**
-     * Where the topics that may end the hold otherwise end now, after a while for the module to catch up with them. Asks
-     * the event log.
+     * The current ends of the topics whose events may end the hold, after giving the module time to catch up with them.
+     * Reads from the event log.
      */
     const endsOf = Effect.fn("Inventory.endsOf")(function* ({ order_id, user_id }: Overdue) {
       const ends = yield* deliveries.ends(endings, String(user_id))
@@ -91,8 +91,8 @@ export class Inventory extends Context.Service<Inventory>()("inventory/Inventory
     })
 
     /**
-     * Ends the holds that are still held, and for which nothing is on its way: by the lock of the hold, expiry and
-     * payment exclude each other. Where that is not known the hold stays, and is looked at again.
+     * Expires holds that are still held and for which no event is under way. The lock of the hold makes expiry and payment
+     * exclude each other. When it is unknown whether events are under way, the hold stays, and the task runs again.
      */
     const expire = Effect.fn("Inventory.expire")(function* (results: NonEmptyReadonlyArray<Ended<Overdue, Ends>>) {
       const held = yield* holds.lockHeld(results.map(({ call }) => call.order_id))

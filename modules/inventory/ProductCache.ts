@@ -3,7 +3,7 @@ import { Persistable, PersistedCache } from "effect/persistence"
 import { Product } from "./contract/api.ts"
 import { ProductStore } from "./ProductStore.ts"
 
-/** A product as it was read from the database at a moment (ms). */
+/** A product, and the time (ms) at which it was read from the database. */
 const Reading = Schema.Struct({ product: Schema.NullOr(Product), read_at: Schema.Int })
 
 class ReadProduct extends Persistable.Class<{ payload: { readonly product_id: string } }>()("ReadProduct", {
@@ -11,19 +11,19 @@ class ReadProduct extends Persistable.Class<{ payload: { readonly product_id: st
   success: Reading,
 }) {}
 
-/** Answers are older than this at no time, in milliseconds, and stay in either place for a part of it. */
+/** Maximum age of an answer, in milliseconds; each of the two caches keeps it for a part of this. */
 const oldestMillis = 500
 const sharedMillis = 300
 const inMemoryMillis = 200
 
 /**
- * Products as they were at most half a second ago, from this process's memory, from what instances share, or from the
- * database. Nothing is decided by it, no transaction asks it, and where it fails the database answers.
+ * Products, at most half a second old, from this process's memory, from the shared cache, or from the database. No decision
+ * and no transaction uses it. When it fails, the database answers.
  */
 export class ProductCache extends Context.Service<ProductCache>()("inventory/ProductCache", {
   make: Effect.gen(function* () {
     const store = yield* ProductStore
-    /** When this process last changed a product, of those that it did change a moment ago. */
+    /** When this process last changed a product, for recently changed products only. */
     const changed = new Map<string, number>()
 
     const read = Effect.fnUntraced(function* (product_id: string) {
@@ -31,7 +31,7 @@ export class ProductCache extends Context.Service<ProductCache>()("inventory/Pro
       return { product: yield* store.find(product_id), read_at }
     })
 
-    /** What failed is not kept, nor that there is no such product: of those there is no end. */
+    /** Failures are not cached, nor are missing products: there is no limit to their number. */
     const keptFor = (millis: number) => (exit: Exit.Exit<typeof Reading.Type>) =>
       Duration.millis(Exit.isSuccess(exit) && exit.value.product !== null ? millis : 0)
 
@@ -41,7 +41,7 @@ export class ProductCache extends Context.Service<ProductCache>()("inventory/Pro
       inMemoryTTL: keptFor(inMemoryMillis),
     })
 
-    /** A server that was frozen hands out what is long out of date; and a reader sees its own writes. */
+    /** Rejects entries from a cache server that was frozen, and entries older than this process's own writes. */
     const isFresh = ({ read_at }: typeof Reading.Type, product_id: string) =>
       Effect.map(
         Clock.currentTimeMillis,
@@ -54,7 +54,7 @@ export class ProductCache extends Context.Service<ProductCache>()("inventory/Pro
       return (yield* read(product_id)).product
     })
 
-    /** To be said after a change has committed. */
+    /** Call this after a change has committed. */
     const forget = Effect.fnUntraced(function* (product_id: string) {
       const now = yield* Clock.currentTimeMillis
       for (const [id, at] of changed) if (at < now - oldestMillis) changed.delete(id)

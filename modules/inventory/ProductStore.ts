@@ -22,7 +22,7 @@ const productOf = (row: Row): Product => {
   return { product_id, product_name: row.product_name, stock, reserved, available: stock - reserved }
 }
 
-/** Products and the ledger of their stock, as they are kept. */
+/** The tables of products and of the stock ledger. */
 export class ProductStore extends Context.Service<ProductStore>()("inventory/ProductStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -43,7 +43,7 @@ export class ProductStore extends Context.Service<ProductStore>()("inventory/Pro
         (rows) => rows.map(productOf),
       )
 
-    /** Locks those of these products that there are, by id. */
+    /** Locks those of these products that exist, by id. */
     const lock = (ids: ReadonlyArray<string>) =>
       ids.length === 0
         ? Effect.succeed(new Map<string, Stock>())
@@ -66,7 +66,7 @@ export class ProductStore extends Context.Service<ProductStore>()("inventory/Pro
           order by n`,
       ).pipe(Effect.orDie, Effect.asVoid)
 
-    /** Saves products that are locked, and what changed them. */
+    /** Saves locked products and their ledger rows. */
     const save = (products: ReadonlyArray<Stock>, entries: ReadonlyArray<Entry>) =>
       products.length === 0
         ? Effect.void
@@ -79,7 +79,7 @@ export class ProductStore extends Context.Service<ProductStore>()("inventory/Pro
             write(entries),
           )
 
-    /** Makes the product if there is none, and says whether it did. */
+    /** Inserts the product unless it exists; returns whether it was inserted. */
     const make = (product_id: string, product_name: string) =>
       Effect.map(
         Effect.orDie(sql`
@@ -91,7 +91,7 @@ export class ProductStore extends Context.Service<ProductStore>()("inventory/Pro
     const rename = (product_id: string, product_name: string) =>
       Effect.orDie(sql`update products set product_name = ${product_name} where product_id = ${product_id}`)
 
-    /** Sets what is on hand; what is held stays held. */
+    /** Sets the stock; held units stay held. */
     const set = (product_id: string, { product_name, stock }: typeof NewStock.Type) =>
       database.transaction(
         Effect.gen(function* () {

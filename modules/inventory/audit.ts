@@ -48,7 +48,7 @@ export const audit = Effect.map(SqlClient.SqlClient, (sql): Audit => {
       (rows) => rows.map(factsOf),
     )
 
-  /** What was put in is on hand or taken, and what is reserved is held; in one statement, so that it is one moment. */
+  /** Units put in are on hand or taken, and reserved units are held. One statement, for a consistent snapshot. */
   const violations = Effect.map(
     Effect.orDie(sql<Product>`
       with moved as (

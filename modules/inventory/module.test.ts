@@ -64,7 +64,7 @@ const withoutInventory = ["payment"] as unknown as Steps
 
 const fields = ({ order_id, user_id }: Order) => ({ order_id, user_id, amount: "100.50" })
 
-/** What is told about an order, by its name. */
+/** The events about an order, by name. */
 const news: Readonly<Record<string, (order: Order) => readonly [EventType, unknown]>> = {
   payment_successful: (order) => [PaymentSuccessful, { ...fields(order), payment_id: 1 }],
   payment_failed: (order) => [PaymentFailed, { ...fields(order), payment_id: 1, reason: "card_declined" }],
@@ -73,30 +73,30 @@ const news: Readonly<Record<string, (order: Order) => readonly [EventType, unkno
 }
 const endings = ["payment_failed", "payment_refunded", "order_cancelled"]
 
-const hear = (order: Order, name: string) =>
+const receive = (order: Order, name: string) =>
   Effect.gen(function* () {
-    const { tell, settled } = yield* Scenario
+    const { publish, settled } = yield* Scenario
     const [event, data] = news[name]!(order)
-    yield* tell(event, data as never)
+    yield* publish(event, data as never)
     yield* settled
   })
 
 const place = (order: Order, items: Quantities, steps?: Steps) =>
   Effect.gen(function* () {
-    const { tell, settled } = yield* Scenario
-    yield* tell(OrderCreated, created(order, items, steps))
+    const { publish, settled } = yield* Scenario
+    yield* publish(OrderCreated, created(order, items, steps))
     yield* settled
   })
 
-/** What was told about an order, in that order: changes, or why it was rejected. */
-const told = ({ order_id }: Order) =>
+/** The events published about an order, in their order: changes, or the reason of a rejection. */
+const published = ({ order_id }: Order) =>
   Effect.gen(function* () {
-    const { told } = yield* Scenario
-    const all = [...(yield* told(InventoryUpdated)), ...(yield* told(InventoryRejected))]
+    const { published } = yield* Scenario
+    const all = [...(yield* published(InventoryUpdated)), ...(yield* published(InventoryRejected))]
     return all.filter(({ data }) => data.order_id === order_id).sort((a, b) => (a.id < b.id ? -1 : 1))
   })
 const storyOf = (order: Order) =>
-  Effect.map(told(order), (events) => events.map(({ data }) => data.change ?? data.reason))
+  Effect.map(published(order), (events) => events.map(({ data }) => data.change ?? data.reason))
 
 /** Past what may be cached. */
 const fresh = (product_id: string) =>
@@ -139,7 +139,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
   )
 
 ;(await onEveryDatabase([inventory]))("inventory", (it) => {
-  it.effect("holds three products when it is new", () =>
+  it.effect("has three products when it is new", () =>
     Effect.gen(function* () {
       expect((yield* get("LAPTOP001")).body).toEqual({
         product_id: "LAPTOP001",
@@ -165,7 +165,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     }),
   )
 
-  it.effect("creates a product the first time it is set, and sets its stock later", () =>
+  it.effect("creates a product when its stock is first set, and changes the stock later", () =>
     Effect.gen(function* () {
       const product_id = `Q-${next()}`
       expect((yield* get(product_id)).body).toMatchObject({ type: "/problems/product-not-found", product_id })
@@ -182,7 +182,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     }),
   )
 
-  it.effect("creates a product once, however many ask for it at once", () =>
+  it.effect("creates a product once, under any number of concurrent requests", () =>
     Effect.gen(function* () {
       const product_id = `R-${next()}`
       const answers = yield* together(20, (n) => put(product_id, n))
@@ -191,7 +191,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     }),
   )
 
-  it.effect("shows at once what was set, whatever was read before", () =>
+  it.effect("shows a new stock at once, even if the old one was just read", () =>
     Effect.gen(function* () {
       const product_id = yield* aProduct(0)
       for (let stock = 1; stock <= 20; stock++) {
@@ -202,7 +202,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     }),
   )
 
-  it.effect("shows within a second what orders have changed", () =>
+  it.effect("shows changes by orders within a second", () =>
     Effect.gen(function* () {
       const product_id = yield* aProduct(5)
       yield* get(product_id)
@@ -254,7 +254,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
         }),
     )
 
-    it.effect("to set less than is held", () =>
+    it.effect("a stock below the held units", () =>
       Effect.gen(function* () {
         const product_id = yield* aProduct(5)
         yield* place(anOrder(), { [product_id]: 3 })
@@ -268,7 +268,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     )
   })
 
-  it.effect.each(["_.-", "A", "x".repeat(64), "...", "constructor", "__proto__"])("knows the id %s", (product_id) =>
+  it.effect.each(["_.-", "A", "x".repeat(64), "...", "constructor", "__proto__"])("accepts the id %s", (product_id) =>
     Effect.gen(function* () {
       expect((yield* put(product_id, 1)).status).toBe(201)
       expect((yield* get(product_id)).body.product_id).toBe(product_id)
@@ -285,11 +285,11 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
       yield* place(order, { [one]: 2, [other]: 5 })
       expect(yield* fresh(one)).toEqual({ stock: 5, reserved: 2 })
       expect(yield* tasksOf([order])).toBe(1)
-      yield* hear(order, "payment_successful")
+      yield* receive(order, "payment_successful")
       expect(yield* fresh(one)).toEqual({ stock: 3, reserved: 0 })
       expect(yield* fresh(other)).toEqual({ stock: 0, reserved: 0 })
       expect(yield* tasksOf([order])).toBe(0)
-      const [held, taken, ...more] = yield* told(order)
+      const [held, taken, ...more] = yield* published(order)
       expect(more).toEqual([])
       expect(held).toMatchObject({ type: "inventory_updated", key: String(order.user_id) })
       expect(held!.data).toEqual({
@@ -314,22 +314,22 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
 
   it.effect("adds up the lines of one product", () =>
     Effect.gen(function* () {
-      const { tell, settled } = yield* Scenario
+      const { publish, settled } = yield* Scenario
       const product_id = yield* aProduct(5)
       const [enough, short] = [anOrder(), anOrder()]
       const twice = (order: Order, quantity: number) => {
         const data = created(order, { [product_id]: quantity })
         return { ...data, items: [...data.items, ...data.items] }
       }
-      yield* tell(OrderCreated, twice(short, 3))
-      yield* tell(OrderCreated, twice(enough, 2))
+      yield* publish(OrderCreated, twice(short, 3))
+      yield* publish(OrderCreated, twice(enough, 2))
       yield* settled
-      expect((yield* told(short))[0]!.data).toEqual({
+      expect((yield* published(short))[0]!.data).toEqual({
         ...short,
         reason: "out_of_stock",
         shortages: [{ product_id, requested: 6, available: 5 }],
       })
-      expect((yield* told(enough))[0]!.data.lines).toEqual([{ product_id, quantity: 4, stock: 5, available: 1 }])
+      expect((yield* published(enough))[0]!.data.lines).toEqual([{ product_id, quantity: 4, stock: 5, available: 1 }])
     }),
   )
 
@@ -338,14 +338,14 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
       const [one, other] = [yield* aProduct(5), yield* aProduct(1)]
       const order = anOrder()
       yield* place(order, { [one]: 2, [other]: 2 })
-      expect((yield* told(order)).map(({ type, data }) => [type, data])).toEqual([
+      expect((yield* published(order)).map(({ type, data }) => [type, data])).toEqual([
         [
           "inventory_rejected",
           { ...order, reason: "out_of_stock", shortages: [{ product_id: other, requested: 2, available: 1 }] },
         ],
       ])
       expect(yield* fresh(one)).toEqual({ stock: 5, reserved: 0 })
-      for (const name of Object.keys(news)) yield* hear(order, name)
+      for (const name of Object.keys(news)) yield* receive(order, name)
       yield* put(other, 10)
       yield* place(order, { [one]: 2, [other]: 2 })
       expect(yield* storyOf(order)).toEqual(["out_of_stock"])
@@ -357,7 +357,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     Effect.gen(function* () {
       const [known, order] = [yield* aProduct(0), anOrder()]
       yield* place(order, { [known]: 1, UNKNOWN: 1_000_000 })
-      expect((yield* told(order))[0]!.data).toEqual({
+      expect((yield* published(order))[0]!.data).toEqual({
         ...order,
         reason: "unknown_product",
         shortages: [
@@ -368,7 +368,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     }),
   )
 
-  it.effect("holds an order without items, and one that names its amount alone", () =>
+  it.effect("holds orders without items or with only an amount", () =>
     Effect.gen(function* () {
       const { put, settled } = yield* Scenario
       const [one, bare] = [anOrder(), anOrder()]
@@ -376,23 +376,23 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
       yield* put({ topic: "order_created", value: Buffer.from(JSON.stringify(fields(bare))) })
       yield* settled
       for (const order of [one, bare]) {
-        expect((yield* told(order)).map(({ data }) => data)).toEqual([{ ...order, change: "held", lines: [] }])
-        yield* hear(order, "payment_successful")
+        expect((yield* published(order)).map(({ data }) => data)).toEqual([{ ...order, change: "held", lines: [] }])
+        yield* receive(order, "payment_successful")
         expect(yield* storyOf(order)).toEqual(["held", "taken"])
       }
     }),
   )
 
-  it.effect("takes at once what needs no payment", () =>
+  it.effect("takes stock at once for an order that needs no payment", () =>
     Effect.gen(function* () {
       const [product_id, order] = [yield* aProduct(5), anOrder()]
       yield* place(order, { [product_id]: 2 }, withoutPayment)
-      expect((yield* told(order)).map(({ data }) => data)).toEqual([
+      expect((yield* published(order)).map(({ data }) => data)).toEqual([
         { ...order, change: "taken", lines: [{ product_id, quantity: 2, stock: 3, available: 3 }] },
       ])
       expect(yield* fresh(product_id)).toEqual({ stock: 3, reserved: 0 })
       expect(yield* tasksOf([order])).toBe(0)
-      yield* hear(order, "order_cancelled")
+      yield* receive(order, "order_cancelled")
       expect(yield* fresh(product_id)).toEqual({ stock: 5, reserved: 0 })
       expect(yield* unaccounted).toEqual([])
     }),
@@ -402,55 +402,55 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     Effect.gen(function* () {
       const [product_id, order] = [yield* aProduct(5), anOrder()]
       yield* place(order, { [product_id]: 2, UNKNOWN: 1 }, withoutInventory)
-      for (const name of Object.keys(news)) yield* hear(order, name)
-      expect(yield* told(order)).toEqual([])
+      for (const name of Object.keys(news)) yield* receive(order, name)
+      expect(yield* published(order)).toEqual([])
       expect(yield* fresh(product_id)).toEqual({ stock: 5, reserved: 0 })
     }),
   )
 
-  it.effect("remembers a payment that comes before its order, and takes at once", () =>
+  it.effect("records a payment that arrives before its order, and then takes the stock at once", () =>
     Effect.gen(function* () {
       const [product_id, order] = [yield* aProduct(5), anOrder()]
-      yield* hear(order, "payment_successful")
-      expect(yield* told(order)).toEqual([])
+      yield* receive(order, "payment_successful")
+      expect(yield* published(order)).toEqual([])
       yield* place(order, { [product_id]: 2 })
       expect(yield* storyOf(order)).toEqual(["taken"])
       expect(yield* fresh(product_id)).toEqual({ stock: 3, reserved: 0 })
     }),
   )
 
-  it.effect.each(endings)("remembers %s that comes before its order, and holds nothing", (name) =>
+  it.effect.each(endings)("records %s that arrives before its order, and then holds nothing", (name) =>
     Effect.gen(function* () {
       const [product_id, order] = [yield* aProduct(5), anOrder()]
-      yield* hear(order, name)
-      yield* hear(order, "payment_successful")
+      yield* receive(order, name)
+      yield* receive(order, "payment_successful")
       yield* place(order, { [product_id]: 2 })
-      expect(yield* told(order)).toEqual([])
+      expect(yield* published(order)).toEqual([])
       expect(yield* fresh(product_id)).toEqual({ stock: 5, reserved: 0 })
     }),
   )
 
-  it.effect.each(endings)("gives back upon %s what is held, and what is taken", (name) =>
+  it.effect.each(endings)("releases held and taken stock upon %s", (name) =>
     Effect.gen(function* () {
       const product_id = yield* aProduct(5)
       const [held, taken] = [anOrder(), anOrder()]
       yield* place(held, { [product_id]: 2 })
       yield* place(taken, { [product_id]: 3 })
-      yield* hear(taken, "payment_successful")
+      yield* receive(taken, "payment_successful")
       expect(yield* fresh(product_id)).toEqual({ stock: 2, reserved: 2 })
-      yield* hear(held, name)
-      yield* hear(taken, name)
+      yield* receive(held, name)
+      yield* receive(taken, name)
       expect(yield* fresh(product_id)).toEqual({ stock: 5, reserved: 0 })
       expect(yield* tasksOf([held, taken])).toBe(0)
       expect(yield* storyOf(held)).toEqual(["held", "released"])
-      expect((yield* told(taken)).at(-1)!.data).toEqual({
+      expect((yield* published(taken)).at(-1)!.data).toEqual({
         ...taken,
         change: "released",
         lines: [{ product_id, quantity: 3, stock: 5, available: 5 }],
       })
       for (const order of [held, taken]) {
-        yield* hear(order, "payment_successful")
-        yield* hear(order, name)
+        yield* receive(order, "payment_successful")
+        yield* receive(order, name)
         yield* place(order, { [product_id]: 2 })
       }
       expect(yield* storyOf(held)).toEqual(["held", "released"])
@@ -461,13 +461,13 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
 
   it.effect("sells the last ten units to ten of fifty, while their stock is set again and again", () =>
     Effect.gen(function* () {
-      const { tellAll, settled, held } = yield* Scenario
+      const { publishAll, settled, held } = yield* Scenario
       const product_id = yield* aProduct(10)
       const orders = Array.from({ length: 50 }, anOrder)
       const selling = Effect.forEach(
         [0, 10, 20, 30, 40],
         (from) =>
-          tellAll(
+          publishAll(
             OrderCreated,
             orders.slice(from, from + 10).map((order) => created(order, { [product_id]: 1 })),
           ),
@@ -480,7 +480,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
       expect(stories.filter(([first]) => first === "held")).toHaveLength(10)
       expect(stories.filter(([first]) => first === "out_of_stock")).toHaveLength(40)
       expect(yield* fresh(product_id)).toEqual({ stock: 10, reserved: 10 })
-      yield* tellAll(
+      yield* publishAll(
         PaymentSuccessful,
         orders.map((order) => ({ ...fields(order), payment_id: 1 })),
       )
@@ -491,9 +491,9 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     }),
   )
 
-  it.effect("stands in nobody's way, whatever comes at once for the same products", () =>
+  it.effect("has no deadlocks, whatever arrives at once for the same products", () =>
     Effect.gen(function* () {
-      const { tellAll, settled, held, database } = yield* Scenario
+      const { publishAll, settled, held, database } = yield* Scenario
       const products = yield* Effect.forEach(Array.from({ length: 6 }), () => aProduct(1_000))
       const orders = Array.from({ length: 120 }, anOrder)
       const itemsOf = (n: number) =>
@@ -501,7 +501,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
       const tellOf = (event: EventType, data: (order: Order, n: number) => object) =>
         Effect.forEach(
           Array.from({ length: 12 }, (_, n) => n * 10),
-          (from) => tellAll(event, orders.slice(from, from + 10).map((order, n) => data(order, from + n)) as never),
+          (from) => publishAll(event, orders.slice(from, from + 10).map((order, n) => data(order, from + n)) as never),
           { concurrency: "unbounded" },
         )
       yield* Effect.all(
@@ -525,14 +525,14 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
     }),
   )
 
-  describe("decides by what another instance has just done to the same order:", () => {
+  describe("sees what another instance has just done to the same order:", () => {
     /** Another instance changes an order's hold in a transaction, during which the order is paid. */
     const paidDuring = (
       { order_id, user_id }: Order,
       change: (sql: SqlClient.SqlClient) => Effect.Effect<unknown, unknown>,
     ) =>
       Effect.gen(function* () {
-        const { database, tell, settled } = yield* Scenario
+        const { database, publish, settled } = yield* Scenario
         const sql = database("inventory")
         const locked = yield* Deferred.make<void>()
         const changing = Effect.gen(function* () {
@@ -543,7 +543,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
           yield* Effect.sleep("500 millis")
           yield* change(sql)
         })
-        const paying = tell(PaymentSuccessful, { ...fields({ order_id, user_id }), payment_id: 1 })
+        const paying = publish(PaymentSuccessful, { ...fields({ order_id, user_id }), payment_id: 1 })
         yield* Effect.all(
           [Effect.orDie(sql.withTransaction(changing)), Effect.andThen(Deferred.await(locked), paying)],
           {
@@ -553,7 +553,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
         yield* settled
       })
 
-    it.effect("what was given back is not taken", () =>
+    it.effect("released stock is not taken", () =>
       Effect.gen(function* () {
         const [product_id, order] = [yield* aProduct(5), anOrder()]
         yield* place(order, { [product_id]: 2 })
@@ -573,8 +573,8 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
 
     it.effect.each([
       ["for the first time", false],
-      ["of which it was heard before", true],
-    ] as const)("what is held %s is taken, with its lines", ([, isExpected]) =>
+      ["of which an event arrived before", true],
+    ] as const)("stock held for an order %s is taken, with its lines", ([, isExpected]) =>
       Effect.gen(function* () {
         const { database } = yield* Scenario
         const [product_id, order] = [yield* aProduct(5), anOrder()]
@@ -592,7 +592,7 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
             insert into ledger (product_id, order_id, change, stock_change, reserved_change, at)
             values (${product_id}, ${order_id}, 'held', 0, 2, ${new Date()})`,
         )
-        expect((yield* told(order)).map(({ data }) => data)).toEqual([
+        expect((yield* published(order)).map(({ data }) => data)).toEqual([
           { ...order, change: "taken", lines: [{ product_id, quantity: 2, stock: 3, available: 3 }] },
         ])
         expect(yield* unaccounted).toEqual([])
@@ -610,8 +610,8 @@ const tasksOf = (orders: ReadonlyArray<Order>) =>
       yield* place(other, { [product_id]: 1 })
       const broken = { ...fields(one), payment_id: 1, amount: "no money" }
       yield* put({ topic: "payment_successful", key: String(one.user_id), value: Buffer.from(JSON.stringify(broken)) })
-      yield* hear(one, "payment_successful")
-      yield* hear(other, "payment_successful")
+      yield* receive(one, "payment_successful")
+      yield* receive(other, "payment_successful")
       yield* settled
       expect(yield* storyOf(one)).toEqual(["held"])
       expect(yield* storyOf(other)).toEqual(["held", "taken"])
@@ -647,31 +647,31 @@ const lookedAt = (order: Order) =>
     expect(rows).toEqual([])
   }).pipe(eventually, Effect.orDie)
 
-;(await onEveryDatabase([inventory], soon))("inventory, when a hold is too old", (it) => {
-  it.effect("rejects the order, without shortages, and its stock is free", () =>
+;(await onEveryDatabase([inventory], soon))("inventory, when a hold has expired", (it) => {
+  it.effect("rejects the order, without shortages, and releases its stock", () =>
     Effect.gen(function* () {
       const product_id = yield* aProduct(5)
       const orders = Array.from({ length: 3 }, anOrder)
       for (const order of orders) yield* place(order, { [product_id]: 1 })
       for (const order of orders) {
         yield* expired(order)
-        expect((yield* told(order))[1]!.data).toEqual({ ...order, reason: "hold_expired" })
+        expect((yield* published(order))[1]!.data).toEqual({ ...order, reason: "hold_expired" })
       }
       expect(yield* fresh(product_id)).toEqual({ stock: 5, reserved: 0 })
       yield* eventually(Effect.map(tasksOf(orders), (count) => expect(count).toBe(0)))
-      yield* hear(orders[0]!, "payment_successful")
+      yield* receive(orders[0]!, "payment_successful")
       expect(yield* storyOf(orders[0]!)).toEqual(["held", "hold_expired"])
       expect(yield* unaccounted).toEqual([])
     }),
   )
 
-  it.effect("leaves alone what is paid or given back in time", () =>
+  it.effect("leaves holds that were taken or released in time", () =>
     Effect.gen(function* () {
-      const { tell, settled } = yield* Scenario
+      const { publish, settled } = yield* Scenario
       const [product_id, paid, cancelled] = [yield* aProduct(5), anOrder(), anOrder()]
-      for (const order of [paid, cancelled]) yield* tell(OrderCreated, created(order, { [product_id]: 1 }))
-      yield* tell(PaymentSuccessful, { ...fields(paid), payment_id: 1 })
-      yield* tell(OrderCancelled, fields(cancelled))
+      for (const order of [paid, cancelled]) yield* publish(OrderCreated, created(order, { [product_id]: 1 }))
+      yield* publish(PaymentSuccessful, { ...fields(paid), payment_id: 1 })
+      yield* publish(OrderCancelled, fields(cancelled))
       yield* settled
       expect((yield* storyOf(paid)).at(-1)).toBe("taken")
       expect(yield* storyOf(cancelled)).not.toContain("hold_expired")
@@ -680,7 +680,7 @@ const lookedAt = (order: Order) =>
     }),
   )
 
-  it.effect("waits while an event about the order is a dead letter, and for no other of its user", () =>
+  it.effect("waits while an event about the order is a dead letter, but not for other orders of its user", () =>
     Effect.gen(function* () {
       const scenario = yield* Scenario
       const [product_id, order] = [yield* aProduct(5), anOrder()]
@@ -713,7 +713,7 @@ const behind = withDeliveries({
   caughtUp: () => Effect.sync(() => !isBehind),
 })
 
-;(await onEveryDatabase([behind], soon))("inventory, when a hold is too old and its consumer is behind", (it) => {
+;(await onEveryDatabase([behind], soon))("inventory, when a hold has expired and the consumer lags", (it) => {
   it.effect("keeps the hold until its consumer has caught up", () =>
     Effect.gen(function* () {
       isBehind = true
@@ -732,14 +732,14 @@ const withoutLog = withDeliveries({
   caughtUp: () => Effect.succeed(true),
 })
 
-;(await onEveryDatabase([withoutLog], soon))("inventory, when a hold is too old and the log is away", (it) => {
-  it.effect("keeps the hold, and can still be told how the order ends", () =>
+;(await onEveryDatabase([withoutLog], soon))("inventory, when a hold has expired and the log is unavailable", (it) => {
+  it.effect("keeps the hold, and still applies the events that end the order", () =>
     Effect.gen(function* () {
       const [product_id, order] = [yield* aProduct(5), anOrder()]
       yield* place(order, { [product_id]: 1 })
       yield* lookedAt(order)
       expect(yield* isHeld(order)).toBe(true)
-      yield* hear(order, "payment_successful")
+      yield* receive(order, "payment_successful")
       expect(yield* storyOf(order)).toEqual(["held", "taken"])
     }),
   )

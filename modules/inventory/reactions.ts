@@ -8,7 +8,7 @@ import { Inventory } from "./Inventory.ts"
 
 type OfOrder = Schema.Codec<{ readonly order_id: number; readonly user_id: number }, { readonly order_id: number }>
 
-/** A reaction to what became of an order. */
+/** A reaction to a payment or cancellation event of an order. */
 const learn = <Data extends OfOrder>(name: string, event: EventType<string, Data>, news: News) =>
   all({
     name,

@@ -4,12 +4,12 @@ import { Config, Effect, Schema } from "effect"
 const mostMinutes = 7 * 24 * 60
 
 export const settings = {
-  /** How long stock is held for an order that is not paid. */
+  /** How long stock is held for an unpaid order. */
   HOLD_MINUTES: Config.schema(
     Schema.NumberFromString.check(Schema.isBetween({ minimum: 0.01, maximum: mostMinutes })),
     "HOLD_MINUTES",
   ).pipe(Config.withDefault(15)),
 }
 
-/** The same in milliseconds. */
+/** `HOLD_MINUTES` in milliseconds. */
 export const holdMillis = Effect.map(settings.HOLD_MINUTES, (minutes) => minutes * 60_000)

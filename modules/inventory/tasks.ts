@@ -6,7 +6,7 @@ import { Inventory } from "./Inventory.ts"
 export const tasks = [
   task({
     name: expireHold,
-    // The module catches up within moments; it does not where the log is away or an event of the order is parked.
+    // The module usually catches up within moments, but not while the log is unavailable or an event of the order is parked.
     retry: Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("15 seconds")]),
     begin: (items) => Inventory.use((inventory) => inventory.overdue(items)),
     call: (hold: { readonly order_id: number; readonly user_id: number }) =>

@@ -38,7 +38,7 @@ describe("a message", () => {
     ["order_failed", "out_of_stock", "not everything is in stock"],
     ["order_failed", "hold_expired", "it was not paid in time"],
     ["order_cancelled", "ordered twice", "ordered twice"],
-  ] as const)("about %s says why: %s", (kind, reason, words) => {
+  ] as const)("about %s gives the reason: %s", (kind, reason, words) => {
     expect(written(kind, reason).body).toContain(`: ${words}.`)
   })
 
@@ -56,7 +56,7 @@ describe("a message", () => {
   })
 })
 
-describe("text of anyone", () => {
+describe("untrusted text", () => {
   it.each([
     ["a line break", "Ada\r\nBcc: eve@example.org", "Ada Bcc: eve@example.org"],
     ["control characters", "\u0000Ada\u0007\u001b[31m\u007f\u0085Lovelace", "Ada [31m Lovelace"],
@@ -92,7 +92,7 @@ describe("text of anyone", () => {
     parts.join(""),
   )
 
-  it.prop("has nothing in it that ends a line, whatever it is", [anyText], ([text]) => {
+  it.prop("never contains a line break", [anyText], ([text]) => {
     const line = oneLine(text)
     expect(line).not.toMatch(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Cs}]/u)
     expect(line).toBe(line.trim())

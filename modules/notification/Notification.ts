@@ -1,7 +1,7 @@
 import { format, type Money } from "../Money.ts"
 import type { Kind } from "./contract/events.ts"
 
-/** What a notification is about: one fact that the module learned. */
+/** The event that a notification is about. */
 export type Occasion = Welcome | OrderOccasion
 
 interface Welcome {
@@ -18,7 +18,7 @@ interface OrderOccasion {
   readonly reason?: string
 }
 
-/** A message as its user reads it: plain text, paragraphs separated by an empty line. */
+/** A message to a user: plain text, paragraphs separated by an empty line. */
 export interface Message {
   readonly subject: string
   readonly body: string
@@ -26,19 +26,19 @@ export interface Message {
 
 const hour = 60 * 60 * 1_000
 
-/** Facts older than this make no notification, so that a module that reads its history mails nobody about it. */
+/** Older events cause no notification, so that a module that reads the history sends no mails about it. */
 const freshForMillis = 24 * hour
 
-/** Whether users are still told of what happened then. `now` is in milliseconds. */
+/** Whether an event of that time still causes a notification. `now` is in milliseconds. */
 export const isFresh = (happened: Date, now: number): boolean => now - happened.getTime() <= freshForMillis
 
-/** How long the sending of one notification is tried: as long as mail servers do (RFC 5321 §4.5.4.1). */
+/** How long sending is retried: as long as mail servers do (RFC 5321 §4.5.4.1). */
 const triedForMillis = 5 * 24 * hour
 
-/** What became of one attempt to send. */
+/** The result of one attempt to send. */
 export type Attempt =
   | { readonly _tag: "Sent" }
-  /** The recipient's address or the message was refused for good. */
+  /** The recipient's address or the message was rejected for good. */
   | { readonly _tag: "Refused"; readonly reason: string }
   /** The attempt failed, and another one may succeed. */
   | { readonly _tag: "Delayed"; readonly reason: string }
@@ -48,7 +48,7 @@ export type Outcome =
   | { readonly status: "failed"; readonly reason: string }
   | { readonly status: "pending" }
 
-/** What a notification becomes by an attempt, when it could be sent since `since`. `now` is in milliseconds. */
+/** The status of a notification after an attempt; it could be sent since `since`. `now` is in milliseconds. */
 export const outcomeOf = (attempt: Attempt, since: Date, now: number): Outcome => {
   if (attempt._tag === "Sent") return { status: "sent" }
   if (attempt._tag === "Refused") return { status: "failed", reason: attempt.reason }
@@ -56,12 +56,12 @@ export const outcomeOf = (attempt: Attempt, since: Date, now: number): Outcome =
   return isOver ? { status: "failed", reason: `given up after 5 days: ${attempt.reason}` } : { status: "pending" }
 }
 
-/** Control characters, line and paragraph separators, and what turns the direction of the text that follows. */
+/** Control characters, line and paragraph separators, and characters that change the text direction. */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu
 
 const mostCharacters = 500
 
-/** Text of anyone, as one line that may stand in a header or a sentence. */
+/** Untrusted text as one line that is safe in a header or a sentence. */
 export const oneLine = (text: string): string =>
   text.toWellFormed().replace(unprintable, " ").replace(/ {2,}/gu, " ").trim().slice(0, mostCharacters).toWellFormed()
 
@@ -125,7 +125,7 @@ const welcome = ({ name }: Welcome): Paragraphs => [
   "your account is ready. We will write to this address about your orders.",
 ]
 
-/** The message about an occasion; amounts are in `currency`, a code such as USD. */
+/** Composes the message about an occasion; amounts are in `currency`, a code such as USD. */
 export const write = (occasion: Occasion, currency: string): Message => {
   const [subject, ...body] =
     occasion.kind === "welcome"
@@ -158,12 +158,12 @@ ${paragraphs.join("\n")}
 `
 }
 
-/** Where the local part of an address may consist of the text as it is (RFC 5322 §3.2.3, dot-atom). */
+/** Text that may be the local part of an address without quoting (RFC 5322 §3.2.3, dot-atom). */
 const dotAtom = /^[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*$/u
 
 /**
- * The Message-ID of a notification, the same at each attempt: a mail that is sent twice is recognised as one. It is made
- * of the event's id; of the notification's where that has characters that an address must not have.
+ * The Message-ID of a notification, the same at each attempt, so that duplicates can be recognised. It contains the event's
+ * id, or the notification's id when the event's id has characters that are not allowed in an address.
  */
 export const messageIdOf = (id: number, event_id: string): string =>
   `<${dotAtom.test(event_id) ? event_id : `notification-${id}`}@galleria>`

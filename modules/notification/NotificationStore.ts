@@ -17,7 +17,7 @@ export interface User {
   readonly name: string
 }
 
-/** A notification that is about to be kept, of the event that caused it. */
+/** A notification to be stored, with the event that caused it. */
 export interface NewNotification {
   readonly event_source: string
   readonly event_id: string
@@ -32,11 +32,11 @@ export interface NewNotification {
 export interface Sendable extends Omit<NewNotification, "event_source"> {
   readonly id: number
   readonly to: Pick<User, "email" | "name">
-  /** Since when it could be sent: it is kept, and its user known. */
+  /** When it became sendable: the later of its creation and the time when its user became known. */
   readonly since: Date
 }
 
-/** What became of a notification. */
+/** The final status of a notification. */
 export interface Ending {
   readonly id: number
   readonly status: Exclude<NotificationStatus, "pending">
@@ -88,7 +88,7 @@ const sentOf = (row: Pick<Row, "id" | "user_id" | "order_id" | "channel" | "kind
     kind: row.kind,
   })
 
-/** Notifications as they are kept, and the users to whom they are sent. */
+/** The tables of notifications and of the users to whom they are sent. */
 export class NotificationStore extends Context.Service<NotificationStore>()("notification/NotificationStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -99,8 +99,9 @@ export class NotificationStore extends Context.Service<NotificationStore>()("not
     const rowsOf = (rows: ReadonlyArray<object>) => JSON.stringify(rows.map((row, n) => ({ n, ...row })))
 
     /**
-     * Which of these users are known. The rows of those who are not are locked until the transaction ends: whoever makes
-     * such a user known comes either before, and is seen here, or after, and sees what this transaction keeps.
+     * Which of these users are known. The rows of unknown users are locked until the transaction ends. A concurrent
+     * transaction that records such a user either commits first, and is visible here, or runs afterwards, and sees the
+     * notifications of this transaction.
      */
     const knownOf = (ids: ReadonlyArray<number>) =>
       Effect.gen(function* () {
@@ -120,8 +121,8 @@ export class NotificationStore extends Context.Service<NotificationStore>()("not
       })
 
     /**
-     * Keeps notifications, one for each event at most, and has those sent whose user is known; the others wait for their
-     * user. `channel` is the one that will be used as far as it is known now.
+     * Stores notifications, at most one for each event, and adds the sending task of those whose user is known; the others
+     * wait for their user. `channel` is the channel expected at this time.
      */
     const add = (notifications: ReadonlyArray<NewNotification>, channel: Channel, now: Date) =>
       database.transaction(
@@ -143,7 +144,7 @@ export class NotificationStore extends Context.Service<NotificationStore>()("not
         }).pipe(Effect.orDie),
       )
 
-    /** Makes users known, by what was said of them last, and has the notifications sent that waited for them. */
+    /** Records users, each by the last entry, and adds the sending tasks of notifications that waited for them. */
     const knowUsers = (users: ReadonlyArray<User>, now: Date) =>
       database.transaction(
         Effect.gen(function* () {
@@ -164,7 +165,7 @@ export class NotificationStore extends Context.Service<NotificationStore>()("not
         }).pipe(Effect.orDie),
       )
 
-    /** Those of these notifications that are to be sent, locked until the transaction ends. */
+    /** Which of these notifications are still to be sent, locked until the transaction ends. */
     const lockPending = (ids: ReadonlyArray<string>) =>
       Effect.map(
         Effect.orDie(sql<SendableRow>`
@@ -177,7 +178,7 @@ export class NotificationStore extends Context.Service<NotificationStore>()("not
         (rows) => rows.map(sendableOf),
       )
 
-    /** Ends pending notifications, and publishes `notification_sent` for those that were sent, by `channel`. */
+    /** Ends pending notifications, and publishes `notification_sent` for those that were sent, with `channel`. */
     const end = (endings: ReadonlyArray<Ending>, channel: Channel) =>
       database.transaction(
         Effect.gen(function* () {

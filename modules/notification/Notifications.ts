@@ -5,7 +5,7 @@ import { type Attempt, htmlOf, isFresh, messageIdOf, type Occasion, oneLine, out
 import { type Ending, NotificationStore, type Sendable, type User } from "./NotificationStore.ts"
 import { settings } from "./settings.ts"
 
-/** A fact that a user is told of, and the event that it comes from. */
+/** An occasion for a notification, and the event that it comes from. */
 export interface Happening {
   readonly source: string
   readonly event_id: string
@@ -13,7 +13,7 @@ export interface Happening {
   readonly occasion: Occasion
 }
 
-/** A letter, and since when it could be sent. */
+/** A letter, and the time since which it could be sent. */
 export interface Sending {
   readonly letter: Letter
   readonly since: Date
@@ -37,18 +37,18 @@ const sendingOf = (notification: Sendable): Sending => {
   }
 }
 
-/** What was tried: an attempt that has no answer counts as one that may be repeated. */
+/** The attempt of a call: one without an answer counts as delayed. */
 const attemptOf = ({ result }: Ended<Sending, Attempt>): Attempt =>
   result._tag === "Answered" ? result.answer : { _tag: "Delayed", reason: result.reason }
 
-/** What can be done with notifications. */
+/** The use cases of notifications. */
 export class Notifications extends Context.Service<Notifications>()("notification/Notifications", {
   make: Effect.gen(function* () {
     const store = yield* NotificationStore
     const mailer = yield* Mailer
     const currency = yield* Effect.orDie(settings.CURRENCY)
 
-    /** Keeps one notification for each fact of the last 24 hours, and has it sent once its user is known. */
+    /** Stores one notification for each event of the last 24 hours, to be sent once its user is known. */
     const notify = Effect.fn("Notifications.notify")(function* (happenings: ReadonlyArray<Happening>) {
       const now = yield* Clock.currentTimeMillis
       const notifications = happenings
@@ -64,13 +64,13 @@ export class Notifications extends Context.Service<Notifications>()("notificatio
       yield* store.add(notifications, mailer.channel, new Date(now))
     })
 
-    /** Learns whom to write to; notifications that waited for one of them are sent. */
+    /** Records users and their addresses; notifications that waited for one of them are sent. */
     const recordUsers = Effect.fn("Notifications.recordUsers")(function* (users: ReadonlyArray<User>) {
       const cleaned = users.map(({ user_id, email, name }) => ({ user_id, email: oneLine(email), name: oneLine(name) }))
       yield* store.knowUsers(cleaned, new Date(yield* Clock.currentTimeMillis))
     })
 
-    /** The letters of these notifications, in their order; undefined where there is nothing to send any more. */
+    /** The letters of these notifications, in their order; undefined for those that need not be sent any more. */
     const lettersOf = Effect.fn("Notifications.lettersOf")(function* (ids: ReadonlyArray<string>) {
       const pending = yield* store.lockPending(ids)
       const sendings = new Map(pending.map((notification) => [String(notification.id), sendingOf(notification)]))
@@ -85,7 +85,7 @@ export class Notifications extends Context.Service<Notifications>()("notificatio
       ),
     )
 
-    /** Records attempts, and says of each what its notification is now, in their order. */
+    /** Records attempts, and returns the status of each notification, in their order. */
     const record = Effect.fn("Notifications.record")(function* (ended: ReadonlyArray<Ended<Sending, Attempt>>) {
       const now = yield* Clock.currentTimeMillis
       const outcomes = ended.map((one) => outcomeOf(attemptOf(one), one.call.since, now))

@@ -18,7 +18,7 @@ const userCreated = (user_id: number) => ({ user_id, email: `ada.${user_id}@exam
 const of = (user_id: number, order_id: number) => ({ order_id, user_id, amount: "100.50" })
 const paymentOf = (user_id: number, order_id: number) => ({ ...of(user_id, order_id), payment_id: order_id })
 
-/** Tells an event that happened so many hours ago. */
+/** Puts an event on the log that is that many hours old. */
 const tellOld = <E extends EventType>(event: E, data: E["data"]["Encoded"] & { user_id: number }, hoursAgo: number) =>
   Effect.flatMap(Scenario, ({ put }) =>
     put(
@@ -52,13 +52,13 @@ const ofUser = (user_id: number) => listed(`user_id=${user_id}&limit=200`)
 
 const kindsOf = (items: ReadonlyArray<Item>) => items.map(({ kind }) => kind).toReversed()
 
-/** What was told of the sending to a user. */
+/** The `notification_sent` events of a user. */
 const sentTo = (user_id: number) =>
-  Effect.flatMap(Scenario, ({ told }) =>
-    Effect.map(told(NotificationSent), (events) => events.filter(({ data }) => data.user_id === user_id)),
+  Effect.flatMap(Scenario, ({ published }) =>
+    Effect.map(published(NotificationSent), (events) => events.filter(({ data }) => data.user_id === user_id)),
   )
 
-/** The notifications of a user, once as many as that are sent, and that is told. */
+/** The notifications of a user, once that many are sent and published. */
 const sent = (user_id: number, count: number) =>
   eventually(
     Effect.gen(function* () {
@@ -71,9 +71,9 @@ const sent = (user_id: number, count: number) =>
 
 /** A user who has been welcomed. */
 const aUser = Effect.gen(function* () {
-  const { tell } = yield* Scenario
+  const { publish } = yield* Scenario
   const user_id = next()
-  yield* tell(UserCreated, userCreated(user_id))
+  yield* publish(UserCreated, userCreated(user_id))
   yield* sent(user_id, 1)
   return user_id
 })
@@ -174,12 +174,12 @@ onBoth("the module notification, alone", (it) => {
         ["order_created", "order_paid", "order_cancelled", "payment_refunded"],
       ],
     ]
-    it.effect.each(endings)("tell of an order that is %s", ([, facts, kinds]) =>
+    it.effect.each(endings)("report an order that is %s", ([, facts, kinds]) =>
       Effect.gen(function* () {
-        const { tell } = yield* Scenario
+        const { publish } = yield* Scenario
         const user_id = yield* aUser
         const order_id = next()
-        for (const [event, data] of facts) yield* tell(event, { ...paymentOf(user_id, order_id), ...data })
+        for (const [event, data] of facts) yield* publish(event, { ...paymentOf(user_id, order_id), ...data })
         yield* sent(user_id, kinds.length + 1)
         const items = yield* listed(`order_id=${order_id}`)
         expect(kindsOf(items).toSorted()).toEqual([...kinds].toSorted())
@@ -188,41 +188,41 @@ onBoth("the module notification, alone", (it) => {
           expect(item["subject"]).toContain(String(order_id))
           expect(item["body"]).toContain("100.50 EUR")
         }
-        const told = (yield* sentTo(user_id)).filter(({ data }) => data.order_id === order_id)
-        expect(told.map(({ data }): string => data.kind).toSorted()).toEqual([...kinds].toSorted())
-        for (const { data } of told) expect(Kind.literals).toContain(data.kind)
+        const published = (yield* sentTo(user_id)).filter(({ data }) => data.order_id === order_id)
+        expect(published.map(({ data }): string => data.kind).toSorted()).toEqual([...kinds].toSorted())
+        for (const { data } of published) expect(Kind.literals).toContain(data.kind)
       }),
     )
 
-    it.effect("wait for a user who is not known yet", () =>
+    it.effect("wait for an unknown user", () =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const [user_id, order_id] = [next(), next()]
-        yield* tell(OrderCreated, of(user_id, order_id))
-        yield* tell(OrderProcessed, of(user_id, order_id))
+        yield* publish(OrderCreated, of(user_id, order_id))
+        yield* publish(OrderProcessed, of(user_id, order_id))
         yield* settled
         yield* Effect.sleep("300 millis")
         expect((yield* ofUser(user_id)).map(({ status }) => status)).toEqual(["pending", "pending"])
         expect(yield* sentTo(user_id)).toEqual([])
 
-        yield* tell(UserCreated, userCreated(user_id))
+        yield* publish(UserCreated, userCreated(user_id))
         const items = yield* sent(user_id, 3)
         expect(kindsOf(items).toSorted()).toEqual(["order_created", "order_processed", "welcome"])
       }),
     )
 
-    it.effect("are all sent when users and their orders come at the same time", () =>
+    it.effect("are all sent when users and their orders arrive at the same time", () =>
       Effect.gen(function* () {
-        const { tellAll, settled } = yield* Scenario
+        const { publishAll, settled } = yield* Scenario
         const users = Array.from({ length: 200 }, next)
         yield* Effect.all(
           [
-            tellAll(
+            publishAll(
               OrderCreated,
               users.map((user_id) => of(user_id, user_id)),
             ),
-            tellAll(UserCreated, users.map(userCreated)),
-            tellAll(
+            publishAll(UserCreated, users.map(userCreated)),
+            publishAll(
               OrderProcessed,
               users.map((user_id) => of(user_id, user_id)),
             ),
@@ -242,9 +242,9 @@ onBoth("the module notification, alone", (it) => {
       }),
     )
 
-    it.effect("miss no user who becomes known while they are kept", () =>
+    it.effect("miss no user who becomes known while they are stored", () =>
       Effect.gen(function* () {
-        const { tell, database } = yield* Scenario
+        const { publish, database } = yield* Scenario
         const user_id = next()
         const sql = database("notification")
         const { email, name } = userCreated(user_id)
@@ -255,34 +255,34 @@ onBoth("the module notification, alone", (it) => {
             Effect.sleep("500 millis"),
           ),
         )
-        yield* Effect.all([knowing, Effect.delay(tell(OrderCreated, of(user_id, next())), "100 millis")], {
+        yield* Effect.all([knowing, Effect.delay(publish(OrderCreated, of(user_id, next())), "100 millis")], {
           concurrency: "unbounded",
         }).pipe(Effect.orDie)
         yield* sent(user_id, 1)
       }),
     )
 
-    it.effect("are one for each event, however often it comes", () =>
+    it.effect("are created once for each event, however often it arrives", () =>
       Effect.gen(function* () {
-        const { tell, settled, database } = yield* Scenario
+        const { publish, settled, database } = yield* Scenario
         const user_id = yield* aUser
         const order_id = next()
-        const id = yield* tell(OrderProcessed, of(user_id, order_id))
-        yield* tell(OrderProcessed, of(user_id, order_id), id)
+        const id = yield* publish(OrderProcessed, of(user_id, order_id))
+        yield* publish(OrderProcessed, of(user_id, order_id), id)
         yield* sent(user_id, 2)
 
         // A replay of history that the inbox has forgotten.
         yield* Effect.orDie(database("notification")`delete from inbox`)
-        yield* tell(OrderProcessed, of(user_id, order_id), id)
-        yield* tell(OrderCreated, of(user_id, order_id))
+        yield* publish(OrderProcessed, of(user_id, order_id), id)
+        yield* publish(OrderCreated, of(user_id, order_id))
         yield* settled
         expect(kindsOf(yield* sent(user_id, 3))).toEqual(["welcome", "order_processed", "order_created"])
       }),
     )
 
-    it.effect("are not made of what happened more than 24 hours ago", () =>
+    it.effect("are not created for events older than 24 hours", () =>
       Effect.gen(function* () {
-        const { settled, tell } = yield* Scenario
+        const { settled, publish } = yield* Scenario
         const [user_id, order_id] = [next(), next()]
         yield* tellOld(UserCreated, userCreated(user_id), 30 * 24)
         yield* tellOld(OrderCreated, of(user_id, order_id), 25)
@@ -290,12 +290,12 @@ onBoth("the module notification, alone", (it) => {
         yield* settled
         // The user of the old event is known all the same.
         expect(kindsOf(yield* sent(user_id, 1))).toEqual(["order_failed"])
-        yield* tell(PaymentRefunded, { ...paymentOf(user_id, order_id), reason: "order_failed" })
+        yield* publish(PaymentRefunded, { ...paymentOf(user_id, order_id), reason: "order_failed" })
         expect(kindsOf(yield* sent(user_id, 2))).toEqual(["order_failed", "payment_refunded"])
       }),
     )
 
-    it.effect("go by what foreign producers say, even if it is the least", () =>
+    it.effect("accept minimal events from foreign producers", () =>
       Effect.gen(function* () {
         const { put } = yield* Scenario
         const [user_id, order_id] = [next(), next()]
@@ -310,13 +310,13 @@ onBoth("the module notification, alone", (it) => {
 
     it.effect("of other orders are not held back by an event that fails", () =>
       Effect.gen(function* () {
-        const { put, tell, held } = yield* Scenario
+        const { put, publish, held } = yield* Scenario
         const user_id = yield* aUser
         const [broken, sound] = [next(), next()]
         const value = Buffer.from(JSON.stringify({ ...of(user_id, broken), amount: "much" }))
         yield* put({ topic: "order_created", key: String(user_id), value })
-        yield* tell(OrderCreated, of(user_id, broken))
-        yield* tell(OrderCreated, of(user_id, sound))
+        yield* publish(OrderCreated, of(user_id, broken))
+        yield* publish(OrderCreated, of(user_id, sound))
         yield* sent(user_id, 2)
         expect((yield* listed(`order_id=${sound}`)).map(({ status }) => status)).toEqual(["sent"])
         expect((yield* held("notification")).filter(({ key }) => key === `order_id:${broken}`)).toMatchObject([
@@ -330,12 +330,12 @@ onBoth("the module notification, alone", (it) => {
   describe("the list", () => {
     it.effect("is newest first, in pages, by user and by order", () =>
       Effect.gen(function* () {
-        const { tell } = yield* Scenario
+        const { publish } = yield* Scenario
         const user_id = yield* aUser
         const orders = [next(), next(), next()]
         for (const order_id of orders) {
-          yield* tell(OrderCreated, of(user_id, order_id))
-          yield* tell(OrderProcessed, of(user_id, order_id))
+          yield* publish(OrderCreated, of(user_id, order_id))
+          yield* publish(OrderProcessed, of(user_id, order_id))
         }
         const all = yield* sent(user_id, 7)
         expect(all.map(({ id }) => id)).toEqual(all.map(({ id }) => id).toSorted((a, b) => b - a))

@@ -23,8 +23,8 @@ interface OrderData {
   readonly reason?: string
 }
 
-/** A reaction to a step of an order: one message of this kind for each event. */
-const tell = <Data extends Schema.Codec<OrderData, { readonly order_id: number }>>(
+/** A reaction to a step of an order: stores a notification of this kind for each event. */
+const notifyOf = <Data extends Schema.Codec<OrderData, { readonly order_id: number }>>(
   name: string,
   event: EventType<string, Data>,
   kind: Exclude<Kind, "welcome">,
@@ -61,11 +61,11 @@ export const reactions = [
         ),
       ),
   }),
-  tell("notification.tell-created", OrderCreated, "order_created"),
-  tell("notification.tell-paid", PaymentSuccessful, "order_paid"),
-  tell("notification.tell-declined", PaymentFailed, "payment_declined"),
-  tell("notification.tell-processed", OrderProcessed, "order_processed"),
-  tell("notification.tell-failed", OrderFailed, "order_failed"),
-  tell("notification.tell-cancelled", OrderCancelled, "order_cancelled"),
-  tell("notification.tell-refunded", PaymentRefunded, "payment_refunded"),
+  notifyOf("notification.tell-created", OrderCreated, "order_created"),
+  notifyOf("notification.tell-paid", PaymentSuccessful, "order_paid"),
+  notifyOf("notification.tell-declined", PaymentFailed, "payment_declined"),
+  notifyOf("notification.tell-processed", OrderProcessed, "order_processed"),
+  notifyOf("notification.tell-failed", OrderFailed, "order_failed"),
+  notifyOf("notification.tell-cancelled", OrderCancelled, "order_cancelled"),
+  notifyOf("notification.tell-refunded", PaymentRefunded, "payment_refunded"),
 ]

@@ -18,22 +18,22 @@ const faultInMailbox = (text: string) =>
     : undefined
 
 export const settings = {
-  /** The mail server; unset: no mail is sent. */
+  /** The URL of the mail server; unset: no mail is sent. */
   SMTP_URL: Config.option(
     Config.map(Config.schema(Schema.String.check(Schema.makeFilter(SmtpMailer.faultInUrl)), "SMTP_URL"), Redacted.make),
   ),
-  /** Who mails come from. */
+  /** The sender of mails. */
   MAIL_FROM: Config.schema(Schema.String.check(Schema.makeFilter(faultInMailbox)), "MAIL_FROM").pipe(
     Config.withDefault("Galleria <no-reply@localhost>"),
   ),
-  /** The currency of all amounts, as messages name it. */
+  /** The currency of all amounts, as shown in messages. */
   CURRENCY: Config.schema(
     Schema.String.check(Schema.isPattern(/^[A-Z]{3}$/u, { message: "expected a code of three letters, such as USD" })),
     "CURRENCY",
   ).pipe(Config.withDefault("USD")),
 }
 
-/** The mailer that the settings ask for. */
+/** The mailer according to the settings. */
 export const mailer = Layer.unwrap(
   Effect.gen(function* () {
     const url = yield* settings.SMTP_URL

@@ -3,7 +3,7 @@ import { again, done, task } from "../../runtime/module/Task.ts"
 import { Notifications, type Sending } from "./Notifications.ts"
 import { sending } from "./NotificationStore.ts"
 
-/** The waits of the mailer end before this. */
+/** Longer than any time-out of the mailer. */
 const deadlineMillis = 20_000
 
 export const tasks = [

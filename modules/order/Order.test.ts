@@ -55,8 +55,8 @@ const over = [
 const named = (orders: ReadonlyArray<Order>) =>
   orders.map((order) => [`${order.status} with [${order.done.join()}] of [${order.steps.join()}]`, order] as const)
 
-describe("Order", () => {
-  describe("that waits for its steps", () => {
+describe("An order", () => {
+  describe("waiting for its steps", () => {
     const created = "created"
     const paid = "paid"
     const processed = "processed"
@@ -78,14 +78,14 @@ describe("Order", () => {
       ["its own order_created", ["inventory"], [], created],
       ["its own order_created", both, [], created],
       ["its own order_created", both, ["payment"], paid],
-    ])("takes %s, needing [%s] with [%s] done, as: it is %s", (happening, steps, done, status) => {
+    ])("after %s, needing [%s] with [%s] done, is %s", (happening, steps, done, status) => {
       const given = order({ steps, done, status: done.includes("payment") ? "paid" : "created" })
       const decision = decide(given, happening)
       expect(decision.order).toMatchObject({ status, reason: undefined })
       expect(typesOf(decision)).toEqual(status === "processed" ? ["order_processed"] : [])
     })
 
-    it("remembers which steps are done", () => {
+    it("records which steps are done", () => {
       const paid = decide(order(), "payment_successful").order
       expect(paid.done).toEqual(["payment"])
       expect(decide(paid, "inventory_updated {taken}").order.done).toEqual(both)
@@ -104,11 +104,11 @@ describe("Order", () => {
       expect(decision.facts[0]!.data).toEqual({ order_id: 7, user_id: 3, amount, reason })
     })
 
-    it("stays the same when stock is held or released", () => {
+    it("does not change when stock is held or released", () => {
       expect(decide(given, "inventory_updated {held, released}")).toEqual({ order: given, facts: [] })
     })
 
-    it("is cancelled without a reason, or for the reason that is given", () => {
+    it("is cancelled without a reason, or with the given reason", () => {
       const plain = Result.getOrThrow(cancel(given))
       expect(plain.order).toEqual({ ...given, status: "cancelled", reason: undefined })
       expect(typesOf(plain)).toEqual(["order_cancelled"])
@@ -122,7 +122,7 @@ describe("Order", () => {
 
   describe.each(named(over))("%s", (_, given) => {
     it.each(all.filter((happening) => happening !== "cancel" && !happening.endsWith("another amount")))(
-      "absorbs %s",
+      "ignores %s",
       (happening) => {
         const decision = decide(given, happening)
         expect(decision.order).toBe(given)
@@ -131,7 +131,7 @@ describe("Order", () => {
     )
   })
 
-  it("stays cancelled when it is cancelled again, and keeps its reason", () => {
+  it("stays cancelled, with its reason, when it is cancelled again", () => {
     const given = order({ status: "cancelled", reason: "too late" })
     const decision = Result.getOrThrow(cancel(given, "another reason"))
     expect(decision.order).toBe(given)
@@ -143,20 +143,20 @@ describe("Order", () => {
     expect(refusal).toMatchObject({ _tag: "NotCancellable", order_id: 7, order_status: status })
   })
 
-  it.each(named([...open, ...over]))("refuses a payment of another amount when it is %s", (_, given) => {
+  it.each(named([...open, ...over]))("rejects a payment of another amount when it is %s", (_, given) => {
     for (const other of ["100.49", "100.51", "1005", "0.01"]) {
       const paid = learn(given, { _tag: "Paid", amount: BigDecimal.fromStringUnsafe(other) })
       expect(Result.getOrThrow(Result.flip(paid))).toEqual({ _tag: "AmountDiffers" })
     }
   })
 
-  it("knows its amount however many places it is written with", () => {
+  it("compares amounts by value, not by decimal places", () => {
     const paid = learn(order({ amount: BigDecimal.fromStringUnsafe("100.5") }), { _tag: "Paid", amount })
     expect(Result.getOrThrow(paid).order.status).toBe("paid")
   })
 })
 
-describe("Order, whatever happens in whatever order", () => {
+describe("An order with any events in any order", () => {
   interface Life extends Decision {
     /** What the order was after each happening. */
     readonly states: ReadonlyArray<Order>
@@ -209,7 +209,7 @@ describe("Order, whatever happens in whatever order", () => {
   const often = { arbitrary: { runs: 1_000 } }
 
   it.prop(
-    "is in one of the table's states, and in an ending it stays as it is",
+    "is always in a state of the table, and never leaves an ending",
     [Steps, Lived],
     ([steps, lived]) => {
       const { states } = live(setsOfSteps[steps]!, lived)
@@ -222,7 +222,7 @@ describe("Order, whatever happens in whatever order", () => {
   )
 
   it.prop(
-    "tells of its ending, exactly once, and of nothing else",
+    "publishes its ending exactly once, and nothing else",
     [Steps, Lived],
     ([steps, lived]) => {
       const { order, facts } = live(setsOfSteps[steps]!, lived)
@@ -232,7 +232,7 @@ describe("Order, whatever happens in whatever order", () => {
   )
 
   it.prop(
-    "is processed if and only if every step was done before any other ending, and else ends as the first one says",
+    "is processed if and only if every step was done before any other ending; otherwise the first ending counts",
     [Steps, Lived],
     ([n, lived]) => {
       const steps = setsOfSteps[n]!
@@ -247,7 +247,7 @@ describe("Order, whatever happens in whatever order", () => {
   )
 
   it.prop(
-    "does not depend on the order of what happens while at most one kind of ending is within reach",
+    "does not depend on the order of events while only one kind of ending is possible",
     [Steps, Ranked],
     ([n, ranked]) => {
       const steps = setsOfSteps[n]!
@@ -262,7 +262,7 @@ describe("Order, whatever happens in whatever order", () => {
   )
 
   it.prop(
-    "does not change by what repeats, whenever it repeats",
+    "ignores repeated events, whenever they repeat",
     [Steps, Lived, Schema.Array(Schema.Struct({ at: Schema.Natural, of: Schema.Natural }))],
     ([n, lived, repeats]) => {
       const again = [...lived]
@@ -276,7 +276,7 @@ describe("Order, whatever happens in whatever order", () => {
   )
 
   it.prop(
-    "is the very same object after what it knows already, so that nothing is saved",
+    "is the same object after a repeated event, so that nothing is saved",
     [Steps, Lived, Schema.Literals(all)],
     ([n, lived, happening]) => {
       const once = live(setsOfSteps[n]!, [...lived, happening])

@@ -4,40 +4,40 @@ import type { Money } from "../Money.ts"
 import type { OrderStatus } from "./contract/api.ts"
 import { OrderCancelled, OrderFailed, OrderProcessed, type Step } from "./contract/events.ts"
 
-/** An order as its rules see it. */
+/** An order as the rules use it. */
 export interface Order {
   readonly id: number
   readonly user_id: number
   readonly amount: Money
   readonly status: OrderStatus
   readonly reason: string | undefined
-  /** What it needs before it is processed. */
+  /** The steps that the order needs before it is processed. */
   readonly steps: ReadonlyArray<Step>
   /** The steps that are done. */
   readonly done: ReadonlyArray<Step>
 }
 
-/** What the order learns from others, or from its own creation. */
+/** An event about the order, from another module or its own creation. */
 export type News =
   | { readonly _tag: "Created" }
   | { readonly _tag: "Paid"; readonly amount: Money }
   | { readonly _tag: "Taken" }
-  /** Stock was held or released: history, and nothing else. */
+  /** Stock was held or released: recorded in the history, without effect. */
   | { readonly _tag: "Noted" }
   | { readonly _tag: "Refused"; readonly reason: string }
 
-/** What becomes of the order and what is told; the same order object when nothing changed. */
+/** The order after the event, and the events to publish; the same order object when nothing changed. */
 export interface Decision {
   readonly order: Order
   readonly facts: ReadonlyArray<Fact>
 }
 
-/** The amount that was paid is not the order's. */
+/** The paid amount differs from the order's amount. */
 export interface AmountDiffers {
   readonly _tag: "AmountDiffers"
 }
 
-/** It is processed or failed. */
+/** The order is processed or failed. */
 export interface NotCancellable {
   readonly _tag: "NotCancellable"
   readonly order_id: number
@@ -59,7 +59,7 @@ const end = (
   }
 }
 
-/** Processed once every step is done; until then paid or created. */
+/** Processes the order once every step is done; until then it is paid or created. */
 const proceed = (order: Order): Decision => {
   if (order.steps.every((step) => order.done.includes(step))) return end(order, "processed", OrderProcessed)
   return { order: { ...order, status: order.done.includes("payment") ? "paid" : "created" }, facts: [] }
@@ -68,7 +68,7 @@ const proceed = (order: Order): Decision => {
 const finish = (order: Order, step: Step): Decision =>
   order.done.includes(step) ? { order, facts: [] } : proceed({ ...order, done: [...order.done, step] })
 
-/** The table of README.md, row by row; an ending absorbs everything later. */
+/** Implements the table in README.md, row by row. An order that has ended ignores later events. */
 export const learn = (order: Order, news: News): Result.Result<Decision, AmountDiffers> => {
   const unchanged = { order, facts: [] }
   if (news._tag === "Paid" && !BigDecimal.equals(news.amount, order.amount)) {
@@ -89,7 +89,7 @@ export const learn = (order: Order, news: News): Result.Result<Decision, AmountD
   }
 }
 
-/** Cancels an order that is not over; one that is cancelled stays as it is. */
+/** Cancels an order that has not ended; a cancelled order is unchanged. */
 export const cancel = (order: Order, reason?: string): Result.Result<Decision, NotCancellable> => {
   if (order.status === "cancelled") return Result.succeed({ order, facts: [] })
   if (isOver(order)) {

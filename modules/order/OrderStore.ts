@@ -9,7 +9,7 @@ import { type HistoryEntry, type Order as OrderView, OrderNotFound, type OrderSt
 import { OrderCreated, type Step } from "./contract/events.ts"
 import type { Decision, Order } from "./Order.ts"
 
-/** An order that is about to be placed. */
+/** An order to be placed. */
 export interface Placement {
   readonly user_id: number
   readonly amount: Money
@@ -23,21 +23,21 @@ export interface Placement {
   readonly steps: ReadonlyArray<Step>
 }
 
-/** What became of a placement. */
+/** The result of a placement. */
 export type Placed =
   | { readonly _tag: "Placed"; readonly answered: Answered<OrderView> }
   | { readonly _tag: "UserUnknown" }
   | { readonly _tag: "KeyTaken" }
 
-/** An event that an order learned from, for its history. `data` is JSON text, as it was received or written down. */
+/** An event about an order, for its history. `data` is JSON text, as received or as appended. */
 export type Learned = Pick<Draft, "event_id" | "type" | "time" | "data">
 
-/** One decision about one order, and what it was made upon. */
+/** One decision about one order, and the event that caused it. */
 export interface Change<E> {
   readonly order_id: number
   readonly decide: (order: Order) => Result.Result<Decision, E>
   readonly learned?: Learned
-  /** An order that is not there is passed over; else that fails all. */
+  /** A missing order is skipped; without this it fails the whole batch. */
   readonly passesOver?: true
 }
 
@@ -84,7 +84,7 @@ const entryOf = ({ id: order_id, status }: Order, { event_id, type, time, data }
 })
 type Entry = ReturnType<typeof entryOf>
 
-/** Orders as they are kept. */
+/** The tables of orders, their history, and known users. */
 export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -92,7 +92,7 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
     const outbox = yield* Outbox
     const idempotency = yield* Idempotency
 
-    /** A placement as the statement takes it: all that is known before the order has its id. */
+    /** A placement as the statement's input: everything that is known before the order has its id. */
     const inputOf = (placement: Placement, claim: Claim<OrderView>) =>
       Effect.gen(function* () {
         const created_at = new Date(yield* Clock.currentTimeMillis)
@@ -114,8 +114,8 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
     type Input = Effect.Success<ReturnType<typeof inputOf>>
 
     /**
-     * Keeps orders, their history, their events and the answers to their requests in one statement. A user who is not
-     * known and a key that is taken are outcomes; two requests of one key in one statement are one order.
+     * Stores orders, their history, their events and the answers to their requests in one statement. An unknown user and a
+     * taken key are results, not errors. Two requests with the same key in one statement create one order.
      */
     const placeMany = Effect.fnUntraced(function* (inputs: ReadonlyArray<Input>) {
       const claims = yield* idempotency.insert(sql`
@@ -173,8 +173,8 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
       order by n`
 
     /**
-     * Loads the orders under lock, decides one change after the other, saves, tells and remembers: one transaction.
-     * The first order that does not exist, or decision that refuses, undoes them all.
+     * Locks the orders, decides the changes one after the other, saves, appends events and records the history, in one
+     * transaction. The first missing order or failed decision rolls back all of them.
      */
     const update = <E>(changes: ReadonlyArray<Change<E>>) =>
       database.transaction(
@@ -186,7 +186,7 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
           const before = new Map(rows.map((row) => [Number(row.id), orderOf(row)]))
           const after = new Map(before)
           const facts: Array<Fact> = []
-          const entries: Array<(told: ReadonlyArray<Draft>) => Entry> = []
+          const entries: Array<(drafts: ReadonlyArray<Draft>) => Entry> = []
           for (const { order_id, decide, learned, passesOver } of changes) {
             const order = after.get(order_id)
             if (order === undefined && passesOver) continue
@@ -196,13 +196,13 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
             if (learned !== undefined) entries.push(() => entryOf(decision.order, learned))
             for (const fact of decision.facts) {
               const n = facts.push(fact) - 1
-              entries.push((told) => entryOf(decision.order, told[n]!))
+              entries.push((drafts) => entryOf(decision.order, drafts[n]!))
             }
           }
           const changed = [...after.values()].filter((order) => before.get(order.id) !== order)
           if (changed.length > 0) yield* Effect.orDie(save(changed))
-          const told = yield* outbox.append(facts)
-          if (entries.length > 0) yield* Effect.orDie(remember(entries.map((entry) => entry(told))))
+          const drafts = yield* outbox.append(facts)
+          if (entries.length > 0) yield* Effect.orDie(remember(entries.map((entry) => entry(drafts))))
         }),
       )
 

@@ -18,7 +18,7 @@ import { settings, steps } from "./settings.ts"
 
 type Created = Pick<typeof OrderCreated.data.Type, "order_id" | "steps">
 
-/** What can be done with orders. */
+/** The use cases of orders. */
 export class Orders extends Context.Service<Orders>()("order/Orders", {
   make: Effect.gen(function* () {
     const store = yield* OrderStore
@@ -32,14 +32,14 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
       return { user_id, amount: amount ?? sumOfLines(lines), items: lines, payment_method, steps: stepsOfNewOrders }
     }
 
-    /** Undefined for a user that this module does not know. */
+    /** Undefined when the user is unknown. */
     const attempt = Effect.fnUntraced(function* (order: NewOrder, claim: Claim<OrderView>) {
       const placed = yield* store.place(placementOf(order), claim)
       if (placed._tag === "KeyTaken") return yield* new KeyTaken()
       return placed._tag === "Placed" ? placed.answered : undefined
     })
 
-    /** Waiting holds no connection. */
+    /** Holds no connection while it waits. */
     const attemptUntilKnown = Effect.fnUntraced(function* (order: NewOrder, claim: Claim<OrderView>) {
       const until = (yield* Clock.monotonicTimeNanos) + BigInt(userWaitMillis) * 1_000_000n
       for (;;) {
@@ -53,8 +53,8 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
     })
 
     /**
-     * Places an order for a user that this module knows, or learns of within `USER_WAIT_MS`: an order right after its
-     * user succeeds. While too many wait for theirs, others are answered 503.
+     * Places an order for a user that this module knows, or that becomes known within `USER_WAIT_MS`, so that an order right
+     * after its user succeeds. While too many orders wait for their user, further ones are answered 503.
      */
     const place = Effect.fn("Orders.place")(function* (order: NewOrder, claim: Claim<OrderView>) {
       const answered = yield* attempt(order, claim)
@@ -70,7 +70,7 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
 
     const list = Effect.fn("Orders.list")(store.newest)
 
-    /** Cancels an order that is neither processed nor failed; the second time changes nothing. */
+    /** Cancels an order that is neither processed nor failed; a second cancellation changes nothing. */
     const cancel = Effect.fn("Orders.cancel")(function* (id: number, reason: string | undefined) {
       yield* store
         .update([{ order_id: id, decide: (order) => decideToCancel(order, reason) }])
@@ -95,8 +95,8 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
       })
 
     /**
-     * Processes orders that need no step, upon their own creation, which their history has already. An order that
-     * needs one costs no statement and no lock. An order of another producer is none of ours.
+     * Processes orders without steps, at their own `order_created`, which their history already contains. An order with
+     * steps costs no statement and no lock. Orders of foreign producers are ignored.
      */
     const start = Effect.fn("Orders.start")(function* (created: ReadonlyArray<Created>) {
       const ready = created.filter(({ steps }) => steps.length === 0)
@@ -110,7 +110,7 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
       )
     })
 
-    /** Learns what others tell of orders; what is told of no order of ours is rejected. */
+    /** Applies events about orders from other modules; an event about an order that this module does not have is rejected. */
     const learn = Effect.fn("Orders.learn")((learned: ReadonlyArray<Learned & { order_id: number; news: News }>) =>
       apply(
         learned.map(({ order_id, news, ...learned }) => ({
@@ -121,7 +121,7 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
       ),
     )
 
-    /** Learns of users; orders that wait for one of them go on. */
+    /** Records users; orders that wait for one of them continue. */
     const recordUsers = Effect.fn("Orders.recordUsers")(function* (ids: ReadonlyArray<number>) {
       yield* store.knowUsers(ids)
       yield* userArrived.ring
@@ -133,8 +133,8 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
   static readonly layer = Layer.effect(this, this.make).pipe(Layer.provide(OrderStore.layer))
 }
 
-/** A bell may be lost between instances, so whoever waits looks again after this. */
+/** Notifications between instances may be lost, so a waiting order checks again after this. */
 const pollMillis = 100
 
-/** Orders that wait for their user at once; more would keep others from being worked on. */
+/** Maximum number of orders that wait for their user; with more, other requests would be delayed. */
 const mostWaiters = 256

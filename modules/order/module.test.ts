@@ -32,9 +32,9 @@ const userCreated = (user_id: number) => ({
 
 /** A user that the order module knows. */
 const aUser = Effect.gen(function* () {
-  const { tell, settled } = yield* Scenario
+  const { publish, settled } = yield* Scenario
   const user_id = next()
-  yield* tell(UserCreated, userCreated(user_id))
+  yield* publish(UserCreated, userCreated(user_id))
   yield* settled
   return user_id
 })
@@ -66,16 +66,18 @@ const historyOf = (id: number) =>
 const steps = (history: ReadonlyArray<{ type: string; status: string }>) =>
   history.map(({ type, status }) => `${type}: ${status}`)
 
-/** What was told of an order by these events, in whatever order. */
-const toldOf = (id: number, ...events: ReadonlyArray<EventType>) =>
+/** The published events of these types about an order, in any order. */
+const publishedAbout = (id: number, ...events: ReadonlyArray<EventType>) =>
   Effect.gen(function* () {
-    const { told } = yield* Scenario
-    const all = yield* Effect.forEach(events, (event) => told(event))
+    const { published } = yield* Scenario
+    const all = yield* Effect.forEach(events, (event) => published(event))
     return all.flat().filter(({ data }) => data.order_id === id)
   })
 
 const endingsOf = (id: number) =>
-  Effect.map(toldOf(id, OrderProcessed, OrderFailed, OrderCancelled), (told) => told.map(({ type }) => type))
+  Effect.map(publishedAbout(id, OrderProcessed, OrderFailed, OrderCancelled), (published) =>
+    published.map(({ type }) => type),
+  )
 
 const cancel = (id: number, body?: unknown) =>
   Effect.flatMap(Scenario, ({ post }) => post(`/orders/${id}/cancel`, body))
@@ -102,7 +104,7 @@ const userWaitMillis = 300
 const onBoth = await onEveryDatabase([order], { USER_WAIT_MS: String(userWaitMillis) })
 onBoth("the module order, alone", (it) => {
   describe("orders", () => {
-    it.effect("are placed by their amount, and told of", () =>
+    it.effect("are placed by their amount, and published", () =>
       Effect.gen(function* () {
         const { post, settled } = yield* Scenario
         const user_id = yield* aUser
@@ -123,7 +125,7 @@ onBoth("the module order, alone", (it) => {
         expect(new Date(created_at).toISOString()).toBe(created_at)
 
         yield* settled
-        const [event, ...more] = yield* toldOf(id, OrderCreated)
+        const [event, ...more] = yield* publishedAbout(id, OrderCreated)
         expect(more).toEqual([])
         expect(event).toMatchObject({ source: "/galleria/order", type: "order_created", key: String(user_id) })
         expect(event!.id).toMatch(uuidV7)
@@ -159,7 +161,7 @@ onBoth("the module order, alone", (it) => {
           expect(body).toMatchObject({ amount: "60.47", items: kept })
           expect((yield* get(body.id)).body).toMatchObject({ amount: "60.47", items: kept })
           yield* settled
-          expect((yield* toldOf(body.id, OrderCreated))[0]!.data).toMatchObject({
+          expect((yield* publishedAbout(body.id, OrderCreated))[0]!.data).toMatchObject({
             amount: "60.47",
             items: kept,
             payment_method: "card_slow",
@@ -176,22 +178,22 @@ onBoth("the module order, alone", (it) => {
         const { body } = yield* get(id)
         expect(body).toMatchObject({ status: "processed", processed: true, amount: "100.50" })
         expect(body).not.toHaveProperty("reason")
-        const told = yield* toldOf(id, OrderProcessed, OrderFailed, OrderCancelled)
-        expect(told).toHaveLength(1)
-        expect(told[0]).toMatchObject({ type: "order_processed", source: "/galleria/order", key: String(user_id) })
-        expect(told[0]!.data).toEqual({ order_id: id, user_id, amount: "100.50" })
+        const published = yield* publishedAbout(id, OrderProcessed, OrderFailed, OrderCancelled)
+        expect(published).toHaveLength(1)
+        expect(published[0]).toMatchObject({ type: "order_processed", source: "/galleria/order", key: String(user_id) })
+        expect(published[0]!.data).toEqual({ order_id: id, user_id, amount: "100.50" })
       }),
     )
 
-    it.effect("remember their own events in their history, each once", () =>
+    it.effect("have their own events in their history, each once", () =>
       Effect.gen(function* () {
         const { settled } = yield* Scenario
         const { id } = yield* anOrder
         yield* settled
         const history = yield* historyOf(id)
         expect(steps(history)).toEqual(["order_created: created", "order_processed: processed"])
-        const [created] = yield* toldOf(id, OrderCreated)
-        const [processed] = yield* toldOf(id, OrderProcessed)
+        const [created] = yield* publishedAbout(id, OrderCreated)
+        const [processed] = yield* publishedAbout(id, OrderProcessed)
         expect(history.map(({ event_id, data }) => ({ event_id, data }))).toEqual([
           { event_id: created!.id, data: created!.data },
           { event_id: processed!.id, data: processed!.data },
@@ -200,7 +202,7 @@ onBoth("the module order, alone", (it) => {
       }),
     )
 
-    it.effect("travel together when many are placed at once, and each gets its own answer", () =>
+    it.effect("share a statement when many are placed at once, and each gets its own answer", () =>
       Effect.gen(function* () {
         const { post, settled, database } = yield* Scenario
         const user_id = yield* aUser
@@ -217,14 +219,14 @@ onBoth("the module order, alone", (it) => {
             where o.user_id = ${user_id} group by h.xmin::text`
         expect(transactions.reduce((sum, { orders }) => sum + Number(orders), 0)).toBe(200)
         expect(transactions.length).toBeLessThan(150)
-        const told = yield* Effect.forEach(answers, ({ body }) =>
-          Effect.map(toldOf(body.id, OrderCreated), (told) => told.map(({ data }) => data.amount)),
+        const published = yield* Effect.forEach(answers, ({ body }) =>
+          Effect.map(publishedAbout(body.id, OrderCreated), (published) => published.map(({ data }) => data.amount)),
         )
-        expect(told).toEqual(answers.map(({ body }) => [body.amount]))
+        expect(published).toEqual(answers.map(({ body }) => [body.amount]))
       }),
     )
 
-    it.effect("are refused for a user who stays unknown for so long, without a trace", () =>
+    it.effect("are rejected when the user stays unknown too long, and leave nothing behind", () =>
       Effect.gen(function* () {
         const { post, database } = yield* Scenario
         const user_id = 9007199254740991
@@ -242,7 +244,7 @@ onBoth("the module order, alone", (it) => {
       { email: "ada@example.org", name: "Ada" },
       { email: "no address\u0000\n\ud800", name: "" },
       { email: "a".repeat(100_000), name: "Ada", age: 36, created_at: "2026-01-02T03:04:05Z" },
-    ])("are placed for a user of whom a foreign producer's bare JSON told", (more) =>
+    ])("are placed for a user published by a foreign producer as bare JSON", (more) =>
       Effect.gen(function* () {
         const { put, post } = yield* Scenario
         const user_id = next()
@@ -251,7 +253,7 @@ onBoth("the module order, alone", (it) => {
       }),
     )
 
-    it.effect("of unknown users do not disturb those that they travel with", () =>
+    it.effect("of unknown users do not affect others in the same statement", () =>
       Effect.gen(function* () {
         const { post } = yield* Scenario
         const known = yield* aUser
@@ -265,7 +267,7 @@ onBoth("the module order, alone", (it) => {
       }),
     )
 
-    it.effect("are not found by an id that nobody has", () =>
+    it.effect("are not found by an unused id", () =>
       Effect.gen(function* () {
         const { request } = yield* Scenario
         for (const [method, path] of [
@@ -282,7 +284,7 @@ onBoth("the module order, alone", (it) => {
   })
 
   describe("the list of orders", () => {
-    it.effect("is newest first, and knows users and statuses", () =>
+    it.effect("is newest first, and filters by user and status", () =>
       Effect.gen(function* () {
         const { get, settled } = yield* Scenario
         const [one, other] = [yield* aUser, yield* aUser]
@@ -303,7 +305,7 @@ onBoth("the module order, alone", (it) => {
       }),
     )
 
-    it.effect("shows an order as it is shown alone", () =>
+    it.effect("shows an order as the single request does", () =>
       Effect.gen(function* () {
         const { get: ask, settled } = yield* Scenario
         const { id, user_id } = yield* anOrder
@@ -337,17 +339,17 @@ const onBothPatient = await onEveryDatabase([order], { USER_WAIT_MS: "60000" })
 onBothPatient("an order for a user of whom the news is under way", (it) => {
   it.effect("succeeds once it arrives, and holds no connection meanwhile", () =>
     Effect.gen(function* () {
-      const { tell, post, database } = yield* Scenario
+      const { publish, post, database } = yield* Scenario
       const known = yield* aUser
       const user_id = next()
       const before = yield* Clock.currentTimeMillis
       const waiting = yield* Effect.forkChild(together(30, () => post("/orders", { user_id, amount: 5 })))
-      // With the one session of the embedded database, whoever held it would stop everybody.
+      // The embedded database has one session: a request that held it would block all others.
       const others = yield* together(30, () => post("/orders", { user_id: known, amount: 1 }))
       expect(statusesOf(others)).toEqual({ 201: 30 })
       expect(waiting.pollUnsafe()).toBeUndefined()
 
-      yield* tell(UserCreated, userCreated(user_id))
+      yield* publish(UserCreated, userCreated(user_id))
       expect(statusesOf(yield* Fiber.join(waiting))).toEqual({ 201: 30 })
       expect((yield* Clock.currentTimeMillis) - before).toBeLessThan(60_000)
       expect(yield* database("order")`select 1 from orders where user_id = ${user_id}`).toHaveLength(30)
@@ -357,9 +359,9 @@ onBothPatient("an order for a user of whom the news is under way", (it) => {
 
 const onBothCrowded = await onEveryDatabase([order], { USER_WAIT_MS: "60000" })
 onBothCrowded("an order for an unknown user", (it) => {
-  it.effect("is to come back while 256 wait for theirs, and keeps nobody else out", () =>
+  it.effect("is answered 503 while 256 orders wait for their user, and blocks no other request", () =>
     Effect.gen(function* () {
-      const { tell, post } = yield* Scenario
+      const { publish, post } = yield* Scenario
       const known = yield* aUser
       const user_id = next()
       const answered: Array<Answer> = []
@@ -371,7 +373,7 @@ onBothCrowded("an order for an unknown user", (it) => {
       expect(new Set(answered.map(({ headers }) => headers.get("retry-after")))).toEqual(new Set(["1"]))
       expect((yield* post("/orders", { user_id: known, amount: 1 })).status).toBe(201)
       expect(statusesOf(answered)).toEqual({ 503: 44 })
-      yield* tell(UserCreated, userCreated(user_id))
+      yield* publish(UserCreated, userCreated(user_id))
       yield* Fiber.join(asking)
       expect(statusesOf(answered)).toEqual({ 503: 44, 201: 256 })
     }),
@@ -380,22 +382,22 @@ onBothCrowded("an order for an unknown user", (it) => {
 
 const onBothWithSteps = await onEveryDatabase([order], { ORDER_STEPS: "payment,inventory" })
 onBothWithSteps("the module order, whose orders need payment and inventory", (it) => {
-  it.effect("tells of the steps, and stays created", () =>
+  it.effect("publishes its steps, and stays created", () =>
     Effect.gen(function* () {
       const { settled } = yield* Scenario
       const { id } = yield* anOrder
       yield* settled
-      expect((yield* toldOf(id, OrderCreated))[0]!.data.steps).toEqual(["payment", "inventory"])
+      expect((yield* publishedAbout(id, OrderCreated))[0]!.data.steps).toEqual(["payment", "inventory"])
       expect((yield* get(id)).body).toMatchObject({ status: "created", processed: false })
       expect(yield* endingsOf(id)).toEqual([])
     }),
   )
 
-  it.effect("is not locked, nor written to, upon its own order_created", () =>
+  it.effect("is neither locked nor written by its own order_created", () =>
     Effect.gen(function* () {
-      const { tell, settled, database } = yield* Scenario
+      const { publish, settled, database } = yield* Scenario
       const { id, user_id } = yield* anOrder
-      yield* tell(OrderCreated, { order_id: id, user_id, amount: "100.50" })
+      yield* publish(OrderCreated, { order_id: id, user_id, amount: "100.50" })
       yield* settled
       // A row that was ever locked or changed says by which transaction in its xmax.
       const sql = database("order")
@@ -405,18 +407,18 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
-  it.effect("is paid, then processed, and its history says how", () =>
+  it.effect("is paid, then processed, with both in its history", () =>
     Effect.gen(function* () {
-      const { tell, settled } = yield* Scenario
+      const { publish, settled } = yield* Scenario
       const order = yield* anOrder
-      yield* tell(InventoryUpdated, stock(order, "held"))
+      yield* publish(InventoryUpdated, stock(order, "held"))
       yield* settled
       expect((yield* get(order.id)).body.status).toBe("created")
       const payment = paid(order)
-      const event_id = yield* tell(PaymentSuccessful, payment)
+      const event_id = yield* publish(PaymentSuccessful, payment)
       yield* settled
       expect((yield* get(order.id)).body).toMatchObject({ status: "paid", processed: false })
-      yield* tell(InventoryUpdated, stock(order, "taken"))
+      yield* publish(InventoryUpdated, stock(order, "taken"))
       yield* settled
       expect((yield* get(order.id)).body).toMatchObject({ status: "processed", processed: true })
 
@@ -433,27 +435,27 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
-  it.effect("is processed by the same facts the other way round", () =>
+  it.effect("is processed by the same events in reverse order", () =>
     Effect.gen(function* () {
-      const { tell, settled } = yield* Scenario
+      const { publish, settled } = yield* Scenario
       const order = yield* anOrder
-      yield* tell(InventoryUpdated, stock(order, "taken"))
+      yield* publish(InventoryUpdated, stock(order, "taken"))
       yield* settled
       expect((yield* get(order.id)).body.status).toBe("created")
-      yield* tell(PaymentSuccessful, paid(order))
+      yield* publish(PaymentSuccessful, paid(order))
       yield* settled
       expect((yield* get(order.id)).body.status).toBe("processed")
       expect(yield* endingsOf(order.id)).toEqual(["order_processed"])
     }),
   )
 
-  it.effect("learns of many things in one transaction as of one after the other", () =>
+  it.effect("applies many events in one transaction as if one by one", () =>
     Effect.gen(function* () {
-      const { tell, tellAll, settled } = yield* Scenario
+      const { publish, publishAll, settled } = yield* Scenario
       const [one, other] = [yield* anOrder, yield* anOrder]
-      yield* tell(PaymentSuccessful, paid(one))
+      yield* publish(PaymentSuccessful, paid(one))
       yield* settled
-      yield* tellAll(InventoryUpdated, [
+      yield* publishAll(InventoryUpdated, [
         stock(one, "held"),
         stock(other, "held"),
         stock(one, "taken"),
@@ -478,8 +480,8 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
-  const tell = <E extends EventType>(event: E, data: E["data"]["Encoded"]) =>
-    Effect.flatMap(Scenario, ({ tell }) => tell(event, data))
+  const publish = <E extends EventType>(event: E, data: E["data"]["Encoded"]) =>
+    Effect.flatMap(Scenario, ({ publish }) => publish(event, data))
 
   it.effect.each([
     [PaymentFailed, "card_declined"],
@@ -489,12 +491,12 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     Effect.gen(function* () {
       const { settled } = yield* Scenario
       const order = yield* anOrder
-      yield* tell<EventType>(event, { ...paid(order), reason })
+      yield* publish<EventType>(event, { ...paid(order), reason })
       yield* settled
       expect((yield* get(order.id)).body).toMatchObject({ status: "failed", processed: false, reason })
-      const [told, ...more] = yield* toldOf(order.id, OrderProcessed, OrderFailed, OrderCancelled)
+      const [published, ...more] = yield* publishedAbout(order.id, OrderProcessed, OrderFailed, OrderCancelled)
       expect(more).toEqual([])
-      expect(told!.data).toEqual({ order_id: order.id, user_id: order.user_id, amount: "100.50", reason })
+      expect(published!.data).toEqual({ order_id: order.id, user_id: order.user_id, amount: "100.50", reason })
       expect(steps(yield* historyOf(order.id))).toEqual([
         "order_created: created",
         `${event.type}: failed`,
@@ -503,30 +505,30 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
-  it.effect("fails upon a payment that was declined for a reason of any text, which is then one line", () =>
+  it.effect("fails when its payment was declined with any text as reason, which becomes one line", () =>
     Effect.gen(function* () {
-      const { tell, settled } = yield* Scenario
+      const { publish, settled } = yield* Scenario
       const order = yield* anOrder
       const reason = `do\u0000not\r\nhonour\ud800${"!".repeat(1_000)}`
-      yield* tell(PaymentFailed, { ...paid(order), reason })
+      yield* publish(PaymentFailed, { ...paid(order), reason })
       yield* settled
       const { body } = yield* get(order.id)
       expect(body).toMatchObject({ status: "failed", reason: `do not honour\ufffd${"!".repeat(486)}` })
-      expect((yield* toldOf(order.id, OrderFailed))[0]!.data.reason).toBe(body.reason)
+      expect((yield* publishedAbout(order.id, OrderFailed))[0]!.data.reason).toBe(body.reason)
       expect((yield* historyOf(order.id))[1]!.data.reason).toBe(reason)
     }),
   )
 
-  it.effect("absorbs what comes after its end, and remembers it", () =>
+  it.effect("ignores events after its end, but records them", () =>
     Effect.gen(function* () {
-      const { tell, settled } = yield* Scenario
+      const { publish, settled } = yield* Scenario
       const order = yield* anOrder
       yield* cancel(order.id, { reason: "too late" })
-      yield* tell(PaymentSuccessful, paid(order))
+      yield* publish(PaymentSuccessful, paid(order))
       yield* settled
-      yield* tell(InventoryUpdated, stock(order, "taken"))
+      yield* publish(InventoryUpdated, stock(order, "taken"))
       yield* settled
-      yield* tell(PaymentRefunded, { ...paid(order), reason: "order_cancelled" })
+      yield* publish(PaymentRefunded, { ...paid(order), reason: "order_cancelled" })
       yield* settled
       expect((yield* get(order.id)).body).toMatchObject({ status: "cancelled", reason: "too late" })
       expect(steps(yield* historyOf(order.id))).toEqual([
@@ -540,18 +542,18 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
-  it.effect("learns of a copy once, and of a fact that is told again too", () =>
+  it.effect("applies a copy once, and a repeated event once", () =>
     Effect.gen(function* () {
-      const { tell, settled } = yield* Scenario
+      const { publish, settled } = yield* Scenario
       const order = yield* anOrder
       const payment = paid(order)
-      const event_id = yield* tell(PaymentSuccessful, payment)
-      yield* tell(PaymentSuccessful, payment, event_id)
+      const event_id = yield* publish(PaymentSuccessful, payment)
+      yield* publish(PaymentSuccessful, payment, event_id)
       yield* settled
-      yield* tell(PaymentSuccessful, payment, event_id)
+      yield* publish(PaymentSuccessful, payment, event_id)
       yield* settled
       expect(steps(yield* historyOf(order.id))).toEqual(["order_created: created", "payment_successful: paid"])
-      yield* tell(PaymentSuccessful, payment)
+      yield* publish(PaymentSuccessful, payment)
       yield* settled
       expect(steps(yield* historyOf(order.id)).slice(1)).toEqual([
         "payment_successful: paid",
@@ -561,7 +563,7 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
-  it.effect("keeps in its history what a foreign producer's bare JSON says, as it was received", () =>
+  it.effect("keeps a foreign producer's bare JSON in its history, as received", () =>
     Effect.gen(function* () {
       const { put, settled } = yield* Scenario
       const order = yield* anOrder
@@ -577,10 +579,10 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
 
   it.effect("keeps in its history members that this release does not know, of each fact", () =>
     Effect.gen(function* () {
-      const { tell, settled } = yield* Scenario
+      const { publish, settled } = yield* Scenario
       const order = yield* anOrder
       const later = { note: "of a later release", nested: { list: [1, { a: "b" }] } }
-      const told: ReadonlyArray<readonly [EventType, object]> = [
+      const published: ReadonlyArray<readonly [EventType, object]> = [
         [
           InventoryUpdated,
           { ...stock(order, "held"), ...later, lines: [{ ...stock(order, "held").lines[0], ...later }] },
@@ -590,21 +592,23 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
         [PaymentRefunded, { ...paid(order), reason: "hold_expired", ...later }],
         [PaymentFailed, { ...paid(order), reason: "card_declined", ...later }],
       ]
-      for (const [event, data] of told) {
-        yield* tell(event, data)
+      for (const [event, data] of published) {
+        yield* publish(event, data)
         yield* settled
       }
       const history = (yield* historyOf(order.id)).filter(({ type }) => !type.startsWith("order_"))
-      expect(history.map(({ type, data }) => [type, data])).toEqual(told.map(([event, data]) => [event.type, data]))
+      expect(history.map(({ type, data }) => [type, data])).toEqual(
+        published.map(([event, data]) => [event.type, data]),
+      )
     }),
   )
 
-  it.effect("pages through its history, each event once, while more is learned", () =>
+  it.effect("pages through its history, each event once, while more events arrive", () =>
     Effect.gen(function* () {
-      const { tell, settled } = yield* Scenario
+      const { publish, settled } = yield* Scenario
       const order = yield* anOrder
       const more = Effect.andThen(
-        Effect.suspend(() => tell(InventoryUpdated, stock(order, "held"))),
+        Effect.suspend(() => publish(InventoryUpdated, stock(order, "held"))),
         settled,
       )
       for (let n = 0; n < 5; n++) yield* more
@@ -616,7 +620,7 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
   )
 
   describe("cancelled", () => {
-    it.effect("says so, the second time too", () =>
+    it.effect("shows that, also after a second cancellation", () =>
       Effect.gen(function* () {
         const { settled } = yield* Scenario
         const { id, user_id } = yield* anOrder
@@ -627,10 +631,10 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
         expect({ status: second.status, body: second.body }).toEqual({ status: 200, body: first.body })
         expect((yield* get(id)).body).toEqual(first.body)
         yield* settled
-        const [told, ...more] = yield* toldOf(id, OrderProcessed, OrderFailed, OrderCancelled)
+        const [published, ...more] = yield* publishedAbout(id, OrderProcessed, OrderFailed, OrderCancelled)
         expect(more).toEqual([])
-        expect(told).toMatchObject({ type: "order_cancelled", key: String(user_id) })
-        expect(told!.data).toEqual({ order_id: id, user_id, amount: "100.50", reason: "no longer needed" })
+        expect(published).toMatchObject({ type: "order_cancelled", key: String(user_id) })
+        expect(published!.data).toEqual({ order_id: id, user_id, amount: "100.50", reason: "no longer needed" })
         expect(steps(yield* historyOf(id))).toEqual(["order_created: created", "order_cancelled: cancelled"])
       }),
     )
@@ -644,27 +648,27 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
         expect(answer).toMatchObject({ id, status: "cancelled" })
         expect(answer).not.toHaveProperty("reason")
         yield* settled
-        expect((yield* toldOf(id, OrderCancelled))[0]!.data).not.toHaveProperty("reason")
+        expect((yield* publishedAbout(id, OrderCancelled))[0]!.data).not.toHaveProperty("reason")
       }),
     )
 
-    it.effect("may be one that is paid", () =>
+    it.effect("may be a paid order", () =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const order = yield* anOrder
-        yield* tell(PaymentSuccessful, paid(order))
+        yield* publish(PaymentSuccessful, paid(order))
         yield* settled
         expect((yield* cancel(order.id)).body.status).toBe("cancelled")
       }),
     )
 
-    it.effect("is none that is processed or failed", () =>
+    it.effect("cannot be a processed or failed order", () =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const [processed, failed] = [yield* anOrder, yield* anOrder]
-        yield* tell(PaymentSuccessful, paid(processed))
-        yield* tell(InventoryUpdated, stock(processed, "taken"))
-        yield* tell(PaymentFailed, { ...paid(failed), reason: "card_declined" })
+        yield* publish(PaymentSuccessful, paid(processed))
+        yield* publish(InventoryUpdated, stock(processed, "taken"))
+        yield* publish(PaymentFailed, { ...paid(failed), reason: "card_declined" })
         yield* settled
         for (const [{ id }, status] of [
           [processed, "processed"],
@@ -683,17 +687,17 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
       }),
     )
 
-    it.effect("or processed, an order ends once, however they race", () =>
+    it.effect("or processed, an order ends once, in any race", () =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const orders = yield* Effect.forEach(Array.from({ length: 12 }), () => anOrder)
         yield* Effect.forEach(
           orders,
           (order, n) =>
             Effect.all(
               [
-                tell(PaymentSuccessful, paid(order)),
-                tell(InventoryUpdated, stock(order, "taken")),
+                publish(PaymentSuccessful, paid(order)),
+                publish(InventoryUpdated, stock(order, "taken")),
                 Effect.andThen(Effect.sleep(n * 3), cancel(order.id)),
                 cancel(order.id).pipe(Effect.delay(n * 3)),
               ],
@@ -713,14 +717,14 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
 
   it.effect("parks a payment of another amount, and holds back later payments of that order alone", () =>
     Effect.gen(function* () {
-      const { tell, settled, held } = yield* Scenario
+      const { publish, settled, held } = yield* Scenario
       const order = yield* anOrder
       const [next, other] = [yield* place(order.user_id), yield* anOrder]
-      yield* tell(PaymentSuccessful, paid(order, "100.49"))
-      yield* tell(PaymentSuccessful, paid(order))
-      yield* tell(PaymentSuccessful, paid(next))
-      yield* tell(PaymentSuccessful, paid(other))
-      yield* tell(InventoryUpdated, stock(order, "taken"))
+      yield* publish(PaymentSuccessful, paid(order, "100.49"))
+      yield* publish(PaymentSuccessful, paid(order))
+      yield* publish(PaymentSuccessful, paid(next))
+      yield* publish(PaymentSuccessful, paid(other))
+      yield* publish(InventoryUpdated, stock(order, "taken"))
       yield* settled
       const key = `order_id:${order.id}`
       const entries = (yield* held("order")).filter((entry) => entry.key === key)
@@ -787,14 +791,14 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
-  it.effect("leaves an order that somebody else created to them, and goes on with its user's own", () =>
+  it.effect("ignores an order of a foreign producer, and continues with its user's own orders", () =>
     Effect.gen(function* () {
-      const { tell, settled, held } = yield* Scenario
+      const { publish, settled, held } = yield* Scenario
       const user_id = yield* aUser
       const theirs = { order_id: 9007199254740990, user_id, amount: "5.00", items: [], payment_method: "card_ok" }
-      yield* tell(OrderCreated, { ...theirs, steps: [], created_at: "2026-01-02T03:04:05.678Z" })
+      yield* publish(OrderCreated, { ...theirs, steps: [], created_at: "2026-01-02T03:04:05.678Z" })
       const own = yield* place(user_id)
-      yield* tell(PaymentSuccessful, paid(own))
+      yield* publish(PaymentSuccessful, paid(own))
       yield* settled
       const keys = [theirs.order_id, own.id].map((id) => `order_id:${id}`)
       expect((yield* held("order")).filter(({ key }) => keys.includes(key!))).toEqual([])
@@ -803,12 +807,12 @@ onBothWithSteps("the module order, whose orders need payment and inventory", (it
     }),
   )
 
-  it.effect("parks what is told of an order that it does not have, and nothing else of the same batch", () =>
+  it.effect("parks an event about an order that it does not have, and nothing else of the same batch", () =>
     Effect.gen(function* () {
-      const { tellAll, settled, held } = yield* Scenario
+      const { publishAll, settled, held } = yield* Scenario
       const [one, two] = [yield* anOrder, yield* anOrder]
       const nobodys = { id: 9007199254740991, user_id: next() }
-      yield* tellAll(PaymentSuccessful, [paid(one), paid(nobodys), paid(two)])
+      yield* publishAll(PaymentSuccessful, [paid(one), paid(nobodys), paid(two)])
       yield* settled
       const entries = (yield* held("order")).filter(({ key }) => key === `order_id:${nobodys.id}`)
       expect(entries).toMatchObject([
@@ -831,7 +835,7 @@ describe("the module order, started again with other ORDER_STEPS", () => {
       const life = <A, E>(ORDER_STEPS: string, lived: Effect.Effect<A, E, Scenario>) =>
         Effect.provide(lived, scenario([order], { ORDER_STEPS }, site))
       const learn = <E extends EventType>(event: E, data: E["data"]["Encoded"]) =>
-        Effect.flatMap(Scenario, ({ tell, settled }) => Effect.andThen(tell(event, data), settled))
+        Effect.flatMap(Scenario, ({ publish, settled }) => Effect.andThen(publish(event, data), settled))
       const statusOf = ({ id }: Placed) => Effect.map(get(id), ({ body }) => body.status as string)
 
       const [one, two, three] = yield* life("payment", Effect.all([anOrder, anOrder, anOrder]))

@@ -10,7 +10,7 @@ import { OrderCreated } from "./contract/events.ts"
 import type { News } from "./Order.ts"
 import { Orders } from "./Orders.ts"
 
-/** A reaction to what another module tells of an order: `newsOf` says what it means. Its history keeps it as received. */
+/** A reaction to an event about an order: `newsOf` interprets it. The history keeps it as received. */
 const learn = <Data extends Schema.Codec<{ readonly order_id: number }, any>>(
   name: string,
   event: EventType<string, Data>,
@@ -35,7 +35,7 @@ const learn = <Data extends Schema.Codec<{ readonly order_id: number }, any>>(
       ),
   })
 
-/** A refusal ends the order whatever text its reason is: no database stores NUL, and no mail shows line breaks. */
+/** A refusal ends the order whatever its reason contains; NUL cannot be stored, and line breaks are not shown in mails. */
 const refused = ({ reason }: { readonly reason: string }): News => ({
   _tag: "Refused",
   reason: inOneLine(reason, mostReason),

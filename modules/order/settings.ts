@@ -12,7 +12,9 @@ const StepsText = Schema.String.pipe(
         return names.every(Schema.is(Step))
           ? Effect.succeed([...new Set(names)])
           : Effect.fail(
-              new SchemaIssue.InvalidValue({ message: "expected payment, inventory, both with a comma, or none" }),
+              new SchemaIssue.InvalidValue({
+                message: "expected payment, inventory, both separated by a comma, or none",
+              }),
             )
       },
       encode: (steps: ReadonlyArray<Step>) => Effect.succeed(steps.length === 0 ? "none" : steps.join(",")),
@@ -20,13 +22,13 @@ const StepsText = Schema.String.pipe(
   ),
 )
 
-/** How long a wait may be set to: longer than any client waits for an answer. */
+/** The longest wait that can be set: longer than clients wait for an answer. */
 const mostMillis = 60_000
 
 export const settings = {
-  /** What an order needs before it is processed. */
+  /** The steps that an order needs before it is processed. */
   ORDER_STEPS: Config.option(Config.schema(StepsText, "ORDER_STEPS")),
-  /** How long an order waits for news of a user that is not known. */
+  /** How long an order waits for `user_created` of an unknown user, in milliseconds. */
   USER_WAIT_MS: Config.schema(
     Schema.NumberFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: mostMillis })),
     "USER_WAIT_MS",
@@ -34,8 +36,8 @@ export const settings = {
 }
 
 /**
- * The steps of new orders. Set by hand they are taken at their word; else they are those that somebody does: with the
- * embedded log the modules of this process, else both.
+ * The steps of new orders. `ORDER_STEPS` is used as it is set. Unset, they are the steps whose modules run: in this process
+ * with the embedded log, otherwise both.
  */
 export const steps = Effect.gen(function* () {
   const { modules, distributed } = yield* Deployment
@@ -45,7 +47,7 @@ export const steps = Effect.gen(function* () {
   const undone = chosen.filter((step) => !done.includes(step))
   if (undone.length > 0) {
     yield* Effect.logWarning(
-      `ORDER_STEPS names ${undone.join(" and ")}, which nobody here does: orders stay as they are until they are cancelled`,
+      `ORDER_STEPS names ${undone.join(" and ")}, which no module here performs: orders stay unprocessed until they are cancelled`,
     )
   }
   return chosen

@@ -3,18 +3,18 @@ import { CircuitBreaker } from "effect/persistence"
 import { NotMade } from "../../runtime/module/Task.ts"
 import { NoAnswer } from "./PaymentProvider.ts"
 
-/** The circuit as metrics, `/readyz` and the store of circuits name it. */
+/** The name of the circuit in metrics, `/readyz` and the circuit store. */
 export const circuitName = "payment_provider"
 
-/** Half of the last 20 calls that count failed. */
+/** Opens when half of the last 20 counted calls failed. */
 const tripPolicy = CircuitBreaker.rate({ threshold: 0.5, size: 20 })
 
-/** 2 s doubling to 30 s. */
+/** How long the circuit stays open: 2 s doubling to 30 s. */
 const openDuration = Schedule.min([Schedule.exponential("2 seconds"), Schedule.spaced("30 seconds")])
 
 /**
- * While another call is the probe, a call waits for its turn, but not for long. Without that, payments that were refused
- * together would come again together, and all but the first would be refused again.
+ * How long a call waits while another call is the probe. Without this wait, payments that were refused together would be
+ * retried together, and all but the first would be refused again.
  */
 const turns = Schedule.spaced("50 millis").pipe(Schedule.jittered, Schedule.upTo({ duration: "1 second" }))
 const probeWait = Duration.seconds(1)
@@ -24,10 +24,10 @@ const isProbing = (error: unknown) =>
 
 const states = { Closed: 0, HalfOpen: 1, Open: 2 } as const
 const state = Metric.gauge("galleria_circuit_state", {
-  description: "The circuit of a call to the outside: 0 closed, 1 half-open, 2 open",
+  description: "The circuit of an external call: 0 closed, 1 half-open, 2 open",
 }).pipe(Metric.withAttributes({ module: "payment", circuit: circuitName }))
 
-/** What a call says of the provider: an error of a call that does not count says nothing. */
+/** The result of a call for the circuit: an error counts only if the call counts. */
 const outcomeOf = (counts: boolean) => (exit: Exit.Exit<unknown, unknown>) => {
   if (Exit.isSuccess(exit)) return CircuitBreaker.success
   const error = Cause.squash(exit.cause)
@@ -41,8 +41,8 @@ const notMadeOf = ({ reason }: CircuitBreaker.CircuitBreakerError) =>
     : new NotMade({ reason: "the circuit of the provider is half-open", after: probeWait })
 
 /**
- * Keeps calls from a provider that does not answer. After too many failures the circuit is open, and calls are not made;
- * then one call at a time is let through, and the first that is answered closes it again.
+ * Stops calls to a provider that does not answer. After too many failures the circuit is open and no call is made; then it
+ * allows one call at a time, and the first that is answered closes it.
  */
 export class Circuit extends Context.Service<Circuit>()("payment/Circuit", {
   make: Effect.gen(function* () {
@@ -56,8 +56,8 @@ export class Circuit extends Context.Service<Circuit>()("payment/Circuit", {
     yield* observe
 
     /**
-     * Makes a call, or fails with `NotMade` while the circuit is open. Its failure counts against the provider where
-     * `counts`; its success always counts for it.
+     * Makes a call, or fails with `NotMade` while the circuit is open. A failure counts only with `counts`; a success always
+     * counts.
      */
     const through = <A>(call: Effect.Effect<A, NoAnswer | NotMade>, { counts }: { readonly counts: boolean }) =>
       breaker.execute(call, { key: circuitName, classify: outcomeOf(counts) }).pipe(
@@ -66,7 +66,7 @@ export class Circuit extends Context.Service<Circuit>()("payment/Circuit", {
         Effect.ensuring(observe),
       )
 
-    /** What is wrong with the provider, as far as the last calls showed; undefined: nothing. */
+    /** The fault of the provider according to the last calls; undefined when there is none. */
     const fault = Effect.sync(() =>
       known === "Closed"
         ? undefined

@@ -45,25 +45,25 @@ const same = (given: Payment, decision: Decision) => {
 const created = (given: Payment, steps = both, now = 5) => open(given, { ...terms, steps }, now)
 const paid = { order_id: 7, payment_id: 42, user_id: 3, amount }
 
-describe("Payment, of which order_created is not known", () => {
-  it("is pending once it comes, and not charged before the stock is held", () => {
+describe("A payment before order_created", () => {
+  it("is pending once order_created arrives, and not charged before the stock is held", () => {
     const decision = created(none(7))
     expect(decision.payment).toMatchObject({ status: "pending", terms, go: false, chargeable_at: undefined })
     expect(decision.task).toBeUndefined()
     expect(decision.facts).toEqual([])
   })
 
-  it("is charged at once where inventory is no step", () => {
+  it("is charged at once when inventory is not a step", () => {
     expect(created(none(7), ["payment"])).toMatchObject({ payment: { chargeable_at: 5 }, task: "charge" })
   })
 
-  it("remembers that the stock is held, and is charged when order_created comes", () => {
+  it("records that the stock is held, and is charged when order_created arrives", () => {
     const early = go(none(7), 1)
     expect(early).toEqual({ payment: { ...none(7), go: true }, facts: [] })
     expect(created(early.payment)).toMatchObject({ payment: { status: "pending", chargeable_at: 5 }, task: "charge" })
   })
 
-  it("remembers a stop, and then fails without an event", () => {
+  it("records a stop, and then fails without an event", () => {
     const early = stop(go(none(7), 1).payment, "out_of_stock", 1)
     expect(early).toEqual({ payment: { ...none(7), go: true, stop: "out_of_stock" }, facts: [] })
     const decision = created(early.payment)
@@ -79,7 +79,7 @@ describe("Payment, of which order_created is not known", () => {
   })
 })
 
-describe("Payment, pending", () => {
+describe("A pending payment", () => {
   it("is charged once the stock is held", () => {
     const waiting = payment({ go: false, chargeable_at: undefined })
     expect(begin(waiting, giveUp, 1)).toEqual({ payment: waiting, facts: [] })
@@ -165,7 +165,7 @@ describe("Payment, pending", () => {
     expect(decision.facts).toEqual([])
   })
 
-  it("stays pending without an answer, and knows what it does not know", () => {
+  it("stays pending without an answer, with the call unknown", () => {
     expect(after("Charge", {}, { _tag: "Unknown" })).toEqual({ payment: payment({ call: "unknown" }), facts: [] })
     expect(after("LookUp", {}, { _tag: "Unknown" })).toEqual({ payment: payment({ call: "unknown" }), facts: [] })
     expect(after("Charge", {}, { _tag: "NotMade" })).toEqual({ payment: payment({ call: "no" }), facts: [] })
@@ -173,11 +173,11 @@ describe("Payment, pending", () => {
     expect(after("LookUp", stopped, { _tag: "NotMade" }).payment.status).toBe("pending")
   })
 
-  it("keeps in mind an earlier unknown call when it is declined", () => {
+  it("keeps an earlier unknown call when it is declined", () => {
     expect(after("LookUp", {}, { _tag: "Declined", reason: "card_declined" }).payment.call).toBe("unknown")
   })
 
-  it("is given up after so long, without a call where none was made", () => {
+  it("is given up after the limit, without a call if none was made", () => {
     const decision = begin(payment(), giveUp, giveUp)
     expect(decision.call).toBeUndefined()
     expect(decision.payment).toMatchObject({ status: "failed", reason: "provider_unavailable", call: "no" })
@@ -187,7 +187,7 @@ describe("Payment, pending", () => {
   })
 
   it.each<ChargeResult>([{ _tag: "NoCharge" }, { _tag: "NotMade" }, { _tag: "Unknown" }])(
-    "is given up after so long by the end of a look-up: %j",
+    "is given up after the limit at the end of a look-up: %j",
     (result) => {
       const decision = after("LookUp", {}, result, giveUp)
       expect(decision.payment).toMatchObject({ status: "failed", reason: "provider_unavailable", call: "unknown" })
@@ -196,7 +196,7 @@ describe("Payment, pending", () => {
     },
   )
 
-  it("is given up after so long by a call that was not made, and then not looked up", () => {
+  it("is given up after the limit by a call that was not made, and then not looked up", () => {
     const decision = after("Charge", {}, { _tag: "NotMade" }, giveUp)
     expect(decision.payment).toMatchObject({ status: "failed", reason: "provider_unavailable", call: "no" })
     expect(typesOf(decision)).toEqual(["payment_failed"])
@@ -210,7 +210,7 @@ describe("Payment, pending", () => {
   })
 })
 
-describe("Payment, successful", () => {
+describe("A successful payment", () => {
   const successful = payment({ status: "successful", call: "charged" })
 
   it("is refunded upon a stop", () => {
@@ -233,7 +233,7 @@ describe("Payment, successful", () => {
   })
 })
 
-describe("Payment, failed", () => {
+describe("A failed payment", () => {
   const failed = payment({ status: "failed", reason: "provider_unavailable", call: "unknown", failed_at: giveUp })
 
   it("is looked up, and refunded when it was charged after all", () => {
@@ -247,7 +247,7 @@ describe("Payment, failed", () => {
   })
 
   it.each<ChargeResult>([{ _tag: "NoCharge" }, { _tag: "NotMade" }, { _tag: "Unknown" }])(
-    "stays so by the end of a look-up: %j",
+    "stays failed at the end of a look-up: %j",
     (result) => {
       expect(end(failed, { _tag: "LookUp" }, result, giveUp, giveUp + 2)).toEqual({ payment: failed, facts: [] })
     },
@@ -269,7 +269,7 @@ describe("Payment, failed", () => {
     expect(waitOf({ ...failed, call: "no" }, giveUp, giveUp)).toBeUndefined()
   })
 
-  it("absorbs everything else, as does refunded", () => {
+  it("ignores everything else, as a refunded payment does", () => {
     for (const given of [failed, { ...failed, call: "no" as const }, payment({ status: "refunded", reason: "x" })]) {
       same(given, go(given, 1))
       same(given, stop(given, "order_cancelled", 1))
@@ -290,7 +290,7 @@ describe("the wait between two calls of a payment", () => {
     expect(waitOf(payment({ call: "unknown" }), giveUp, since)).toBe(wait)
   })
 
-  it("is what the circuit says, up to the moment when the payment is given up", () => {
+  it("is the circuit's wait, up to the time when the payment is given up", () => {
     expect(waitOf(payment(), giveUp, 0, 30_000)).toBe(30_000)
     expect(waitOf(payment(), giveUp, giveUp - 1_000, 30_000)).toBe(1_000)
   })
@@ -300,7 +300,7 @@ describe("the wait between two calls of a payment", () => {
   })
 })
 
-describe("Payment, whatever happens in whatever order", () => {
+describe("A payment with any events in any order", () => {
   const moods = ["charges", "loses", "declines", "errors", "refuses", "delays"] as const
   type Happening = "created" | "held" | "rejected" | "cancelled" | "work" | "dies" | "time" | "lands" | Mood
   type Mood = (typeof moods)[number]
@@ -422,7 +422,7 @@ describe("Payment, whatever happens in whatever order", () => {
   }
 
   it.prop(
-    "adds up: at most one charge and one refund, and what it says is what the provider has",
+    "has at most one charge and one refund, and agrees with the provider",
     [Steps, Life],
     ([n, life]) => {
       const happenings = lifeOf(life)
@@ -442,7 +442,7 @@ describe("Payment, whatever happens in whatever order", () => {
   )
 
   it.prop(
-    "ends: nothing that may be charged is pending for ever, whatever the provider does",
+    "ends: it is never pending for ever, whatever the provider does",
     [Steps, Life, Schema.Literals(moods)],
     ([n, life, mood]) => {
       const happenings = lifeOf(life)
@@ -459,7 +459,7 @@ describe("Payment, whatever happens in whatever order", () => {
   )
 
   it.prop(
-    "charges nothing before the stock is held, and nothing that was stopped before",
+    "is not charged before the stock is held, nor after a stop",
     [Steps, Life],
     ([n, life]) => {
       const happenings = lifeOf(life)
@@ -478,7 +478,7 @@ describe("Payment, whatever happens in whatever order", () => {
   )
 
   it.prop(
-    "does not change by what repeats",
+    "ignores repeated events",
     [Steps, Life],
     ([n, life]) => {
       const happenings = lifeOf(life)

@@ -4,32 +4,32 @@ import type { Step } from "../order/contract/events.ts"
 import type { PaymentStatus } from "./contract/api.ts"
 import { PaymentFailed, PaymentRefunded, PaymentSuccessful } from "./contract/events.ts"
 
-/** The payment of one order as its rules see it. */
+/** The payment of one order as the rules use it. */
 export interface Payment {
   readonly order_id: number
-  /** Assigned once its `order_created` is known. */
+  /** Assigned once `order_created` has arrived. */
   readonly id: number | undefined
-  /** `none`: only other facts about the order are known so far. */
+  /** `none`: `order_created` has not arrived yet. */
   readonly status: PaymentStatus | "none"
-  /** Why it failed or was refunded. */
+  /** Why the payment failed or was refunded. */
   readonly reason: string | undefined
-  /** What is charged; undefined while the status is `none`. */
+  /** What to charge; undefined while the status is `none`. */
   readonly terms: Terms | undefined
   /** The order may be charged. */
   readonly go: boolean
-  /** Why the order must not be charged, or is refunded; undefined: nothing speaks against it. */
+  /** Why the order must not be charged, or is refunded; undefined when there is no such reason. */
   readonly stop: string | undefined
   /**
-   * What is known of the calls that charge: `no` call is without an answer, one is `out`, one was made and its effect is
-   * `unknown`, or the order was `charged`. Once a call is unknown, only a charge that is found settles it.
+   * The state of the calls that charge: `no` call is unanswered; one is `out`; one was made with an `unknown` result; or the
+   * order was `charged`. Only a charge that is found settles an unknown call.
    */
   readonly call: "no" | "out" | "unknown" | "charged"
-  /** Since when it may be charged (ms). */
+  /** Since when the order may be charged (ms). */
   readonly chargeable_at: number | undefined
   readonly failed_at: number | undefined
 }
 
-/** What an order says about its payment. */
+/** The payment data of an order. */
 export interface Terms {
   readonly user_id: number
   readonly amount: Money
@@ -38,33 +38,33 @@ export interface Terms {
   readonly key: string
 }
 
-/** What becomes of a payment; the same payment object when nothing changed. */
+/** The payment after the event; the same object when nothing changed. */
 export interface Decision {
   readonly payment: Payment
   readonly facts: ReadonlyArray<Fact>
-  /** Something is now to be done at the provider. */
+  /** The task to add, when the provider must now be called. */
   readonly task?: "charge" | "refund"
 }
 
 /** A call of the task `payment.charge`. */
 export interface ChargeCall {
-  /** `Charge`; or `LookUp`: ask for the charge by its key, and charge if there is none and `charges`. */
+  /** `Charge`; or `LookUp`: look up the charge by its key and, with `charges`, charge if there is none. */
   readonly _tag: "Charge" | "LookUp"
   readonly charges: boolean
   readonly order_id: number
   readonly terms: Terms
 }
 
-/** What the provider answered to it. */
+/** The provider's answer to a call. */
 export type ChargeAnswer =
   | { readonly _tag: "Charged" }
   | { readonly _tag: "Declined"; readonly reason: string }
   | { readonly _tag: "NoCharge" }
 
-/** How a call ended: without an answer it certainly was not made, or that is unknown. */
+/** How a call ended. Without an answer it was either certainly not made, or its result is unknown. */
 export type ChargeResult = ChargeAnswer | { readonly _tag: "NotMade" } | { readonly _tag: "Unknown" }
 
-/** A payment of which nothing is known. */
+/** The payment of an order without any event yet. */
 export const none = (order_id: number): Payment => ({
   order_id,
   id: undefined,
@@ -78,7 +78,7 @@ export const none = (order_id: number): Payment => ({
   failed_at: undefined,
 })
 
-/** A failed payment with an unknown call is looked up for this long. */
+/** How long a failed payment with an unknown call is looked up. */
 export const lookUpMillis = 24 * 60 * 60 * 1_000
 
 /** The reason of a payment whose provider did not answer in time. */
@@ -100,7 +100,7 @@ const failed = (payment: Payment, reason: string, now: number): Payment => ({
   failed_at: now,
 })
 
-/** Failed without an event: the order has ended already, and its customer was not declined. */
+/** Fails without an event: the order has ended already, and the customer was not declined. */
 const failedWithoutEvent = (payment: Payment, reason: string, now: number): Decision =>
   same(failed(payment, reason, now))
 
@@ -117,7 +117,7 @@ const gaveUp = (payment: Payment, now: number): Decision =>
 const chargeable = (payment: Payment, now: number): Decision =>
   payment.go ? { payment: { ...payment, chargeable_at: now }, facts: [], task: "charge" } : same(payment)
 
-/** `order_created`, of an order that names payment as a step. Where inventory is no step, it may be charged at once. */
+/** Applies `order_created` of an order with the step payment. Without the step inventory it may be charged at once. */
 export const open = (
   payment: Payment,
   { steps, ...terms }: Terms & { readonly steps: ReadonlyArray<Step> },
@@ -130,19 +130,19 @@ export const open = (
     : failedWithoutEvent(opened, payment.stop, now)
 }
 
-/** The stock of the order is held: it may be charged. */
+/** Applies that the order's stock is held: it may be charged. */
 export const go = (payment: Payment, now: number): Decision => {
   if (payment.go) return same(payment)
   if (payment.status === "none") return same({ ...payment, go: true })
   return payment.status === "pending" ? chargeable({ ...payment, go: true }, now) : same(payment)
 }
 
-/** The order came to nothing: it is not charged any more, or refunded. */
+/** Applies that the order failed or was cancelled: it is not charged any more, or is refunded. */
 export const stop = (payment: Payment, reason: string, now: number): Decision => {
   if (payment.stop !== undefined || payment.status === "failed" || payment.status === "refunded") return same(payment)
   const stopped = { ...payment, stop: reason }
   if (payment.status === "successful") return { payment: stopped, facts: [], task: "refund" }
-  // While a call is out or unknown its answer decides.
+  // While a call is out or unknown, its answer decides.
   return payment.status === "pending" && payment.call === "no"
     ? failedWithoutEvent(stopped, reason, now)
     : same(stopped)
@@ -153,7 +153,7 @@ const isUnanswered = ({ call }: Payment) => call === "out" || call === "unknown"
 const isOverdue = (payment: Payment, giveUpMillis: number, now: number) =>
   now >= (payment.chargeable_at ?? now) + giveUpMillis
 
-/** What to call for a payment whose task is due, undefined: nothing. The call is marked in the payment. */
+/** The call to make for a payment whose task is due, marked in the payment; undefined when there is none. */
 export const begin = (
   payment: Payment,
   giveUpMillis: number,
@@ -171,7 +171,7 @@ export const begin = (
   return { ...same({ ...payment, call: "out" }), call: { _tag: "Charge", charges, order_id, terms } }
 }
 
-/** What becomes of a payment by the end of a call. */
+/** The payment after the end of a call. */
 export const end = (
   payment: Payment,
   { _tag }: Pick<ChargeCall, "_tag">,
@@ -179,7 +179,7 @@ export const end = (
   giveUpMillis: number,
   now: number,
 ): Decision => {
-  // Before a look-up there was an unknown call, and only a charge that is found settles that one.
+  // A look-up follows an unknown call, and only a charge that is found settles that call.
   const before = _tag === "LookUp" ? "unknown" : "no"
   if (payment.status === "failed") {
     return result._tag === "Charged"
@@ -205,21 +205,21 @@ const charged = (payment: Payment): Decision => ({
   ...(payment.stop === undefined ? {} : { task: "refund" }),
 })
 
-/** Still pending after a call, unless it was stopped and is not charged, or it takes too long. */
+/** A payment that was not charged by a call: it stays pending unless it was stopped or has taken too long. */
 const unpaid = (payment: Payment, result: ChargeResult, giveUpMillis: number, now: number): Decision => {
   const isUncharged = result._tag === "NoCharge" || payment.call === "no"
   if (payment.stop !== undefined && isUncharged) return failedWithoutEvent(payment, payment.stop, now)
   return isOverdue(payment, giveUpMillis, now) ? gaveUp(payment, now) : same(payment)
 }
 
-/** Whether a charge is to be given back, and what for. */
+/** Whether to refund the charge, and the reason. */
 export const refundOf = (payment: Payment): { readonly reason: string } | undefined => {
   const reason = payment.stop ?? payment.reason
   const isKept = payment.call === "charged" && payment.status !== "refunded"
   return isKept && reason !== undefined ? { reason } : undefined
 }
 
-/** The money was given back. */
+/** Applies that the charge was refunded. */
 export const refunded = (payment: Payment): Decision => {
   const refund = refundOf(payment)
   if (refund === undefined) return same(payment)
@@ -232,8 +232,9 @@ export const refunded = (payment: Payment): Decision => {
 const second = 1_000
 
 /**
- * How long (ms) until the task `payment.charge` calls again; undefined: it is done. A payment waits `after`, else as long
- * as it has taken so far, within bounds; but not beyond the moment when it is given up, or not looked up any more.
+ * The wait (ms) before the task `payment.charge` calls again; undefined when it is done. The wait is `after`, or else the
+ * time since the order may be charged, within limits; it ends at the latest when the payment is given up, or when look-ups
+ * end.
  */
 export const waitOf = (payment: Payment, giveUpMillis: number, now: number, after?: number): number | undefined => {
   const since = now - (payment.chargeable_at ?? now)

@@ -2,7 +2,7 @@ import { Context, type Effect, Schema } from "effect"
 import type { NotMade } from "../../runtime/module/Task.ts"
 import type { Money } from "../Money.ts"
 
-/** The provider did not answer, or not as it should: whether the call took effect is unknown. */
+/** The provider did not answer, or gave an invalid answer: it is unknown whether the call took effect. */
 export class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", { reason: Schema.String }) {
   override get message(): string {
     return this.reason
@@ -10,7 +10,7 @@ export class NoAnswer extends Schema.TaggedError<NoAnswer>()("NoAnswer", { reaso
 }
 
 export interface Charge {
-  /** Of all charges of one key at most one takes place. */
+  /** Calls with the same key charge at most once. */
   readonly key: string
   readonly order_id: number
   readonly amount: Money
@@ -18,9 +18,9 @@ export interface Charge {
 }
 
 export interface Refund {
-  /** Of all refunds of one key at most one takes place. */
+  /** Calls with the same key refund at most once. */
   readonly key: string
-  /** The key of the charge that is given back. */
+  /** The key of the charge to refund. */
   readonly charge_key: string
   /** The whole amount of that charge. */
   readonly amount: Money
@@ -28,18 +28,18 @@ export interface Refund {
 
 export type Answer =
   | { readonly _tag: "Charged" }
-  /** `reason` is the provider's word: 1 to 500 characters without control characters. */
+  /** `reason` is the provider's text: 1 to 500 characters without control characters. */
   | { readonly _tag: "Declined"; readonly reason: string }
 
 /**
- * Takes money from means of payment, and gives it back. Every call is idempotent by its key: made again it has no further
- * effect and the same answer. A call fails with `NotMade` when it certainly had no effect, else with `NoAnswer`.
+ * Charges payment methods and refunds charges. Every call is idempotent by its key: a repeated call has no further effect
+ * and the same answer. A call fails with `NotMade` when it certainly had no effect, otherwise with `NoAnswer`.
  */
 export class PaymentProvider extends Context.Service<
   PaymentProvider,
   {
     readonly charge: (charge: Charge) => Effect.Effect<Answer, NoAnswer | NotMade>
-    /** The charge of a key, be it refunded or not. */
+    /** The charge with this key, refunded or not. */
     readonly lookUp: (
       charge: Pick<Charge, "key" | "amount">,
     ) => Effect.Effect<{ readonly _tag: "Charged" } | { readonly _tag: "NoCharge" }, NoAnswer | NotMade>

@@ -57,7 +57,7 @@ const rowOf = ({ terms, chargeable_at, failed_at, ...payment }: Payment) => ({
 })
 const dateOf = (millis: number | undefined) => (millis === undefined ? null : new Date(millis))
 
-/** A payment that has an id, as it is shown. */
+/** A payment with an id, as the API shows it. */
 interface Shown {
   readonly id: bigint
   readonly order_id: bigint
@@ -76,10 +76,10 @@ const viewOf = ({ reason, ...row }: Shown): PaymentView => ({
   ...(reason === null ? {} : { reason }),
 })
 
-/** Names of tasks, by what a decision asks for. */
+/** The task names, by the task of a decision. */
 export const taskNames = { charge: "payment.charge", refund: "payment.refund" } as const
 
-/** Payments as they are kept. */
+/** The table of payments. */
 export class PaymentStore extends Context.Service<PaymentStore>()("payment/PaymentStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -89,7 +89,7 @@ export class PaymentStore extends Context.Service<PaymentStore>()("payment/Payme
 
     const textOf = (changes: ReadonlyArray<Change>) => JSON.stringify(changes.map(({ order_id }) => order_id))
 
-    /** A row for each order, so that there is one to lock: facts of different topics may come at once. */
+    /** Inserts a row for each order, to be locked: events of different topics may arrive at the same time. */
     const ensure = (changes: ReadonlyArray<Change>) => sql`
       insert into payments (order_id)
       select value::bigint from json_array_elements_text(${textOf(changes)}::json) order by 1 on conflict do nothing`
@@ -111,7 +111,7 @@ export class PaymentStore extends Context.Service<PaymentStore>()("payment/Payme
         payment_method text, key text, chargeable_at timestamptz, failed_at timestamptz)
       where p.order_id = x.order_id`
 
-    /** Loads the payments under lock, decides one change after the other, saves, and appends events and tasks. */
+    /** Locks the payments, decides the changes one after the other, saves, and appends events and tasks. */
     const decide = <D extends Decision>(changes: ReadonlyArray<Change<D>>) =>
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
@@ -135,7 +135,7 @@ export class PaymentStore extends Context.Service<PaymentStore>()("payment/Payme
         return decisions
       })
 
-    /** Takes in facts about orders, whether their payments are known or not. One transaction. */
+    /** Applies events about orders, inserting missing payments, in one transaction. */
     const learn = (changes: ReadonlyArray<Change>) =>
       changes.length === 0
         ? Effect.void
@@ -147,7 +147,7 @@ export class PaymentStore extends Context.Service<PaymentStore>()("payment/Payme
             Effect.asVoid,
           )
 
-    /** Changes payments, and says what was decided about each. One transaction. */
+    /** Changes payments in one transaction, and returns the decision about each. */
     const update = <D extends Decision>(changes: ReadonlyArray<Change<D>>) =>
       Effect.orDie(database.transaction(decide(changes)))
 

@@ -7,7 +7,7 @@ import type { Refund } from "./PaymentProvider.ts"
 import { PaymentStore } from "./PaymentStore.ts"
 import { settings } from "./settings.ts"
 
-/** What an order says about its payment. */
+/** The payment data of an order. */
 export interface NewPayment extends Payment.Terms {
   readonly order_id: number
   readonly steps: ReadonlyArray<Step>
@@ -19,7 +19,7 @@ export interface Stop {
   readonly reason: string
 }
 
-/** What can be done with payments. */
+/** The use cases of payments. */
 export class Payments extends Context.Service<Payments>()("payment/Payments", {
   make: Effect.gen(function* () {
     const store = yield* PaymentStore
@@ -32,7 +32,7 @@ export class Payments extends Context.Service<Payments>()("payment/Payments", {
 
     const list = Effect.fn("Payments.list")(store.newest)
 
-    /** Opens payments of new orders; an order that does not name payment as a step has none. */
+    /** Opens payments of new orders; an order without the step payment has none. */
     const open = Effect.fn("Payments.open")((orders: ReadonlyArray<NewPayment>) =>
       store.learn(
         orders
@@ -44,12 +44,12 @@ export class Payments extends Context.Service<Payments>()("payment/Payments", {
       ),
     )
 
-    /** Lets orders be charged whose stock is held. */
+    /** Allows charging orders whose stock is held. */
     const go = Effect.fn("Payments.go")((orders: ReadonlyArray<number>) =>
       store.learn(orders.map((order_id) => ({ order_id, decide: Payment.go }))),
     )
 
-    /** Keeps orders from being charged, or has them refunded. */
+    /** Prevents orders from being charged, or has them refunded. */
     const stop = Effect.fn("Payments.stop")((stops: ReadonlyArray<Stop>) =>
       store.learn(
         stops.map(({ order_id, reason }) => ({
@@ -59,7 +59,7 @@ export class Payments extends Context.Service<Payments>()("payment/Payments", {
       ),
     )
 
-    /** The calls to make for these orders, in their order, each marked; undefined: none. */
+    /** The calls to make for these orders, in their order, each marked in its payment; undefined where there is none. */
     const beginCharges = Effect.fn("Payments.beginCharges")(function* (items: ReadonlyArray<Item>) {
       const decisions = yield* store.update(
         items.map(({ id }) => ({
@@ -71,7 +71,7 @@ export class Payments extends Context.Service<Payments>()("payment/Payments", {
       return decisions.map(({ call }) => call)
     })
 
-    /** Records how calls ended, and says when to call again. */
+    /** Records how calls ended, and returns when to call again. */
     const endCharges = Effect.fn("Payments.endCharges")(function* (
       ended: ReadonlyArray<Ended<Payment.ChargeCall, Payment.ChargeAnswer>>,
     ) {
@@ -92,7 +92,7 @@ export class Payments extends Context.Service<Payments>()("payment/Payments", {
       })
     })
 
-    /** The refunds to make for these orders, in their order; undefined: none. */
+    /** The refunds to make for these orders, in their order; undefined where there is none. */
     const beginRefunds = Effect.fn("Payments.beginRefunds")(function* (items: ReadonlyArray<Item>) {
       const decisions = yield* store.update(
         items.map(({ id }) => ({ order_id: Number(id), decide: (payment) => ({ payment, facts: [] }) })),
@@ -104,7 +104,7 @@ export class Payments extends Context.Service<Payments>()("payment/Payments", {
       })
     })
 
-    /** Records how refunds ended. One without an answer is made again. */
+    /** Records how refunds ended. A refund without an answer is repeated. */
     const endRefunds = Effect.fn("Payments.endRefunds")(function* (ended: ReadonlyArray<Ended<Refund, void>>) {
       yield* store.update(
         ended.flatMap(({ id, result }) =>
@@ -126,7 +126,7 @@ export class Payments extends Context.Service<Payments>()("payment/Payments", {
 
 const idsOf = (order_id: number) => JSON.stringify({ order_id })
 
-/** Logs what an operator may want to look into. */
+/** Logs decisions that an operator may want to investigate. */
 const warnOf = (decisions: ReadonlyArray<Payment.Decision>) =>
   Effect.forEach(
     decisions,

@@ -13,7 +13,7 @@ interface Row {
   readonly provider: "none" | "charged" | "refunded"
 }
 
-/** The sandbox's charges are read where they are kept; those of an HTTP provider cannot be listed. */
+/** Reads the sandbox's charges from its tables; those of an HTTP provider cannot be listed. */
 export const audit = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const isSandbox = Option.isNone(yield* Effect.orDie(settings.PAYMENT_PROVIDER_URL))
@@ -44,7 +44,7 @@ export const audit = Effect.gen(function* () {
       rows.map(({ key }) => ({
         invariant: "paid-once-or-refunded",
         subject: `charge ${key}`,
-        details: "the provider has a charge that belongs to no payment",
+        details: "the provider has a charge without a payment",
       })),
   )
 

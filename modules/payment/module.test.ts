@@ -21,24 +21,24 @@ interface Order {
   readonly key: string
 }
 
-/** Tells of a new order, by default one that needs payment alone. */
+/** Publishes a new order, by default one that needs only payment. */
 const anOrder = (payment_method = "card_ok", steps: ReadonlyArray<"payment" | "inventory"> = ["payment"]) =>
   Effect.gen(function* () {
-    const { tell } = yield* Scenario
+    const { publish } = yield* Scenario
     const order = { order_id: next(), user_id: next() }
-    const key = yield* tell(OrderCreated, { ...order, amount: "100.5", payment_method, steps })
+    const key = yield* publish(OrderCreated, { ...order, amount: "100.5", payment_method, steps })
     return { ...order, key } satisfies Order
   })
 
 const stock = ({ order_id, user_id }: Order, change: "held" | "taken" | "released") =>
-  Effect.flatMap(Scenario, ({ tell }) => tell(InventoryUpdated, { order_id, user_id, change, lines: [] }))
+  Effect.flatMap(Scenario, ({ publish }) => publish(InventoryUpdated, { order_id, user_id, change, lines: [] }))
 
 const reject = ({ order_id, user_id }: Order, reason: "out_of_stock" | "hold_expired") =>
-  Effect.flatMap(Scenario, ({ tell }) => tell(InventoryRejected, { order_id, user_id, reason }))
+  Effect.flatMap(Scenario, ({ publish }) => publish(InventoryRejected, { order_id, user_id, reason }))
 
 const cancel = ({ order_id, user_id }: Order) =>
-  Effect.flatMap(Scenario, ({ tell }) =>
-    tell(OrderCancelled, { order_id, user_id, amount: "100.50", reason: "ordered twice" }),
+  Effect.flatMap(Scenario, ({ publish }) =>
+    publish(OrderCancelled, { order_id, user_id, amount: "100.50", reason: "ordered twice" }),
   )
 
 /** The payment of an order as it is shown, undefined: there is none. */
@@ -50,7 +50,7 @@ const paymentOf = ({ order_id }: Order) =>
     return body.items[0] as { id: number; status: string; reason?: string } | undefined
   })
 
-/** Waits until the payment has that status, and all is told. */
+/** Waits until the payment has that status and everything is published. */
 const becomes = (order: Order, status: string) =>
   Effect.gen(function* () {
     const { settled } = yield* Scenario
@@ -59,14 +59,14 @@ const becomes = (order: Order, status: string) =>
     return (yield* paymentOf(order))!
   })
 
-/** What was told of the payment of an order, as types. */
-const toldOf = ({ order_id }: Order) =>
+/** The published events about the payment of an order. */
+const publishedAbout = ({ order_id }: Order) =>
   Effect.gen(function* () {
-    const { told } = yield* Scenario
-    const all = yield* Effect.forEach([PaymentSuccessful, PaymentFailed, PaymentRefunded], told)
+    const { published } = yield* Scenario
+    const all = yield* Effect.forEach([PaymentSuccessful, PaymentFailed, PaymentRefunded], published)
     return all.flat().filter(({ data }) => data.order_id === order_id)
   })
-const typesOf = (order: Order) => Effect.map(toldOf(order), (told) => told.map(({ type }) => type))
+const typesOf = (order: Order) => Effect.map(publishedAbout(order), (published) => published.map(({ type }) => type))
 
 const database = Effect.map(Scenario, ({ database }) => database("payment"))
 
@@ -123,7 +123,7 @@ onBoth("the module payment, alone", (it) => {
         expect(paid).toEqual({ ...pending, status: "successful" })
         expect((yield* get(`/payments/${paid.id}`)).body).toEqual(paid)
         expect(yield* ledgerOf(order)).toEqual(kept)
-        const [event, ...more] = yield* toldOf(order)
+        const [event, ...more] = yield* publishedAbout(order)
         expect(more).toEqual([])
         expect(event).toMatchObject({
           type: "payment_successful",
@@ -158,7 +158,7 @@ onBoth("the module payment, alone", (it) => {
       }),
     )
 
-    it.effect("may be told of by a foreign producer, in three fields", () =>
+    it.effect("may be published by a foreign producer, with three members", () =>
       Effect.gen(function* () {
         const { put } = yield* Scenario
         const order = { order_id: next(), user_id: next(), key: "" }
@@ -173,10 +173,10 @@ onBoth("the module payment, alone", (it) => {
     )
   })
 
-  describe("facts that come before order_created", () => {
-    it.effect("are remembered, and not shown", () =>
+  describe("events that arrive before order_created", () => {
+    it.effect("are recorded, and not shown", () =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const [held, cancelled, rejected] = [1, 2, 3].map(() => ({ order_id: next(), user_id: next(), key: "" }))
         yield* stock(held!, "held")
         yield* cancel(cancelled!)
@@ -187,7 +187,7 @@ onBoth("the module payment, alone", (it) => {
         for (const { order_id, user_id } of [held!, cancelled!, rejected!]) {
           expect(yield* paymentOf({ order_id, user_id, key: "" })).toBeUndefined()
           const steps = ["payment", "inventory"] as const
-          const key = yield* tell(OrderCreated, { order_id, user_id, amount: "100.50", steps })
+          const key = yield* publish(OrderCreated, { order_id, user_id, amount: "100.50", steps })
           orders.push({ order_id, user_id, key })
         }
         yield* becomes(orders[0]!, "successful")
@@ -201,7 +201,7 @@ onBoth("the module payment, alone", (it) => {
       }),
     )
 
-    it.effect("do no harm about an order that does not name payment, which has none", () =>
+    it.effect("cause no payment for an order without the step payment", () =>
       Effect.gen(function* () {
         const { settled, get } = yield* Scenario
         const order = yield* anOrder("card_ok", ["inventory"])
@@ -236,17 +236,17 @@ onBoth("the module payment, alone", (it) => {
           const shown = yield* becomes(order, status)
           expect([Object.keys(expected)[n], shown.reason]).toEqual([Object.keys(expected)[n], reason])
           expect(yield* ledgerOf(order)).toEqual(ledger)
-          const told = yield* toldOf(order)
-          expect(told.map(({ type }) => type)).toEqual([`payment_${status}`])
+          const published = yield* publishedAbout(order)
+          expect(published.map(({ type }) => type)).toEqual([`payment_${status}`])
           const { order_id, user_id } = order
           const data = { payment_id: shown.id, order_id, user_id, amount: "100.50" }
-          expect(told[0]!.data).toEqual(reason === undefined ? data : { ...data, reason })
+          expect(published[0]!.data).toEqual(reason === undefined ? data : { ...data, reason })
         }
         expect((yield* Clock.currentTimeMillis) - began).toBeLessThan(15_000)
       }),
     )
 
-    it.effect("keeps a payment pending while it is down for its card", () =>
+    it.effect("keeps a payment pending while card_down fails", () =>
       Effect.gen(function* () {
         const order = yield* anOrder("card_down")
         yield* eventually(Effect.map(callOf(order), (call) => expect(call).toBe("unknown")))
@@ -256,8 +256,8 @@ onBoth("the module payment, alone", (it) => {
     )
   })
 
-  describe("an order that comes to nothing", () => {
-    it.effect("is refunded when it was charged, once, however often that is told", () =>
+  describe("an order that fails or is cancelled", () => {
+    it.effect("is refunded once if it was charged, however often the event is repeated", () =>
       Effect.gen(function* () {
         const { settled } = yield* Scenario
         const [one, other] = [yield* anOrder(), yield* anOrder()]
@@ -276,7 +276,7 @@ onBoth("the module payment, alone", (it) => {
           expect(yield* typesOf(order)).toEqual(["payment_successful", "payment_refunded"])
         }
         const { order_id, user_id } = one
-        expect((yield* toldOf(one))[1]!.data).toEqual({
+        expect((yield* publishedAbout(one))[1]!.data).toEqual({
           payment_id: back.id,
           order_id,
           user_id,
@@ -314,15 +314,15 @@ onBoth("the module payment, alone", (it) => {
   })
 
   describe("what repeats", () => {
-    it.effect("charges nothing again: copies, and history that is told anew", () =>
+    it.effect("charges nothing again: copies, and a replayed history", () =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const order = yield* anOrder()
         const { order_id, user_id, key } = order
         yield* becomes(order, "successful")
         const created = { order_id, user_id, amount: "100.50", steps: ["payment"] as const }
-        yield* tell(OrderCreated, created, key)
-        const again = yield* tell(OrderCreated, { ...created, amount: "1.00" })
+        yield* publish(OrderCreated, created, key)
+        const again = yield* publish(OrderCreated, { ...created, amount: "1.00" })
         yield* settled
         expect(yield* ledgerOf(order)).toEqual(kept)
         expect(yield* requestsOf({ ...order, key: again })).toEqual([])
@@ -330,7 +330,7 @@ onBoth("the module payment, alone", (it) => {
       }),
     )
 
-    it.effect("of a process that died between the charge and its record is asked for, not charged again", () =>
+    it.effect("of a process that died between charge and record is looked up, not charged again", () =>
       Effect.gen(function* () {
         const sql = yield* database
         const order = yield* anOrder("card_ok", ["payment", "inventory"])
@@ -352,16 +352,16 @@ onBoth("the module payment, alone", (it) => {
 
   it.effect("adds up over many orders at once, some cancelled at any moment", () =>
     Effect.gen(function* () {
-      const { tellAll, settled } = yield* Scenario
+      const { publishAll, settled } = yield* Scenario
       const sql = yield* database
       const tokens = ["card_ok", "card_declined", "card_timeout", "card_ok"]
       const orders = Array.from({ length: 60 }, () => ({ order_id: next(), user_id: next() }))
       const cancelled = orders.filter((_, n) => n % 3 === 0)
       const cancellations = cancelled.map((order) => ({ ...order, amount: "2.50" }))
-      yield* tellAll(OrderCancelled, cancellations.slice(0, 5))
+      yield* publishAll(OrderCancelled, cancellations.slice(0, 5))
       yield* Effect.all(
         [
-          tellAll(
+          publishAll(
             OrderCreated,
             orders.map((order, n) => ({
               ...order,
@@ -370,7 +370,7 @@ onBoth("the module payment, alone", (it) => {
               steps: ["payment" as const],
             })),
           ),
-          Effect.andThen(Effect.sleep("50 millis"), tellAll(OrderCancelled, cancellations.slice(5))),
+          Effect.andThen(Effect.sleep("50 millis"), publishAll(OrderCancelled, cancellations.slice(5))),
         ],
         { concurrency: "unbounded" },
       )
@@ -401,14 +401,14 @@ onBoth("the module payment, alone", (it) => {
   )
 
   describe("the list of payments", () => {
-    it.effect("is newest first, and knows orders, users and statuses", () =>
+    it.effect("is newest first, and filters by order, user and status", () =>
       Effect.gen(function* () {
-        const { get, tell } = yield* Scenario
+        const { get, publish } = yield* Scenario
         const user_id = next()
         const orders: Array<Order> = []
         for (const payment_method of ["card_ok", "card_declined", "card_ok"]) {
           const order = { order_id: next(), user_id }
-          const key = yield* tell(OrderCreated, { ...order, amount: "1", payment_method, steps: ["payment"] })
+          const key = yield* publish(OrderCreated, { ...order, amount: "1", payment_method, steps: ["payment"] })
           orders.push({ ...order, key })
           yield* becomes(orders.at(-1)!, payment_method === "card_ok" ? "successful" : "failed")
         }
@@ -425,7 +425,7 @@ onBoth("the module payment, alone", (it) => {
       }),
     )
 
-    it.effect("refuses what is no filter, and names every fault", () =>
+    it.effect("rejects invalid filters, and names every fault", () =>
       Effect.gen(function* () {
         const { get } = yield* Scenario
         const { status, body } = yield* get("/payments?order_id=x&user_id=0&status=none&limit=201")
@@ -436,7 +436,7 @@ onBoth("the module payment, alone", (it) => {
       }),
     )
 
-    it.effect("is no place for a payment that there is not", () =>
+    it.effect("does not have a payment that does not exist", () =>
       Effect.gen(function* () {
         const { get } = yield* Scenario
         const { status, body } = yield* get("/payments/9007199254740991")
@@ -485,14 +485,14 @@ onBoth("the module payment, alone", (it) => {
 
 const onBothImpatient = await onEveryDatabase([payment], { PAYMENT_GIVE_UP_MINUTES: "0.02" })
 onBothImpatient("payments that are given up after 1.2 s", (it) => {
-  it.effect("fail when the provider stays without an answer, and are refunded when it charged after all", () =>
+  it.effect("fail when the provider does not answer, and are refunded if it charged after all", () =>
     Effect.gen(function* () {
       const sql = yield* database
       const [order, stopped] = [yield* anOrder("card_down"), yield* anOrder("card_down")]
       yield* unanswered(stopped)
       yield* cancel(stopped)
       expect(yield* becomes(order, "failed")).toMatchObject({ reason: "provider_unavailable" })
-      expect((yield* toldOf(order)).map(({ type, data }) => [type, data.reason])).toEqual([
+      expect((yield* publishedAbout(order)).map(({ type, data }) => [type, data.reason])).toEqual([
         ["payment_failed", "provider_unavailable"],
       ])
       expect(yield* becomes(stopped, "failed")).toMatchObject({ reason: "provider_unavailable" })
@@ -523,7 +523,7 @@ const circuit = Effect.gen(function* () {
 
 const onBothBroken = await onEveryDatabase([payment], { PAYMENT_GIVE_UP_MINUTES: "0.08" })
 onBothBroken("the circuit of the provider", (it) => {
-  it.effect("opens after 20 payments without an answer, and closes by itself, and payments wait for that", () =>
+  it.effect("opens after 20 payments without an answer and closes by itself, while payments wait", () =>
     Effect.gen(function* () {
       expect(yield* circuit).toEqual({ state: 0, ready: "ready", check: "ok" })
       const failing = yield* Effect.forEach(Array.from({ length: 20 }), () => anOrder("card_down"))
@@ -553,7 +553,7 @@ onBothBroken("the circuit of the provider", (it) => {
 
 const postgres = await realPostgres()
 describe.skipIf(postgres === undefined)("a restart in the middle of a payment", () => {
-  it.live("loses neither the payment nor what the sandbox charged, and charges nothing again", () =>
+  it.live("loses neither the payment nor the sandbox's charge, and charges nothing again", () =>
     Effect.gen(function* () {
       const url = Redacted.make(yield* newDatabase(postgres!))
       const databases = Layer.succeed(Databases, { of: (schema: string) => databaseAt({ url, schema }) })

@@ -1,6 +1,6 @@
 import { Config, Redacted, Schema } from "effect"
 
-/** What is wrong with the address of a provider, undefined when nothing is. It does not say the address. */
+/** Describes what is wrong with a provider's URL, without quoting it; undefined when it is valid. */
 const faultInUrl = (text: string): string | undefined => {
   const url = URL.parse(text)
   if (url === null || !/^https?:$/u.test(url.protocol)) return "expected a URL such as https://provider.example/v1"
@@ -13,12 +13,12 @@ const faultInUrl = (text: string): string | undefined => {
 }
 
 export const settings = {
-  /** How long a payment may stay without an answer of the provider; part of a minute may be said. */
+  /** How long a payment may stay without an answer from the provider, in minutes; decimals are allowed. */
   PAYMENT_GIVE_UP_MINUTES: Config.schema(
     Schema.FiniteFromString.check(Schema.isBetween({ minimum: 0.01, maximum: 1_440 })),
     "PAYMENT_GIVE_UP_MINUTES",
   ).pipe(Config.withDefault(10)),
-  /** Where the provider is, perhaps with user and password; unset: the sandbox. */
+  /** The provider's URL, optionally with user and password; unset: the sandbox. */
   PAYMENT_PROVIDER_URL: Config.option(
     Config.map(
       Config.schema(Schema.String.check(Schema.makeFilter(faultInUrl)), "PAYMENT_PROVIDER_URL"),

@@ -6,14 +6,14 @@ import { type NoAnswer, PaymentProvider, type Refund } from "./PaymentProvider.t
 import { Payments } from "./Payments.ts"
 import { taskNames } from "./PaymentStore.ts"
 
-/** A look-up and a charge, each within its own limit (3 s and 8 s) after its turn at the circuit (1 s). */
+/** Time for a look-up (3 s) and a charge (8 s), each after a wait at the circuit (1 s). */
 const deadlineMillis = 15_000
 
 type Call<Answer> = Effect.Effect<Answer, NoAnswer | NotMade, Payments | PaymentProvider | Circuit>
 
 /**
- * Only the first charge of a payment counts against the provider: one payment that fails again and again says nothing
- * new about it.
+ * Only the first charge of a payment counts for the circuit: repeated failures of one payment give no new information
+ * about the provider.
  */
 const charge = ({ _tag, charges, order_id, terms }: ChargeCall): Call<ChargeAnswer> =>
   Effect.gen(function* () {

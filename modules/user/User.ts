@@ -1,2 +1,2 @@
-/** What two addresses have in common that belong to one user: upper and lower case make no difference. */
+/** The key by which e-mail addresses are compared: case is ignored. */
 export const emailKey = (email: string): string => email.toLowerCase()

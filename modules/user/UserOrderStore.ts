@@ -31,16 +31,16 @@ const summaryOf = (row: Summary): typeof OrderSummary.Type => ({
   total_amount: row.total_amount,
 })
 
-/** Orders in one step of a reset. */
+/** Number of orders in one step of a reset. */
 const perReset = 1_000
 
-/** The first of each order: a statement must not touch a row twice. */
+/** The first entry of each order: a statement must not change a row twice. */
 const firsts = (rows: ReadonlyArray<Placed | Ended>): string =>
   JSON.stringify([...new Map(rows.toReversed().map((row) => [row.order_id, row])).values()])
 
 /**
- * What users ordered and what it comes to, learned from the order module's events alone. An order is listed and
- * counted once its creation is known; an ending that came before is remembered.
+ * The projections of users' orders and their summaries, updated only by the order module's events. An order is listed and
+ * counted once its `order_created` has arrived; an earlier ending is stored until then.
  */
 export class UserOrderStore extends Context.Service<UserOrderStore>()("user/UserOrderStore", {
   make: Effect.gen(function* () {
@@ -56,7 +56,7 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
         orders_count = s.orders_count + excluded.orders_count, total_amount = s.total_amount + excluded.total_amount
       returning user_id, orders_count, total_amount`
 
-    const tell = (changed: ReadonlyArray<Summary>) =>
+    const publish = (changed: ReadonlyArray<Summary>) =>
       Effect.asVoid(outbox.append(changed.map((row) => fact(UserOrderSummaryUpdated, summaryOf(row)))))
 
     const place = (orders: ReadonlyArray<Placed>) =>
@@ -69,7 +69,7 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
             on conflict (order_id) do update set created_at = excluded.created_at where o.created_at is null
             returning user_id, amount, status)
           ${summaries(sql`select user_id, 1, amount from placed where status in ('created', 'processed')`)}`),
-        tell,
+        publish,
       )
 
     const end = (orders: ReadonlyArray<Ended>) =>
@@ -83,12 +83,12 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
             returning user_id, amount, status, created_at)
           ${summaries(sql`
             select user_id, -1, -amount from ended where status in ('failed', 'cancelled') and created_at is not null`)}`),
-        tell,
+        publish,
       )
 
     /**
-     * Forgets that some orders were placed: they are neither listed nor counted until they are placed again. Says
-     * whether there may be more.
+     * Resets some orders to not placed: they are neither listed nor counted until they are placed again. Returns whether
+     * there may be more.
      */
     const unplaceSome = Effect.map(
       Effect.orDie(sql<{ rows: number }>`
@@ -102,7 +102,7 @@ export class UserOrderStore extends Context.Service<UserOrderStore>()("user/User
       ([row]) => row!.rows === perReset,
     )
 
-    /** Forgets some endings of that kind: the orders are open again. Says whether there may be more. */
+    /** Removes some endings of this kind: the orders are open again. Returns whether there may be more. */
     const unendSome = (status: Ended["status"]) =>
       Effect.map(
         Effect.orDie(sql<{ rows: number }>`

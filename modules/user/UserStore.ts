@@ -16,14 +16,14 @@ interface Row {
 
 const userOf = (row: Row): User => ({ ...row, id: Number(row.id) })
 
-/** Users as they are kept. */
+/** The table of users. */
 export class UserStore extends Context.Service<UserStore>()("user/UserStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const outbox = yield* Outbox
     const idempotency = yield* Idempotency
 
-    /** Keeps a new user, its event and the answer to the request, all or nothing. */
+    /** Stores a new user, its event and the answer to the request in one transaction. */
     const create = (user: typeof NewUser.Type, claim: Claim<User>) =>
       idempotency.keep(
         claim,

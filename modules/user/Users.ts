@@ -11,13 +11,13 @@ import { UserStore } from "./UserStore.ts"
 type Placed = Event<typeof OrderCreated.data.Type>
 type Ended = Event<typeof OrderCancelled.data.Type>
 
-/** What can be done with users. */
+/** The use cases of users. */
 export class Users extends Context.Service<Users>()("user/Users", {
   make: Effect.gen(function* () {
     const store = yield* UserStore
     const orders = yield* UserOrderStore
 
-    /** Signs a user up; fails with `EmailTaken`, or `KeyTaken` when the request was done before. */
+    /** Creates a user; fails with `EmailTaken`, or with `KeyTaken` when the idempotency key was used before. */
     const create = Effect.fn("Users.create")((user: typeof NewUser.Type, claim: Claim<User>) =>
       store.create(user, claim),
     )
@@ -39,7 +39,7 @@ export class Users extends Context.Service<Users>()("user/Users", {
       return yield* orders.summary(id)
     })
 
-    /** Learns of orders, and tells what they come to: once for each user. */
+    /** Records orders, and publishes the changed summaries, once for each user. */
     const recordOrders = Effect.fn("Users.recordOrders")((placed: NonEmptyReadonlyArray<Placed>) =>
       orders.place(
         placed.map(({ data, time }) => ({
@@ -55,7 +55,7 @@ export class Users extends Context.Service<Users>()("user/Users", {
         orders.end(ended.map(({ data }) => ({ ...data, status, amount: format(data.amount) }))),
     )
 
-    /** Forgets some of what `recordOrders` and `recordEndings` learned, and says whether there may be more. */
+    /** Undo a part of `recordOrders` and `recordEndings`, and return whether there may be more. */
     const forgetOrders = Effect.fn("Users.forgetOrders")(() => orders.unplaceSome)
     const forgetEndings = Effect.fn("Users.forgetEndings")(orders.unendSome)
 

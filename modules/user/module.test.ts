@@ -50,20 +50,22 @@ const summary = (user_id: number, orders_count: number, total_amount: string) =>
   total_amount,
 })
 
-/** What was told of a user's summary, in order. */
-const toldOf = (user_id: number) =>
+/** The published summaries of a user, in their order. */
+const publishedAbout = (user_id: number) =>
   Effect.gen(function* () {
-    const { told } = yield* Scenario
-    return (yield* told(UserOrderSummaryUpdated)).map(({ data }) => data).filter((data) => data.user_id === user_id)
+    const { published } = yield* Scenario
+    return (yield* published(UserOrderSummaryUpdated))
+      .map(({ data }) => data)
+      .filter((data) => data.user_id === user_id)
   })
 
 const onBoth = await onEveryDatabase([user])
 
 onBoth("the module user, alone", (it) => {
   describe("users", () => {
-    it.effect("are created, and told of", () =>
+    it.effect("are created and published", () =>
       Effect.gen(function* () {
-        const { post, get, told, settled } = yield* Scenario
+        const { post, get, published, settled } = yield* Scenario
         const given = newUser()
         const { status, headers, body } = yield* post("/users", given)
         expect(status).toBe(201)
@@ -75,7 +77,7 @@ onBoth("the module user, alone", (it) => {
 
         yield* settled
         const { id, ...data } = body
-        const [event, ...more] = (yield* told(UserCreated)).filter((event) => event.data.user_id === id)
+        const [event, ...more] = (yield* published(UserCreated)).filter((event) => event.data.user_id === id)
         expect(more).toEqual([])
         expect(event).toMatchObject({ source: "/galleria/user", type: "user_created", key: String(id) })
         expect(event!.id).toMatch(uuidV7)
@@ -83,7 +85,7 @@ onBoth("the module user, alone", (it) => {
       }),
     )
 
-    it.effect("keep their names as they were written", () =>
+    it.effect("keep their names as written", () =>
       Effect.gen(function* () {
         const { post, get } = yield* Scenario
         const name = ` O'Brien "Ñandú" <b>\\u0041 \u202e😀 `
@@ -92,25 +94,25 @@ onBoth("the module user, alone", (it) => {
       }),
     )
 
-    it.effect("have an e-mail of their own, upper and lower case being the same", () =>
+    it.effect("have unique e-mails, compared without case", () =>
       Effect.gen(function* () {
-        const { post, told, settled } = yield* Scenario
+        const { post, published, settled } = yield* Scenario
         const { email, name } = newUser()
         const { body } = yield* post("/users", { email, name })
         yield* settled
-        const before = (yield* told(UserCreated)).length
+        const before = (yield* published(UserCreated)).length
         for (const same of [email, email.toUpperCase(), email.toLowerCase()]) {
           const refused = yield* post("/users", { email: same, name: "Eve" })
           expect(refused.status).toBe(409)
           expect(refused.body).toMatchObject({ type: "/problems/email-taken", status: 409 })
         }
         yield* settled
-        expect((yield* told(UserCreated)).length).toBe(before)
+        expect((yield* published(UserCreated)).length).toBe(before)
         expect(body.email).toBe(email)
       }),
     )
 
-    it.effect("are created once when many ask for one e-mail at once", () =>
+    it.effect("are created once when many requests use one e-mail at once", () =>
       Effect.gen(function* () {
         const { post } = yield* Scenario
         const given = newUser()
@@ -119,7 +121,7 @@ onBoth("the module user, alone", (it) => {
       }),
     )
 
-    it.effect("are not found by an id that nobody has", () =>
+    it.effect("are not found by an unused id", () =>
       Effect.gen(function* () {
         const { get } = yield* Scenario
         for (const path of ["", "/orders", "/order-summary"]) {
@@ -146,7 +148,7 @@ onBoth("the module user, alone", (it) => {
   })
 
   describe("a user's orders", () => {
-    it.effect("are none at first", () =>
+    it.effect("are empty at first", () =>
       Effect.gen(function* () {
         const { get } = yield* Scenario
         const id = yield* signUp
@@ -155,20 +157,20 @@ onBoth("the module user, alone", (it) => {
       }),
     )
 
-    it.effect("appear upon order_created, and count", () =>
+    it.effect("appear with order_created, and count", () =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const id = yield* signUp
         const [first, second] = [next(), next()]
-        yield* tell(OrderCreated, orderCreated(id, first, "100.5"))
-        yield* tell(OrderCreated, orderCreated(id, second, "0.01"))
+        yield* publish(OrderCreated, orderCreated(id, first, "100.5"))
+        yield* publish(OrderCreated, orderCreated(id, second, "0.01"))
         yield* settled
         expect(yield* ordersOf(id)).toEqual([
           { order_id: second, amount: "0.01", status: "created", created_at },
           { order_id: first, amount: "100.50", status: "created", created_at },
         ])
         expect(yield* summaryOf(id)).toEqual(summary(id, 2, "100.51"))
-        expect((yield* toldOf(id)).at(-1)).toEqual(summary(id, 2, "100.51"))
+        expect((yield* publishedAbout(id)).at(-1)).toEqual(summary(id, 2, "100.51"))
       }),
     )
 
@@ -176,49 +178,49 @@ onBoth("the module user, alone", (it) => {
       ["processed", 1, "25.00"],
       ["failed", 0, "0.00"],
       ["cancelled", 0, "0.00"],
-    ] as const)("are %s upon the event, whether that comes after order_created or before", ([status, count, total]) =>
+    ] as const)("are %s after the event, whether it arrives after or before order_created", ([status, count, total]) =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const id = yield* signUp
         const order_id = next()
         const created = orderCreated(id, order_id, "25.00")
         const ending = { order_id, user_id: id, amount: "25.00" }
 
-        yield* tell(OrderCreated, created)
+        yield* publish(OrderCreated, created)
         yield* settled
-        yield* tell(endings[status], ending)
+        yield* publish(endings[status], ending)
         yield* settled
         expect(yield* ordersOf(id)).toEqual([{ order_id, amount: "25.00", status, created_at }])
         expect(yield* summaryOf(id)).toEqual(summary(id, count, total))
 
         const other = yield* signUp
         const early = next()
-        yield* tell(endings[status], { ...ending, order_id: early, user_id: other })
+        yield* publish(endings[status], { ...ending, order_id: early, user_id: other })
         yield* settled
         expect(yield* ordersOf(other)).toEqual([])
         expect(yield* summaryOf(other)).toEqual(summary(other, 0, "0.00"))
-        expect(yield* toldOf(other)).toEqual([])
-        yield* tell(OrderCreated, { ...created, order_id: early, user_id: other })
+        expect(yield* publishedAbout(other)).toEqual([])
+        yield* publish(OrderCreated, { ...created, order_id: early, user_id: other })
         yield* settled
         expect(yield* ordersOf(other)).toEqual([{ order_id: early, amount: "25.00", status, created_at }])
         expect(yield* summaryOf(other)).toEqual(summary(other, count, total))
       }),
     )
 
-    it.effect("change once by an event that arrives twice, or is told again", () =>
+    it.effect("change once by an event that arrives twice or is published again", () =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const id = yield* signUp
         const order_id = next()
         const created = orderCreated(id, order_id, "10.00")
-        const event = yield* tell(OrderCreated, created)
-        yield* tell(OrderCreated, created, event)
-        yield* tell(OrderCreated, created)
-        yield* tell(OrderFailed, { order_id, user_id: id, amount: "10.00" })
+        const event = yield* publish(OrderCreated, created)
+        yield* publish(OrderCreated, created, event)
+        yield* publish(OrderCreated, created)
+        yield* publish(OrderFailed, { order_id, user_id: id, amount: "10.00" })
         yield* settled
-        yield* tell(OrderCreated, created, event)
-        yield* tell(OrderCreated, created)
-        yield* tell(OrderFailed, { order_id, user_id: id, amount: "10.00" })
+        yield* publish(OrderCreated, created, event)
+        yield* publish(OrderCreated, created)
+        yield* publish(OrderFailed, { order_id, user_id: id, amount: "10.00" })
         yield* settled
         expect(yield* ordersOf(id)).toEqual([{ order_id, amount: "10.00", status: "failed", created_at }])
         expect(yield* summaryOf(id)).toEqual(summary(id, 0, "0.00"))
@@ -254,7 +256,7 @@ onBoth("the module user, alone", (it) => {
         }),
     )
 
-    it.effect("are taken from a foreign producer's bare JSON too", () =>
+    it.effect("include those of a foreign producer's bare JSON", () =>
       Effect.gen(function* () {
         const { put, settled } = yield* Scenario
         const id = yield* signUp
@@ -268,13 +270,13 @@ onBoth("the module user, alone", (it) => {
 
     it.effect("are listed newest first, each once over all pages, while more are placed", () =>
       Effect.gen(function* () {
-        const { tell, tellAll, settled, get } = yield* Scenario
+        const { publish, publishAll, settled, get } = yield* Scenario
         const id = yield* signUp
         const orders = Array.from({ length: 7 }, () => orderCreated(id, next(), "1.00"))
-        yield* tellAll(OrderCreated, orders)
+        yield* publishAll(OrderCreated, orders)
         yield* settled
         const place = Effect.andThen(
-          Effect.suspend(() => tell(OrderCreated, orderCreated(id, next(), "1.00"))),
+          Effect.suspend(() => publish(OrderCreated, orderCreated(id, next(), "1.00"))),
           settled,
         )
         const pages = yield* pagesOf(`/users/${id}/orders?limit=2`, place)
@@ -284,45 +286,45 @@ onBoth("the module user, alone", (it) => {
       }),
     )
 
-    it.effect("come to a sum that no float could hold", () =>
+    it.effect("have an exact sum that no float could represent", () =>
       Effect.gen(function* () {
-        const { tellAll, settled } = yield* Scenario
+        const { publishAll, settled } = yield* Scenario
         const id = yield* signUp
-        yield* tellAll(
+        yield* publishAll(
           OrderCreated,
           Array.from({ length: 30 }, () => orderCreated(id, next(), "99999999.99")),
         )
-        yield* tellAll(OrderCreated, [orderCreated(id, next(), "0.1"), orderCreated(id, next(), "0.2")])
+        yield* publishAll(OrderCreated, [orderCreated(id, next(), "0.1"), orderCreated(id, next(), "0.2")])
         yield* settled
         expect(yield* summaryOf(id)).toEqual(summary(id, 32, "3000000000.00"))
       }),
     )
 
-    it.effect("are told of once for each user whom a transaction touches", () =>
+    it.effect("are published once for each user of a transaction", () =>
       Effect.gen(function* () {
-        const { tellAll, settled } = yield* Scenario
+        const { publishAll, settled } = yield* Scenario
         const [one, other] = [yield* signUp, yield* signUp]
         // Ten records in one send: as many as are always taken in one transaction.
-        yield* tellAll(OrderCreated, [
+        yield* publishAll(OrderCreated, [
           ...Array.from({ length: 6 }, () => orderCreated(one, next(), "1.10")),
           ...Array.from({ length: 4 }, () => orderCreated(other, next(), "2.00")),
         ])
         yield* settled
-        expect(yield* toldOf(one)).toEqual([summary(one, 6, "6.60")])
-        expect(yield* toldOf(other)).toEqual([summary(other, 4, "8.00")])
+        expect(yield* publishedAbout(one)).toEqual([summary(one, 6, "6.60")])
+        expect(yield* publishedAbout(other)).toEqual([summary(other, 4, "8.00")])
       }),
     )
 
-    it.effect("are not told of when they come to the same", () =>
+    it.effect("are not published when the summary does not change", () =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const id = yield* signUp
         const order_id = next()
-        yield* tell(OrderCreated, orderCreated(id, order_id, "5.00"))
+        yield* publish(OrderCreated, orderCreated(id, order_id, "5.00"))
         yield* settled
-        yield* tell(OrderProcessed, { order_id, user_id: id, amount: "5.00" })
+        yield* publish(OrderProcessed, { order_id, user_id: id, amount: "5.00" })
         yield* settled
-        expect(yield* toldOf(id)).toEqual([summary(id, 1, "5.00")])
+        expect(yield* publishedAbout(id)).toEqual([summary(id, 1, "5.00")])
       }),
     )
   })
@@ -342,17 +344,17 @@ onBoth("the module user, alone", (it) => {
   })
 
   it.effect.prop(
-    "is right about orders in whatever order their events come, and however often",
+    "is right for any order and repetition of their events",
     [Arbitrary.array(Arbitrary.schema(Happened), { minLength: 1, maxLength: 6 })],
     ([happened]) =>
       Effect.gen(function* () {
-        const { tell, settled } = yield* Scenario
+        const { publish, settled } = yield* Scenario
         const id = yield* signUp
         const orders = happened.map((order) => ({ ...order, order_id: next(), amount: (order.cents / 100).toFixed(2) }))
         const sends = orders.flatMap(({ order_id, amount, ending, ranks, again, pause, isCreated }) => {
-          const created = (event?: string) => tell(OrderCreated, orderCreated(id, order_id, amount), event)
+          const created = (event?: string) => publish(OrderCreated, orderCreated(id, order_id, amount), event)
           const ended = (event?: string) =>
-            ending === "none" ? Effect.void : tell(endings[ending], { order_id, user_id: id, amount }, event)
+            ending === "none" ? Effect.void : publish(endings[ending], { order_id, user_id: id, amount }, event)
           const both = { created: isCreated ? created : () => Effect.void, ended }
           return [
             { rank: ranks.created, pause, send: both.created(`created ${order_id}`) },
@@ -383,7 +385,7 @@ onBoth("the module user, alone", (it) => {
         const cents = counted.reduce((sum, order) => sum + order.cents, 0)
         const expected = summary(id, counted.length, (cents / 100).toFixed(2))
         expect(yield* summaryOf(id)).toEqual(expected)
-        expect((yield* toldOf(id)).at(-1) ?? summary(id, 0, "0.00")).toEqual(expected)
+        expect((yield* publishedAbout(id)).at(-1) ?? summary(id, 0, "0.00")).toEqual(expected)
       }),
     { arbitrary: { runs: 20 } },
   )
@@ -404,12 +406,12 @@ onBoth("the module user, alone", (it) => {
     "holds back, in $1, later events of the order alone, not those of its user's other orders",
     ([event, reaction]) =>
       Effect.gen(function* () {
-        const { put, tell, settled, held, database } = yield* Scenario
+        const { put, publish, settled, held, database } = yield* Scenario
         const id = yield* signUp
         const [bad, good] = [orderCreated(id, next(), "1.00"), orderCreated(id, next(), "2.00")]
         yield* put({ topic: event.type, value: Buffer.from(JSON.stringify({ ...bad, amount: "1e3" })) })
-        yield* tell<EventType>(event, bad)
-        yield* tell<EventType>(event, good)
+        yield* publish<EventType>(event, bad)
+        yield* publish<EventType>(event, good)
         yield* settled
         const key = `order_id:${bad.order_id}`
         expect((yield* held("user")).filter((entry) => entry.reaction === reaction)).toMatchObject([

@@ -92,7 +92,7 @@ describe("the URL of a Redis", () => {
     "redis://h#1",
   ])("is not %s", (url) => expect(faultInUrl(url)).toMatch(/^(?:expected a|the path of a|a) URL/u))
 
-  it("is named without its secrets", () => expect(nameOf("redis://user:secret@cache:6380/3")).toBe("cache:6380"))
+  it("is shown without its secrets", () => expect(nameOf("redis://user:secret@cache:6380/3")).toBe("cache:6380"))
 })
 
 describe("the cache in memory", () => {
@@ -107,8 +107,8 @@ describe("the cache in memory", () => {
   )
 })
 
-describe("the cache with a Redis that is away from the start", () => {
-  it.live("is there at once, answers at once that nothing is known, and logs one line", () =>
+describe("the cache with a Redis that is unavailable from the start", () => {
+  it.live("is available at once, answers at once that nothing is cached, and logs one line", () =>
     Effect.gen(function* () {
       const url = `redis://127.0.0.1:${yield* Effect.promise(freePort)}`
       const starts = yield* waitsOf(5, aProcess(url))
@@ -120,7 +120,9 @@ describe("the cache with a Redis that is away from the start", () => {
       yield* failTwice(breaker, "provider")
       expect(yield* tagOf(breaker, "provider")).toBe("Open")
       yield* Effect.sleep("1500 millis")
-      expect(lines).toEqual([expect.stringMatching(/^Warn: Redis at 127\.0\.0\.1:\d+ is away \(ECONNREFUSED\)/u)])
+      expect(lines).toEqual([
+        expect.stringMatching(/^Warn: Redis at 127\.0\.0\.1:\d+ is unavailable \(ECONNREFUSED\)/u),
+      ])
     }),
   )
 })
@@ -130,7 +132,7 @@ const server = await ownRedis()
 describe.skipIf(server === undefined)("the cache in Redis", () => {
   const redis = server!
 
-  it.live("is shared by all processes, until an answer is too old", () =>
+  it.live("is shared by all processes until an answer expires", () =>
     Effect.gen(function* () {
       const [one, other] = [yield* aProcess(redis.url), yield* aProcess(redis.url)]
       const key = aKey()
@@ -143,7 +145,7 @@ describe.skipIf(server === undefined)("the cache in Redis", () => {
       yield* eventually(
         Effect.map(Effect.andThen(one.store.remove(key), other.store.get(key)), (exit) => expect(exit).toBeUndefined()),
       )
-      isStory(one.lines, /^Info: Redis at 127\.0\.0\.1:\d+ is used$/u)
+      isStory(one.lines, /^Info: Redis at 127\.0\.0\.1:\d+ is connected$/u)
     }),
   )
 
@@ -159,7 +161,7 @@ describe.skipIf(server === undefined)("the cache in Redis", () => {
     }),
   )
 
-  it.live("costs at most a moment while Redis is frozen, and is used again after it", () =>
+  it.live("delays a request at most briefly while Redis is frozen, and is used again afterwards", () =>
     Effect.gen(function* () {
       const { store, breaker, lines } = yield* aProcess(redis.url)
       const key = aKey()
@@ -178,12 +180,12 @@ describe.skipIf(server === undefined)("the cache in Redis", () => {
 
       redis.thaw()
       yield* eventually(Effect.map(store.get(key), (exit) => expect(exit).toBeDefined()))
-      isStory(lines, /^Info: .* is used$/u, /^Warn: .* is away \(no answer within 50 ms\)/u)
+      isStory(lines, /^Info: .* is connected$/u, /^Warn: .* is unavailable \(no answer within 50 ms\)/u)
       expect(lines.length).toBeGreaterThanOrEqual(3)
     }),
   )
 
-  it.live("is connected again after Redis was killed, however long it was away", () =>
+  it.live("reconnects after Redis was killed, however long it was unavailable", () =>
     Effect.gen(function* () {
       const { store, lines } = yield* aProcess(redis.url)
       const key = aKey()
@@ -194,7 +196,7 @@ describe.skipIf(server === undefined)("the cache in Redis", () => {
       yield* Effect.sleep("1 second")
       yield* Effect.promise(redis.resume)
       yield* eventually(Effect.map(store.get(key), (exit) => expect(exit).toBeUndefined()))
-      isStory(lines, /^Info: .* is used$/u, /^Warn: .* is away/u)
+      isStory(lines, /^Info: .* is connected$/u, /^Warn: .* is unavailable/u)
       expect(lines.length).toBeGreaterThanOrEqual(3)
     }),
   )
@@ -205,19 +207,19 @@ const locked = await ownRedis(["--requirepass", "sesame"])
 describe.skipIf(locked === undefined)("the cache in a Redis with a password", () => {
   const at = (password: string) => locked!.url.replace("//", `//:${password}@`)
 
-  it.live("opens by the right one", () =>
+  it.live("connects with the right one", () =>
     Effect.gen(function* () {
       const { store } = yield* aProcess(at("sesame"))
       yield* eventually(Effect.map(store.get(aKey()), (exit) => expect(exit).toBeUndefined()))
     }),
   )
 
-  it.live("is away by a wrong one, of which the log says nothing", () =>
+  it.live("is unavailable with a wrong one, which the log does not show", () =>
     Effect.gen(function* () {
       const { store, lines } = yield* aProcess(at("abracadabra"))
       yield* eventually(Effect.sync(() => expect(lines).toHaveLength(1)))
       expect((yield* Effect.exit(store.get(aKey())))._tag).toBe("Failure")
-      expect(lines[0]).toMatch(/is away/u)
+      expect(lines[0]).toMatch(/is unavailable/u)
       expect(lines[0]).not.toMatch(/abracadabra/u)
     }),
   )

@@ -1,10 +1,10 @@
 /**
- * `npm run audit [-- URL…]`: checks the invariants over all modules of whatever runs, and prints a line for each
- * violation. An address is `URL` or `module=URL`; none given: those of `MODULE_URLS`, else http://localhost:8000. The
- * token is that of `ADMIN_TOKEN`, or of the file `ADMIN_TOKEN_FILE`.
+ * `npm run audit [-- URL…]`: checks the invariants over all modules of a running system, and prints a line for each
+ * violation. An address is `URL` or `module=URL`; the default is `MODULE_URLS`, or else http://localhost:8000. The token is
+ * in `ADMIN_TOKEN` or in the file `ADMIN_TOKEN_FILE`.
  *
- * Exits with 1 when something does not hold or cannot be asked. It only reads, and compares the modules that the
- * addresses serve.
+ * Exits with 1 when an invariant is violated or a module does not answer. It is read-only, and compares only the modules
+ * that the addresses serve.
  */
 import { Effect, Result } from "effect"
 import { readFileSync } from "node:fs"

@@ -1,7 +1,8 @@
 /**
- * `npm run replay -- --reaction user.record-order [--from 2026-01-31T00:00:00Z] [--reset]`: lets a reaction meet its topic again.
+ * `npm run replay -- --reaction user.record-order [--from 2026-01-31T00:00:00Z] [--reset]`: makes a reaction read
+ * its topic again.
  *
- * Asks the Galleria that runs at HOST and PORT; where none does, runs the reaction's module until it is through.
+ * Requests it from the process at HOST and PORT; when none runs there, runs the reaction's module until the replay is done.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Layer, Redacted, Schema } from "effect"
@@ -31,7 +32,7 @@ const options = Effect.try({
       args: argv.slice(2),
       options: { reaction: { type: "string" }, from: { type: "string" }, reset: { type: "boolean", default: false } },
     })
-    if (values.reaction === undefined) throw new Error("--reaction is needed")
+    if (values.reaction === undefined) throw new Error("--reaction is required")
     return { ...values, reaction: values.reaction }
   },
   catch: (error) => new CannotReplay({ reason: `${error instanceof Error ? error.message : String(error)}\n${usage}` }),
@@ -49,7 +50,7 @@ const ask = (settings: Settings, url: string, path: string, body?: object) =>
       const answer: unknown = await response.json()
       return { ok: response.ok, answer }
     },
-    catch: () => new CannotReplay({ reason: `nobody answers at ${url}` }),
+    catch: () => new CannotReplay({ reason: `no answer from ${url}` }),
   }).pipe(
     Effect.flatMap(({ ok, answer }) =>
       ok ? Effect.succeed(answer as Replay) : Effect.fail(new CannotReplay({ reason: JSON.stringify(answer) })),
@@ -64,7 +65,7 @@ const isRunning = (url: string) =>
     ),
   )
 
-/** Runs the one module whose reaction it is, on a port of its own. */
+/** Runs only the module that has the reaction, on a free port. */
 const runAlone = (settings: Settings, reaction: string) =>
   Effect.gen(function* () {
     const own = settings.modules.filter((module) => module.reactions.some(({ name }) => name === reaction))
@@ -77,7 +78,7 @@ const runAlone = (settings: Settings, reaction: string) =>
 
 const show = ({ topic, state, remaining }: Replay) =>
   Effect.sync(() => {
-    const what = state === "resetting" ? "undoing what the reaction did" : `${remaining} records to read`
+    const what = state === "resetting" ? "undoing the effects of the reaction" : `${remaining} records to read`
     if (stdout.isTTY) stdout.write(`\r\u001b[K${topic}: ${what}`)
   })
 
@@ -94,7 +95,7 @@ const main = Effect.gen(function* () {
     yield* Effect.sleep("200 millis")
     state = yield* ask(settings, url, `/admin/replays/${encodeURIComponent(reaction)}`)
   }
-  stdout.write(`${stdout.isTTY ? "\r\u001b[K" : ""}${reaction} has seen ${all} records of ${state.topic} again\n`)
+  stdout.write(`${stdout.isTTY ? "\r\u001b[K" : ""}${reaction} has read ${all} records of ${state.topic} again\n`)
 }).pipe(
   Effect.scoped,
   Effect.provide(logs.layer({ ...readLogSettings(env, stdout.isTTY), level: "warn" })),

@@ -1,9 +1,9 @@
 /**
- * `npm run smoke [-- URL…]`: walks every ending of an order over HTTP against whatever runs, and prints what it expected
- * and saw. An address is `URL` or `module=URL`; none given: those of `MODULE_URLS`, else http://localhost:8000.
+ * `npm run smoke [-- URL…]`: tests every way an order can end, over HTTP against a running system, and prints expected and
+ * actual results. An address is `URL` or `module=URL`; the default is `MODULE_URLS`, or else http://localhost:8000.
  *
- * Exits with 1 when a step was wrong. It makes users, orders and products of its own, so that it can run beside other
- * traffic and again and again; what the addresses do not serve is named and not walked.
+ * Exits with 1 when a step fails. It creates its own users, orders and products, so it can run repeatedly and beside other
+ * traffic. Steps that need modules which the addresses do not serve are listed and skipped.
  */
 import { randomBytes } from "node:crypto"
 import { addressesOf, moduleNames } from "../http/addresses.ts"

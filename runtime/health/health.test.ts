@@ -29,12 +29,12 @@ const inTest = <A, E>(test: Effect.Effect<A, E, any>) =>
 
 const running: Health = { state: "running" }
 
-/** A loop that does that in each turn, and looks for work every second, unless it is told how often. */
+/** A loop that runs this in each turn, and polls every second unless given another interval. */
 const looping = (name: string, turn: Effect.Effect<boolean, unknown>, poll: Duration.Input = "1 second") =>
   Effect.forkChild(loop({ name, turn, wake: Latch.makeUnsafe(true), poll }))
 
 describe("/livez", () => {
-  it.effect("is green while loops turn, also with nothing to do, and when every turn fails", () =>
+  it.effect("succeeds while loops turn, also without work, and when every turn fails", () =>
     inTest(
       Effect.gen(function* () {
         const get = yield* routes(running)

@@ -6,9 +6,9 @@ import { Loops } from "../loop/loop.ts"
 
 export interface Check {
   readonly name: string
-  /** What is wrong, undefined when nothing is. */
+  /** The fault; undefined when there is none. */
   readonly fault: Effect.Effect<string | undefined>
-  /** Without it nothing can be answered; others only make the process degraded. */
+  /** Whether a fault makes the process unavailable; a fault of other checks only makes it degraded. */
   readonly needed: boolean
 }
 
@@ -16,16 +16,16 @@ export interface Health {
   state: "starting" | "running" | "stopping"
 }
 
-/** A loop that has not turned for that long makes `/livez` red. */
+/** A loop that has not turned for this long makes `/livez` fail. */
 const stillMillis = 60_000
 
-/** `/livez`: do the loops turn? `/readyz`: can requests be answered, and what is missing? */
+/** `/livez`: whether the loops turn. `/readyz`: whether requests can be answered, and which checks fail. */
 const answers = (health: Health, checks: ReadonlyArray<Check>) =>
   Effect.map(Loops, (loops) => ({
     livez: Effect.gen(function* () {
       const still = yield* loops.still(stillMillis)
       if (still.length === 0) return HttpServerResponse.jsonUnsafe({ status: "ok" })
-      return unavailable({ detail: `These loops stand still: ${still.join(", ")}` })
+      return unavailable({ detail: `These loops are stalled: ${still.join(", ")}` })
     }),
     readyz: Effect.gen(function* () {
       const results = yield* Effect.forEach(
@@ -43,7 +43,7 @@ const answers = (health: Health, checks: ReadonlyArray<Check>) =>
     }),
   }))
 
-/** Both addresses, among the others. */
+/** Adds both routes to the router. */
 export const healthRoutes = (health: Health, checks: ReadonlyArray<Check>) =>
   Effect.gen(function* () {
     const { livez, readyz } = yield* answers(health, checks)
@@ -51,7 +51,7 @@ export const healthRoutes = (health: Health, checks: ReadonlyArray<Check>) =>
     yield* serveAt(endpoints.readyz, readyz)
   })
 
-/** What is answered before there are other addresses: all else is to be asked again later. */
+/** Answers before the routes exist: `/livez`, `/readyz`, and 503 for everything else. */
 export const whileStarting = (health: Health, checks: ReadonlyArray<Check>) =>
   Effect.map(answers(health, checks), ({ livez, readyz }) =>
     Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) => {

@@ -15,22 +15,22 @@ const lag = gauge("galleria_consumer_lag", "Records that the module has not fini
 const held = gauge("galleria_dead_letters", "Dead letters that are open, by status; at most 10,000 of each are counted")
 const tasks = gauge("galleria_tasks", "Calls to the outside that are to be made, by state; at most 10,000 are counted")
 
-/** Rows of one kind that are counted, so that a backlog does not make looking slow. */
+/** Maximum number of rows of one kind to count, so that a backlog does not slow down the count. */
 const mostCounted = 10_000
 
-/** The same of the outbox, whose rows are counted by its index alone. */
+/** The maximum for the outbox, which is counted by its index only. */
 const mostPending = 100_000
 
-/** What is read of one module for each request of `/metrics`. */
+/** What each request of `/metrics` reads from a module. */
 export interface Watched {
   readonly module: string
   readonly sql: SqlClient.SqlClient
   readonly lag: Effect.Effect<ReadonlyArray<Lag>, unknown>
-  /** The tasks that are shown; those found in the table are added, as when another release has left some. */
+  /** The tasks to show; tasks found in the table, such as those of another release, are added. */
   readonly tasks: Set<string>
 }
 
-/** Counts the rows of each task by state. Steps from name to name, for there may be very many rows of one. */
+/** Counts the rows of each task by state. Skips from name to name, because one may have very many rows. */
 const countTasks = (sql: SqlClient.SqlClient, now: Date) =>
   sql<{ task: string; state: string; rows: number }>`
     with recursive names as (
@@ -83,14 +83,14 @@ const look = (watched: Watched) =>
     }
   })
 
-/** Reads what is counted, for a request or an export. What cannot be read just now keeps its last value. */
+/** Updates the gauges, for a request or an export. A gauge that cannot be read keeps its last value. */
 export const lookAt = (watched: ReadonlyArray<Watched>) =>
   Effect.forEach(watched, (module) => Effect.ignoreCause(look(module), { log: "Debug" }), {
     discard: true,
     concurrency: "unbounded",
   })
 
-/** `GET /metrics`, as Prometheus reads it. */
+/** `GET /metrics`, in the format of Prometheus. */
 export const metricsRoute = (watched: ReadonlyArray<Watched>) =>
   serveAt(
     endpoints.metrics,

@@ -1,4 +1,4 @@
-/** What a defect says: it may be anything. An error without a message, or one whose message fails, says its name. */
+/** The text of a defect, which may be any value. For an error without a readable message it is the error's name. */
 export const textOf = (defect: unknown): string => {
   try {
     const text = String(defect instanceof Error ? defect.message : defect)
@@ -17,7 +17,7 @@ const nameOf = (defect: unknown): string => {
   }
 }
 
-/** What may be kept and shown of an error: 2,000 characters of a line. */
+/** The text of an error for storage and display: one line of at most 2,000 characters. */
 export const clean = (text: string): string =>
   text
     .slice(0, 2_000)

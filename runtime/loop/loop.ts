@@ -3,19 +3,19 @@ import { textOf } from "./defect.ts"
 import { monotonicMillis } from "./monotonic.ts"
 
 /**
- * The loops of this process and when each last turned. A loop that stands still makes `/livez` red; one that ends a
- * turn in back-off still turns, so an outage restarts nobody.
+ * The loops of this process, and when each last turned. A stalled loop makes `/livez` fail. A loop in back-off still turns,
+ * so an outage does not cause restarts.
  */
 export class Loops extends Context.Service<
   Loops,
   {
     readonly turned: (name: string) => Effect.Effect<void>
     readonly ended: (name: string) => Effect.Effect<void>
-    /** The turn before this failed, for that reason; undefined: it went well. */
+    /** Records why the last turn failed; undefined when it succeeded. */
     readonly faltered: (name: string, reason: string | undefined) => Effect.Effect<void>
-    /** Why a loop does not get on, undefined when it does. */
+    /** Why the last turn of a loop failed; undefined when it succeeded. */
     readonly faultOf: (name: string) => Effect.Effect<string | undefined>
-    /** The loops that have not turned for that long. */
+    /** The loops that have not turned for longer than this. */
     readonly still: (forMillis: number) => Effect.Effect<ReadonlyArray<string>>
   }
 >()("galleria/Loops") {}
@@ -34,22 +34,22 @@ export const makeLoops = (): Loops["Service"] => {
   }
 }
 
-/** 0.1 s doubling to 10 s, jittered: how long a loop waits after a turn that failed. */
+/** The wait of a loop after a failed turn: 0.1 s doubling to 10 s, jittered. */
 export const backOff = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("10 seconds")]).pipe(
   Schedule.jittered,
 )
 
 /**
- * Repeats `turn` for ever: at once while it says that there may be more, else when `wake` opens or `poll` has passed.
- * A turn that fails is tried again with back-off; the log has a line for the first failure and one for the recovery, not one for each turn.
- * Turns are no part of any trace, but for what they do for an event (`telemetry/trace.ts`).
+ * Repeats `turn` for ever: at once while it returns true (there may be more), else when `wake` opens or `poll` has passed.
+ * A failed turn is retried with back-off; the log has one line for the first failure and one for the recovery. Turns are not
+ * traced, except work on an event (`telemetry/trace.ts`).
  */
 export const loop = <E, R>(options: {
   readonly name: string
   readonly turn: Effect.Effect<boolean, E, R>
   readonly wake: Latch.Latch
   readonly poll: Duration.Input
-  /** Asked after each turn; the loop ends when it is true. Open `wake` after changing it. */
+  /** Checked after each turn; the loop ends when it returns true. Open `wake` after a change. */
   readonly isOver?: () => boolean
 }): Effect.Effect<void, never, R | Loops> =>
   Effect.gen(function* () {
@@ -71,7 +71,7 @@ export const loop = <E, R>(options: {
         if (!exit.value && !options.isOver?.()) yield* rest(options)
         continue
       }
-      // A loop that is being stopped ends here; a turn that interrupted itself has failed like any other.
+      // A loop that is being stopped ends here; a turn that interrupted itself counts as failed.
       yield* Effect.yieldNow
       yield* loops.faltered(options.name, messageOf(exit.cause))
       if (failures++ === 0) {
@@ -82,8 +82,8 @@ export const loop = <E, R>(options: {
   }).pipe(Effect.scoped, Effect.withTracerEnabled(false))
 
 /**
- * For a loop that is not one of `loop`: what it runs by this is seen in `Loops` for as long as it takes, and stands still
- * when that is too long. Between two runs it rests. Changes nothing where no loops are watched, as in some tests.
+ * Registers the runs of a loop that does not use `loop`: each run is in `Loops` while it lasts, and counts as stalled when it
+ * takes too long. Between two runs the loop is idle. Without `Loops`, as in some tests, it does nothing.
  */
 export const watched = (name: string) =>
   Effect.map(
@@ -96,10 +96,10 @@ export const watched = (name: string) =>
         }),
   )
 
-/** So often a loop that rests shows that it does: it has nothing to do, and does not stand still. */
+/** How often an idle loop reports that it is not stalled. */
 const signMillis = 20_000
 
-/** Until `wake` opens or `poll` has passed. */
+/** Waits until `wake` opens or `poll` has passed. */
 const rest = (options: { readonly name: string; readonly wake: Latch.Latch; readonly poll: Duration.Input }) =>
   Effect.gen(function* () {
     const { turned } = yield* Loops

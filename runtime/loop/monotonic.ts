@@ -1,6 +1,6 @@
 import { Clock, Effect } from "effect"
 
-/** Milliseconds of a clock that never steps: for durations. What is kept or compared between processes is wall-clock time. */
+/** Milliseconds of a monotonic clock, for durations. Use wall-clock time for what is stored or compared between processes. */
 export const monotonicMillis: Effect.Effect<number> = Effect.map(Clock.monotonicTimeNanos, (nanos) =>
   Number(nanos / 1_000_000n),
 )

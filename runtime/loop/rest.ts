@@ -1,3 +1,3 @@
-/** How long a partition rests after its `handle` has failed so many times in a row: 0.1 s doubling to 10 s, jittered. */
+/** The wait of a partition after that many consecutive failures of its `handle`: 0.1 s doubling to 10 s, jittered. */
 export const restMillis = (failures: number): number =>
   Math.min(10_000, 100 * 2 ** (failures - 1)) * (0.8 + Math.random() * 0.4)

@@ -6,13 +6,13 @@ export const defaultRetry: Schedule.Schedule<unknown> = Schedule.min([
   Schedule.spaced("5 minutes"),
 ]).pipe(Schedule.jittered)
 
-/** The wait of a schedule after that many attempts, in ms; undefined when it is done. */
+/** The wait of a schedule after that many attempts, in ms; undefined when the schedule has ended. */
 export const delayAfter = (schedule: Schedule.Schedule<unknown>, attempts: number) =>
   Effect.gen(function* () {
     const step = yield* Schedule.toStep(schedule)
     let now = yield* Clock.currentTimeMillis
     let delay = 0
-    // Each step is asked at the time when it would have come, for a schedule may end by the time that has passed.
+    // Each step runs at the time at which it would have occurred, because a schedule may end by elapsed time.
     for (let n = 0; n < attempts; n++) {
       now += delay
       delay = Duration.toMillis((yield* step(now, undefined))[1])

@@ -1,15 +1,15 @@
 import { Clock, Effect } from "effect"
 import { monotonicMillis } from "./monotonic.ts"
 
-/** A difference between two clocks that is no error of either, in milliseconds. */
+/** The tolerated difference between two clocks, in milliseconds. */
 export const clockTolerance = 5 * 60 * 1_000
 
-/** A step of the wall clock must have lasted this long before anything is deleted by it. */
+/** How long after a step of the wall clock nothing is deleted by age. */
 const lastedMillis = 60 * 60 * 1_000
 
 /**
- * Says, each time it is asked, whether the wall clock may decide what to delete: not for an hour after it stepped by
- * more than five minutes. A clock that is set wrong for a moment then deletes nothing.
+ * Makes an effect that returns whether the wall clock may decide what to delete: not for an hour after it stepped by more
+ * than five minutes. A clock that is wrong for a short time then causes no deletions.
  */
 export const makeWallClockTrust = Effect.gen(function* () {
   const offset = Effect.gen(function* () {

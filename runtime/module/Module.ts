@@ -16,27 +16,27 @@ import type { Reaction } from "./Reaction.ts"
 import type { Tasks } from "./Tasks.ts"
 import type { Task } from "./Task.ts"
 
-/** Who takes part, as far as a module may know. */
+/** The modules of the deployment, as far as a module may depend on them. */
 export class Deployment extends Context.Service<
   Deployment,
   {
     /** The modules of this process. */
     readonly modules: ReadonlyArray<string>
-    /** Modules of other processes take part too, as they do over Kafka. */
+    /** Whether modules run in other processes too, as over Kafka. */
     readonly distributed: boolean
   }
 >()("galleria/Deployment") {}
 
-/** Something outside that a module depends on, as `/readyz` shows it: without it the process is degraded. */
+/** An external dependency of a module, shown in `/readyz`: without it the process is degraded. */
 export interface Check<out R> {
   readonly name: string
-  /** Whether it is shown, asked once at the start; left out: it is. */
+  /** Whether the check is shown, evaluated once at the start; default: it is shown. */
   readonly applies?: Effect.Effect<boolean, never, R>
-  /** What is wrong, undefined when nothing is. Answers at once: it reports what is known, it does not probe. */
+  /** The fault, or undefined. Returns at once: it reports the last known state and does not probe. */
   readonly fault: Effect.Effect<string | undefined, never, R>
 }
 
-/** A module's reactions, tasks, checks and audit, with its own services in them. */
+/** A module's reactions, tasks, checks and audit, with its services provided. */
 export class Bound extends Context.Service<
   Bound,
   {
@@ -47,7 +47,7 @@ export class Bound extends Context.Service<
   }
 >()("galleria/Bound") {}
 
-/** All that a module gets from the runtime, each its own but for the cache and the circuits, which may be shared. */
+/** Everything that a module gets from the runtime. Modules share only the cache and the circuit store. */
 export type Ports =
   | SqlClient.SqlClient
   | Database
@@ -63,29 +63,29 @@ export type Ports =
 
 type Platform = HttpRouter.HttpRouter | Etag.Generator | HttpPlatform.HttpPlatform | FileSystem.FileSystem | Path.Path
 
-/** A module as the runtime takes it: declarations as data, services sealed in the layer. */
+/** A module for the runtime: declarations as data, services provided by the layer. */
 export interface Module {
   readonly name: string
-  /** Its endpoints, in groups that go through `Edge`. */
+  /** Its endpoints, in groups with the middleware `Edge`. */
   readonly api: HttpApi.Constraint
   readonly publishes: ReadonlyArray<EventType>
   readonly reactions: ReadonlyArray<Pick<Reaction<any>, "name" | "event" | "reset">>
   readonly tasks: ReadonlyArray<{ readonly name: string }>
   readonly migrations: Migrations
-  /** By variable. The runtime reads them all before it starts and names every fault; the layer reads them again. */
+  /** By environment variable. The runtime reads all of them at the start and reports every fault; the layer reads them again. */
   readonly settings: Readonly<Record<string, Config.Config<unknown>>>
   readonly layer: Layer.Layer<Bound, never, Ports | Platform>
 }
 
-/** A layer that lacks services is none; the compiler names them at the module's `layer`. */
+/** Rejects a layer that lacks services; the compiler names them at the module's `layer`. */
 type Sealed<Lacking> = [Lacking] extends [never] ? unknown : { readonly "the layer lacks": Lacking }
 
 type NeedsOf<Item> = Item extends Reaction<infer R> | Task<infer R> | Check<infer R> ? R : never
 
 /**
- * Makes a module. Its layer hands out its HTTP groups and the services that its reactions, tasks and checks need; what
- * it needs itself are ports. A reaction whose service the layer lacks does not compile, nor does an API without its
- * handlers; the error stands at the module's `layer`.
+ * Makes a module. Its layer provides its HTTP groups and the services of its reactions, tasks and checks, and requires only
+ * ports. A reaction whose service the layer lacks does not compile, nor does an API without handlers; the compiler reports
+ * the error at the module's `layer`.
  */
 export const make = <
   const Name extends string,
@@ -103,7 +103,7 @@ export const make = <
   readonly reactions?: Reactions
   readonly tasks?: TaskList
   readonly checks?: Checks
-  /** What the module contributes to an audit; made once, at the start. */
+  /** The module's contribution to an audit; built once, at the start. */
   readonly audit?: Effect.Effect<Audit, never, AuditNeeds>
   readonly migrations: Migrations
   readonly settings?: Readonly<Record<string, Config.Config<unknown>>>
@@ -150,7 +150,7 @@ export const make = <
     tasks,
     migrations: options.migrations,
     settings: options.settings ?? {},
-    // What it still needs are ports: `Sealed` saw to it.
+    // Only ports are still required: `Sealed` ensures that.
     layer: Layer.merge(bound, HttpApiBuilder.layer(options.api)).pipe(Layer.provide(options.layer)) as Layer.Layer<
       Bound,
       never,
@@ -159,7 +159,7 @@ export const make = <
   }
 }
 
-/** The types of event that these modules publish or react to. */
+/** The event types that these modules publish or react to. */
 export const eventsOf = (modules: ReadonlyArray<Module>): ReadonlyArray<EventType> => [
   ...new Map(
     modules
@@ -168,7 +168,7 @@ export const eventsOf = (modules: ReadonlyArray<Module>): ReadonlyArray<EventTyp
   ).values(),
 ]
 
-/** The types of event from which some module keeps a projection that can be reset. */
+/** The event types that feed a projection with a reset in one of these modules. */
 export const projectedBy = (modules: ReadonlyArray<Module>): ReadonlySet<string> =>
   new Set(
     modules.flatMap(({ reactions }) =>

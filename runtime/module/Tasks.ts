@@ -1,17 +1,16 @@
 import { Context, type Effect } from "effect"
 
 /**
- * The tasks of a module that are to be done (see `module/Task.ts`), in its own database: a row is added in the
- * transaction of the decision that asks for it, so there is no decision without its task and no task without its
- * decision.
+ * The open tasks of a module (see `module/Task.ts`), in its own database. A row is added in the transaction of the decision
+ * that requests it, so neither exists without the other.
  */
 export class Tasks extends Context.Service<
   Tasks,
   {
     /**
-     * Adds rows of the task `name` in the running transaction, due at once unless it is said; an id that is there stays
-     * as it is, also while it is called: its `end` decides under the lock of the aggregate, and sees this decision. The
-     * worker wakes after the commit. `name` is one of the module's own tasks, else this is a defect.
+     * Adds rows of the task `name` in the running transaction, due at once by default. An existing id is left unchanged, also
+     * while it is called: its `end` decides under the aggregate's lock and sees this decision. Wakes the worker after the
+     * commit. Dies when `name` is not a task of the module.
      */
     readonly add: (
       name: string,
@@ -19,8 +18,8 @@ export class Tasks extends Context.Service<
     ) => Effect.Effect<void>
 
     /**
-     * Removes rows that need not be done any more, in the running transaction. A row that is called stays, and so does
-     * one whose call is unknown: `begin` or `end` decides about it.
+     * Removes rows that are no longer needed, in the running transaction. A row that is being called stays, as does one whose
+     * call is unknown: `begin` or `end` decides about it.
      */
     readonly remove: (name: string, ids: ReadonlyArray<string | number>) => Effect.Effect<void>
   }

@@ -146,7 +146,7 @@ await suiteOnEveryDatabase("Outbox", {
     {
       name: "a relay that remembers the last event it sent",
       subject: relaying({ remembersTheLast: true }),
-      caughtBy: "carries an event that is committed after later ones were sent",
+      caughtBy: "sends an event that is committed after later ones were sent",
       sideBySide: true,
     },
     {
@@ -158,13 +158,13 @@ await suiteOnEveryDatabase("Outbox", {
     {
       name: "a relay whose floor is the value of the sequence at once",
       subject: relaying({ floor: "at once" }),
-      caughtBy: "carries an event that is committed after later ones were sent",
+      caughtBy: "sends an event that is committed after later ones were sent",
       sideBySide: true,
     },
     {
       name: "a relay whose floor is raised by a snapshot's xmax",
       subject: relaying({ floor: "by a snapshot" }),
-      caughtBy: "carries an event whose transaction is the youngest that there is",
+      caughtBy: "sends an event whose transaction is the newest",
       sideBySide: true,
     },
     {
@@ -175,7 +175,7 @@ await suiteOnEveryDatabase("Outbox", {
     {
       name: "a relay whose floor is 1 before the sequence was used",
       subject: relaying({ floor: "to 1 when unused" }),
-      caughtBy: "carries the first event of an outbox that it has looked at before",
+      caughtBy: "sends the first event of an outbox that was empty before",
     },
     {
       name: "a relay that keeps its floor when the outbox is another one",
@@ -190,7 +190,7 @@ await suiteOnEveryDatabase("Outbox", {
     {
       name: "a relay that has no floor",
       subject: relaying({}),
-      caughtBy: "does not walk over what it has deleted while a transaction sees it",
+      caughtBy: "does not scan deleted rows while a transaction can still see them",
       sideBySide: true,
     },
     {
@@ -202,7 +202,7 @@ await suiteOnEveryDatabase("Outbox", {
     {
       name: "relays that share the rows between them",
       subject: relaying({ sharesRows: true }),
-      caughtBy: "only copies when a relay is overtaken by another, at send 1",
+      caughtBy: "only makes copies when a relay is overtaken by another, at send 1",
       sideBySide: true,
     },
     {
@@ -223,7 +223,7 @@ await suiteOnEveryDatabase("Outbox", {
     {
       name: "an outbox that appends in a transaction of its own",
       subject: appendsByItself,
-      caughtBy: "never shows what was rolled back",
+      caughtBy: "never sends an event that was rolled back",
       sideBySide: true,
     },
   ],

@@ -2,42 +2,42 @@ import { Context, type Effect } from "effect"
 import type { Statement } from "effect/sql"
 import type { EventType, Fact } from "../events/Event.ts"
 
-/** An event as it is written down: identity, time and data never change after this. */
+/** An event as it is stored: its id, time and data never change. */
 export interface Draft {
   readonly event_id: string
   readonly type: string
   readonly version: number
   readonly time: string
   readonly traceparent: string | null
-  /** Null where the statement assigns the member that it is. */
+  /** Null when the statement assigns the member that is the key. */
   readonly key: string | null
-  /** As `key`. */
+  /** Like `key`. */
   readonly subject: string | null
   /** JSON text. */
   readonly data: string
 }
 
-/** Above this an event is refused, as a defect: Kafka takes 1 MB by default, headers included. */
+/** Maximum size of an event; a larger one is a defect. Kafka's default limit is 1 MB, including headers. */
 export const maxBytes = 900_000
 
 /**
- * Where a module writes its events: in its own database, in the transaction of the change that they tell of, so that
- * there is no state without its event and no event without its state. A relay carries them to the bus.
+ * Stores a module's events in its own database, in the transaction of the change that they report, so that neither exists
+ * without the other. A relay sends them to the event log.
  *
- * Lock the aggregate's row first, then append: events of one aggregate leave in the order of the commits.
+ * Lock the aggregate's row first, then append: events of one aggregate are then sent in the order of the commits.
  */
 export class Outbox extends Context.Service<
   Outbox,
   {
     /**
-     * Appends in the running transaction, and says what was written. The relay wakes after the commit. Dies outside of a
-     * transaction, and of an event that the module does not name under `publishes`.
+     * Appends events in the running transaction, and returns what was written. Wakes the relay after the commit. Dies outside
+     * of a transaction, and for an event that the module does not list under `publishes`.
      */
     readonly append: (facts: ReadonlyArray<Fact>) => Effect.Effect<ReadonlyArray<Draft>>
 
     /**
-     * Gives an event its identity, now, for `insert`. `assigned` names the members that the statement adds. Dies as
-     * `append`.
+     * Makes an event with its id and time, for `insert`. `assigned` names the members that the statement adds. Dies for an
+     * event that the module does not list under `publishes`.
      */
     readonly draft: <E extends EventType, const Assigned extends keyof E["data"]["Type"] & string = never>(
       event: E,
@@ -46,17 +46,17 @@ export class Outbox extends Context.Service<
     ) => Effect.Effect<Draft>
 
     /**
-     * The same as part of a statement: an INSERT of the rows `(n int, draft json, assigned text)`, in the order of `n`.
-     * `assigned` is a JSON object as text, of the members, such as ids, that `draft` was made without (null: none). It has
-     * no NUL character. Run `wake` when the statement has committed.
+     * Appends as part of a statement: an INSERT of the rows `(n int, draft json, assigned text)`, in the order of `n`.
+     * `assigned` is a JSON object, as text without NUL, of the members that `draft` was made without, such as ids (null:
+     * none). Run `wake` after the commit.
      */
     readonly insert: (event: EventType, rows: Statement.Fragment) => Statement.Fragment
 
-    /** Tells the relay that there is something to send. */
+    /** Wakes the relay. */
     readonly wake: Effect.Effect<void>
   }
 >()("galleria/Outbox") {}
 
-/** Why a module must not write an event. */
+/** The error text for an event that a module does not list under `publishes`. */
 export const notPublished = (module: string, type: string): string =>
   `${module} does not publish ${type}: name it under "publishes" in module.ts`

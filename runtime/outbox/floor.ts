@@ -1,36 +1,36 @@
 /**
- * Where a relay begins to read (DELIVERY.md, *The outbox floor*): no row with `seq <= at` can appear any more. The rest is
- * what was measured to raise it.
+ * The `seq` above which a relay reads (DELIVERY.md, *The outbox floor*): no row with `seq <= at` can appear any more. The
+ * other members are the measurements to raise it.
  */
 export interface Floor {
   readonly at: bigint
-  /** The table's file, which is another one once the table was restored or truncated. */
+  /** The table's file, which changes when the table is restored or truncated. */
   readonly file: number
-  /** A value of the sequence; the floor when all that took one up to it have ended. */
+  /** A value of the sequence; it becomes the floor once all writers with a value up to it have ended. */
   readonly sequence: bigint
-  /** A transaction id that was taken later: every writer that took such a value has a lesser one. Null: none was taken yet. */
+  /** A transaction id that was taken later: every writer with such a value has a smaller id. Null: none was taken yet. */
   readonly horizon: bigint | null
 }
 
-/** What a read returns beside its rows. */
+/** What a read returns besides its rows. */
 export interface Reading {
-  /** The floor that it read from: 0 where the one that it was given is of another table. */
+  /** The floor of the read: 0 when the given floor was measured on another table. */
   readonly at: bigint
   readonly file: number
   readonly sequence: bigint
-  /** No transaction with a lesser id was running when the read took its snapshot. */
+  /** No transaction with a smaller id was running when the read took its snapshot. */
   readonly xmin: bigint
-  /** The id of the read's own transaction, null when it was not asked for. */
+  /** The id of the read's own transaction; null when it was not requested. */
   readonly xid: bigint | null
 }
 
-/** Nothing is known, as at the beginning of a session. */
+/** The floor at the beginning of a session: nothing was measured. */
 export const unknown: Floor = { at: 0n, file: 0, sequence: 0n, horizon: null }
 
-/** Whether the next read has to take a transaction id. */
+/** Whether the next read must take a transaction id. */
 export const wantsXid = ({ at, sequence, horizon }: Floor) => horizon === null && sequence > at
 
-/** The floor after a read; `lowest` is the least `seq` that it found or that is in flight. */
+/** The floor after a read; `lowest` is the least `seq` that was found or is in flight. */
 export const raised = (floor: Floor, reading: Reading, lowest: bigint | undefined): Floor => {
   const { at, file, sequence, xmin, xid } = reading
   const measured = { at, file, sequence, horizon: null }

@@ -5,13 +5,13 @@ import type { EventType } from "../events/Event.ts"
 import { placeIn, traceparentOf } from "../telemetry/trace.ts"
 import { type Draft, maxBytes, notPublished, type Outbox } from "./Outbox.ts"
 
-/** Who writes into an outbox, and which events. */
+/** The module that writes into an outbox, and the events that it publishes. */
 export interface Publisher {
   readonly name: string
   readonly publishes: ReadonlyArray<EventType>
 }
 
-/** The outbox in the table `outbox` of a module's database. Runs `wake` when there is something to relay. */
+/** The outbox in the table `outbox` of a module's database. Runs `wake` when there are events to relay. */
 export const outboxTable = (
   sql: SqlClient.SqlClient,
   wake: Effect.Effect<void>,
@@ -44,7 +44,7 @@ export const outboxTable = (
     const drafts: Array<Draft> = []
     for (const { event, data } of facts) drafts.push(yield* draft(event, data))
     const rows = JSON.stringify(drafts.map((draft, n) => ({ n, draft })))
-    // Nothing is assigned, so it does not matter which type of event is named.
+    // Nothing is assigned, so any event type may be passed.
     yield* Effect.orDie(
       sql`${insert(first.event, sql`select n, draft, null from json_to_recordset(${rows}::json) as x (n int, draft json)`)}`,
     )
@@ -55,11 +55,11 @@ export const outboxTable = (
   return { append, draft, insert, wake }
 }
 
-/** The members that are key or subject are texts or numbers. */
+/** Members that are key or subject are strings or numbers. */
 type Members = Readonly<Record<string, string | number | undefined>>
 type Encode = (data: unknown) => Members
 
-/** Encoders of events' data, each without some members, made once. */
+/** Encoders of event data without some members, each built once. */
 const encoders = () => {
   const made = new Map<EventType, Map<string, Encode>>()
   return (event: EventType, without: ReadonlyArray<string>): Encode => {

@@ -20,13 +20,13 @@ interface Row {
   readonly data: string
 }
 
-/** Rows in one send: what one statement of the embedded log takes without stopping requests for long. */
+/** Rows in one send: as many as the embedded log stores without blocking requests for long. */
 const limit = 500
 
 const seqs = (rows: ReadonlyArray<Row>) => [0n, ...rows.map(({ seq }) => seq)]
 const ids = (rows: ReadonlyArray<Row>) => ["", ...rows.map(({ event_id }) => event_id)]
 
-/** The event log did not acknowledge a send in time; what became of it is unknown, so it is sent again. */
+/** The event log did not acknowledge a send in time; the result is unknown, so it is sent again. */
 class SentTooLate extends Schema.TaggedError<SentTooLate>()("SentTooLate", {}) {
   override get message(): string {
     return `the event log did not acknowledge a send within ${sendWithin}`
@@ -34,10 +34,10 @@ class SentTooLate extends Schema.TaggedError<SentTooLate>()("SentTooLate", {}) {
 }
 
 /**
- * Deletes what was acknowledged and reads the head without what is in flight, from the floor on. Both go by list, never
- * by range: a row with a lower `seq` may be committed after a read (DELIVERY.md, *Writing and relaying*). They go by the
- * event's id: in a database that was restored during a send another event may have the `seq`. What is measured for the floor
- * comes in front of the rows.
+ * Deletes acknowledged rows, and reads the head above the floor without the rows in flight. Both use lists of ids, never a
+ * range: a row with a smaller `seq` may be committed after a read (DELIVERY.md, *Writing and relaying*). The ids are those of
+ * the events: in a database that is restored during a send, another event may have the `seq`. The measurements for the floor
+ * precede the rows.
  */
 const step = (sql: SqlClient.SqlClient, floor: Floor, sent: ReadonlyArray<Row>, flying: ReadonlyArray<Row>) =>
   Effect.map(
@@ -66,16 +66,16 @@ const step = (sql: SqlClient.SqlClient, floor: Floor, sent: ReadonlyArray<Row>, 
 const lowestOf = (rows: ReadonlyArray<Row>) =>
   rows.reduce<bigint | undefined>((least, { seq }) => (least === undefined || seq < least ? seq : least), undefined)
 
-/** A turn ends after this, in milliseconds: a backlog is many turns, so that the loop is seen to turn. */
+/** Maximum duration of a turn, in milliseconds: a backlog takes many turns, so that the loop does not count as stalled. */
 const mostMillis = 5_000
 
-/** A send that takes longer has failed: with the turn before it, it ends well before a loop counts as standing still. */
+/** Time-out of a send. Together with the turn before it, it ends well before the loop counts as stalled. */
 const sendWithin = "40 seconds"
 
 /**
- * Turns of a relay that carries the events of one outbox to the bus (DELIVERY.md, *Writing and relaying*): read from the
- * head, send, delete by id after the acknowledgement; one send in flight. A failed send drops what was read ahead, and the
- * next turn starts at the head. A turn says whether there may be more; turns share the floor from which they read.
+ * Makes the turns of a relay that sends the events of one outbox to the event log (DELIVERY.md, *Writing and relaying*): read
+ * from the head, send, delete by id after the acknowledgement; one send is in flight. After a failed send the rows read ahead
+ * are dropped, and the next turn starts at the head. A turn returns whether there may be more; turns share the floor.
  */
 export const relayTurn = (
   sql: SqlClient.SqlClient,
@@ -114,7 +114,7 @@ export const relayTurn = (
   })
 }
 
-/** A turn of an instance that waits to take over ends after this, so that its loop turns and has no fault. */
+/** Maximum duration of a turn that waits to take over: the loop keeps turning, and reports no fault. */
 const waitPerTurn = "2 seconds"
 
 interface Session {
@@ -122,7 +122,7 @@ interface Session {
   readonly scope: Scope.Closeable
 }
 
-/** Relays for a module until interrupted: by one instance at a time, woken by the outbox, with a slow poll as a net. */
+/** Relays for a module until interrupted: in one instance at a time, woken by the outbox, with a slow poll as fallback. */
 export const relay = (options: { readonly module: string; readonly wake: Latch.Latch }) =>
   Effect.gen(function* () {
     const database = yield* Database
@@ -143,7 +143,7 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
       yield* options.wake.open
       return (session = { turn: relayTurn(sql, { send }, source), scope: own })
     })
-    // After a failure the connection, and with it the lock and the floor, is thrown away: it may be the one that died.
+    // After a failure the connection is discarded, with its lock and floor, because it may be broken.
     const leave = Effect.suspend(() => {
       const [left, waiting] = [session, taking]
       session = taking = undefined

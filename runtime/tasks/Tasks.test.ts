@@ -54,8 +54,8 @@ const callsInside: Subject = {
     }),
 }
 
-const unknown = "brings a call back as unknown whose result was never recorded, and repeats nothing by itself"
-const notMade = "takes a call that was not made for no attempt, and for as unknown as it was"
+const unknown = "returns a call whose result was never recorded as unknown, and repeats nothing by itself"
+const notMade = "does not count a call that was not made as an attempt, and leaves an unknown call unknown"
 const oneOrder = "gives each id its own call, and each call its own result, in one order"
 const claimedElsewhere = "leaves a row to the instance that claimed it after it had failed here"
 
@@ -69,7 +69,7 @@ await suiteOnEveryDatabase("Tasks", {
         add: (...rows: Parameters<typeof add>) =>
           Effect.updateContext(add(...rows), Context.omit(sql.transactionService)),
       })),
-      caughtBy: "does what a committed transaction added, once, and nothing of one that was rolled back",
+      caughtBy: "runs a task of a committed transaction once, and none of a transaction that was rolled back",
       sideBySide: true,
     },
     {
@@ -91,7 +91,7 @@ await suiteOnEveryDatabase("Tasks", {
             add(name, rows),
           ),
       })),
-      caughtBy: "leaves a row as it is whose id is added again, also while it is called",
+      caughtBy: "leaves a row unchanged when its id is added again, also while it is called",
     },
     {
       name: "a removal of rows that are called",
@@ -134,17 +134,17 @@ await suiteOnEveryDatabase("Tasks", {
       subject: byTable(() => ({
         lockHeld: (rows) => Effect.succeed(rows.map(({ id, holder }) => ({ id, holder }))) as never,
       })),
-      caughtBy: "changes nothing by a result that comes when its claim was lost",
+      caughtBy: "ignores a result that arrives after its claim was lost",
     },
     {
-      name: "results that are told apart by their id alone",
+      name: "results that are matched only by their id",
       subject: byTable(({ lockHeld }) => ({
         lockHeld: (rows) =>
           Effect.map(lockHeld(rows), (held) =>
             rows.filter(({ id }) => held.some((row) => row.id === id)).map(({ id, holder }) => ({ id, holder })),
           ) as never,
       })),
-      caughtBy: "changes nothing by a result that comes when its claim was lost",
+      caughtBy: "ignores a result that arrives after its claim was lost",
     },
     {
       name: "calls in another order than their ids",
@@ -174,14 +174,14 @@ await suiteOnEveryDatabase("Tasks", {
             onFailure: () => ({ _tag: "Unknown", reason: "" }) as const,
           }),
       })),
-      caughtBy: "ends a call by its deadline that no interruption ends",
+      caughtBy: "ends a call at its deadline even when it ignores interruption",
     },
     {
       name: "a call that is made however old its mark is",
       subject: bySteps(({ make }) => ({
         make: (task, called) => make(task, { ...called, until: Number.POSITIVE_INFINITY }),
       })),
-      caughtBy: "makes no call when it stood still after the mark, and says so",
+      caughtBy: "makes no call when it was frozen after the mark, and logs that",
     },
     {
       name: "a call that was not made and counts",
@@ -201,19 +201,19 @@ await suiteOnEveryDatabase("Tasks", {
     {
       name: "a row that does not wait",
       subject: waitsOtherwise(() => ({ due: new Date(0) })),
-      caughtBy: "tries a row again when its schedule says, by how often it was tried",
+      caughtBy: "retries a row by its schedule and its number of attempts",
     },
     {
       name: "rows that are only ever begun together",
       subject: byTable(() => ({ lockOne: () => Effect.succeed([]) as never })),
-      caughtBy: "lets a row wait whose begin fails, with the error, and holds up no other",
+      caughtBy: "makes a row wait whose begin fails, with the error, and delays no other",
     },
     {
       name: "results that are only ever recorded together",
       subject: byTable(({ lockHeld }) => ({
         lockHeld: (rows) => (rows.length === 1 ? (Effect.succeed([]) as never) : lockHeld(rows)),
       })),
-      caughtBy: "lets a row wait whose end fails, as unknown, and records the others",
+      caughtBy: "makes a row wait whose end fails, as unknown, and records the others",
     },
     {
       name: "a row that is put off though another instance has claimed it",
@@ -231,7 +231,7 @@ await suiteOnEveryDatabase("Tasks", {
           where due <= ${now} order by due, id limit ${limit} for update skip locked`,
         mark,
       })),
-      caughtBy: "leaves the rows of a task alone that this release does not know",
+      caughtBy: "does not touch the rows of a task that this release does not have",
     },
     {
       name: "rows that are found without a lock",

@@ -4,10 +4,10 @@ import { type CallResult, NotMade, type Task } from "../module/Task.ts"
 import { recordWithinMillis } from "./claim.ts"
 import type { Called } from "./steps.ts"
 
-/** A call begins within this after its mark, in milliseconds, or not at all: later another instance may have the row. */
+/** A call begins within this time after its mark, in milliseconds, or not at all: later another instance may have the row. */
 const beginWithinMillis = recordWithinMillis / 2
 
-/** Makes a call that is marked. Answers by its deadline, also when the call does not end by an interruption. */
+/** Makes a marked call. Returns by its deadline, even when the call ignores the interruption. */
 export const make = (task: Task<never>, { call, id, until }: Called): Effect.Effect<CallResult<unknown>> =>
   Effect.gen(function* () {
     const { deadlineMillis } = task

@@ -8,19 +8,19 @@ import { dueAfter, errorOf, logFailure } from "./failure.ts"
 import type { Called, Tools } from "./steps.ts"
 import type { Due } from "./taskTable.ts"
 
-/** A result has this long to be recorded, in milliseconds, beyond the deadline of its call; then the mark is too old. */
+/** Time to record a result after the deadline of its call, in milliseconds; then the mark expires. */
 export const recordWithinMillis = 10_000
 
-/** A batch that failed is taken row by row for this long, in milliseconds; the rest is taken in the next turn. */
+/** A failed batch is processed row by row for this long, in milliseconds; the rest follows in the next turn. */
 const oneByOneMillis = 10_000
 
 export interface Claim {
-  /** Rows that were taken; those that are not called are done. */
+  /** Claimed rows; those without a call are done. */
   readonly taken: number
   readonly called: ReadonlyArray<Called>
 }
 
-/** Claims at most `limit` rows of a task that are due: decides what to call for each, and marks them. */
+/** Claims at most `limit` due rows of a task: decides the call for each, and marks them. */
 export const claimBy = (tools: Tools) => (task: Task<never>, limit: number) =>
   Effect.gen(function* () {
     const { database, table, isAway } = tools
@@ -48,7 +48,7 @@ const together = (tools: Tools, task: Task<never>, limit: number): Effect.Effect
     }),
   )
 
-/** One row by itself, after it failed together with others. When it fails again, it waits. */
+/** Claims one row of a failed batch. When it fails again, it waits. */
 const alone = (tools: Tools, task: Task<never>, row: Due) =>
   Effect.gen(function* () {
     const { database, table, isAway } = tools
@@ -58,7 +58,7 @@ const alone = (tools: Tools, task: Task<never>, row: Due) =>
     if (Exit.isSuccess(exit)) return exit.value
     if (faultOf(exit.cause) !== "event" && (yield* isAway)) return yield* Effect.failCause(exit.cause)
     const postponing = Effect.gen(function* () {
-      // Another instance may have claimed it since: then it is not due.
+      // Another instance may have claimed it meanwhile: then it is not due.
       for (const { name, id, isUnknown, ...locked } of yield* table.lockOne(row, now)) {
         const attempts = locked.attempts + 1
         const due = yield* dueAfter(task, attempts)
@@ -70,7 +70,7 @@ const alone = (tools: Tools, task: Task<never>, row: Due) =>
     return []
   })
 
-/** Asks the task what to call for locked rows, marks those that are called, and removes the others. */
+/** Runs `begin` for locked rows, marks those with a call, and removes the others. */
 const begin = ({ table, running }: Tools, task: Task<never>, rows: ReadonlyArray<Due>) =>
   Effect.gen(function* () {
     if (rows.length === 0) return []

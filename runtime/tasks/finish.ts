@@ -7,9 +7,9 @@ import type { Finished, Tools } from "./steps.ts"
 import type { Waiting } from "./taskTable.ts"
 
 /**
- * Records results of calls of one task. Those that fail together are recorded one by one; one that fails alone waits,
- * and its call is unknown, for its result was not recorded. Fails by the fault of the infrastructure alone, and may then
- * be repeated: a result that was recorded, or whose claim was lost, changes nothing.
+ * Records results of calls of one task. When a batch fails, its results are recorded one by one; a row that fails alone
+ * waits, and its call is unknown because the result was not recorded. Fails only by an infrastructure fault, and may then be
+ * repeated: a result that was recorded, or whose claim was lost, changes nothing.
  */
 export const finishBy =
   (tools: Tools) =>
@@ -31,7 +31,7 @@ export const finishBy =
 const record = ({ database, table, running }: Tools, task: Task<never>, finished: ReadonlyArray<Finished>) =>
   database.transaction(
     Effect.gen(function* () {
-      // By the claim too: a row that was claimed twice may have two results here.
+      // By the holder too: a row that was claimed twice may have two results here.
       const held = new Set((yield* table.lockHeld(finished)).map(({ id, holder }) => `${holder} ${id}`))
       const ours = finished.filter(({ id, holder }) => held.has(`${holder} ${id}`))
       if (ours.length === 0) return
@@ -56,11 +56,11 @@ const record = ({ database, table, running }: Tools, task: Task<never>, finished
     }),
   )
 
-/** A row whose result could not be recorded. */
+/** Makes a row wait whose result could not be recorded. */
 const postpone = ({ database, table }: Tools, task: Task<never>, row: Finished, error: string) =>
   database.transaction(
     Effect.gen(function* () {
-      // Another instance may have claimed it since.
+      // Another instance may have claimed it meanwhile.
       if ((yield* table.lockHeld([row])).length === 0) return
       const { name, id, attempts } = row
       const isUnknown = row.result._tag === "NotMade" ? row.isUnknown : true
@@ -70,7 +70,7 @@ const postpone = ({ database, table }: Tools, task: Task<never>, row: Finished, 
     }),
   )
 
-/** A row that is tried again. A call that was not made is no attempt, and leaves unknown what was. */
+/** A row to retry. A call that was not made is not an attempt, and an unknown call stays unknown. */
 const waitingOf = (task: Task<never>, row: Finished, next: Extract<Next, { readonly _tag: "Again" }>) =>
   Effect.gen(function* () {
     const { name, id, result } = row

@@ -8,10 +8,10 @@ import { claimBy } from "./claim.ts"
 import { finishBy } from "./finish.ts"
 import { type Claimed, taskTable, type TaskTable } from "./taskTable.ts"
 
-/** A row that is called: `call` is what its task's `begin` said. */
+/** A row with a call: `call` is the result of its task's `begin`. */
 export interface Called extends Claimed {
   readonly call: unknown
-  /** When the mark is too old (ms). */
+  /** When the mark expires (ms). */
   readonly until: number
 }
 
@@ -20,23 +20,23 @@ export interface Finished extends Called {
   readonly result: CallResult<unknown>
 }
 
-/** What the steps work with. */
+/** The dependencies of the steps. */
 export interface Tools {
   readonly database: Database["Service"]
   readonly table: TaskTable
-  /** `begin` or `end` of a task in the running transaction; fails when it does nothing for a while. */
+  /** Runs `begin` or `end` of a task in the running transaction; fails when it is stuck. */
   readonly running: <A>(task: Task<never>, part: Effect.Effect<A>) => Effect.Effect<A>
-  /** The database does not answer. */
+  /** Whether the database does not answer. */
   readonly isAway: Effect.Effect<boolean>
 }
 
 /**
- * Does the tasks of one module, step by step (`module/Task.ts`): `claim` decides and marks, `make` calls, `finish`
- * records. Each step may be the last of its process; any number of instances may work on one table.
+ * The steps of a module's tasks (`module/Task.ts`): `claim` decides and marks, `make` calls, `finish` records. The process
+ * may die after any step; any number of instances may work on one table.
  */
 export const makeSteps = (
   options: {
-    /** The statements it works by; others only to show that the tests notice. */
+    /** The statements; replaced only to show that the tests notice a wrong one. */
     readonly table?: typeof taskTable
   } = {},
 ) =>
@@ -55,7 +55,7 @@ export const makeSteps = (
       isAway: Effect.match(database.probe, { onSuccess: () => false, onFailure: () => true }),
     }
     return {
-      /** Which of the tasks have rows that are due. */
+      /** Which of the tasks have due rows. */
       namesDue: (names: ReadonlyArray<string>) =>
         Effect.gen(function* () {
           yield* database.writable
@@ -70,5 +70,5 @@ export const makeSteps = (
 
 export type Steps = Effect.Success<ReturnType<typeof makeSteps>>
 
-/** `begin` or `end` that does nothing for that long is stuck, in milliseconds: less than what ends its idle transaction. */
+/** `begin` or `end` counts as stuck after this idle time, in milliseconds: less than the time-out of an idle transaction. */
 const stuckMillis = 4_000

@@ -3,18 +3,18 @@ import type { SqlClient } from "effect/sql"
 import type { Item } from "../module/Task.ts"
 import type { Tasks } from "../module/Tasks.ts"
 
-/** A row that is due, locked in the running transaction. */
+/** A due row, locked in the running transaction. */
 export interface Due extends Item {
   readonly name: string
   readonly attempts: number
 }
 
-/** A row that is called: until its mark is too old, only the claim `holder` may end it. */
+/** A row that is being called: until its mark expires, only the claim `holder` may end it. */
 export interface Claimed extends Due {
   readonly holder: string
 }
 
-/** What becomes of a row that stays. `reason` says why it is tried again; null: nothing went wrong. */
+/** The next state of a row that stays. `reason` is why it is retried; null: without a failure. */
 export interface Waiting {
   readonly name: string
   readonly id: string
@@ -25,7 +25,7 @@ export interface Waiting {
   readonly error: string | null
 }
 
-/** `Tasks` in the table `task` of a module's database. Runs `wake` when there is something to do. */
+/** `Tasks` in the table `task` of a module's database. Runs `wake` when a row is added. */
 export const tasksIn = (
   sql: SqlClient.SqlClient,
   names: ReadonlyArray<string>,
@@ -51,7 +51,7 @@ export const tasksIn = (
       Effect.gen(function* () {
         yield* known(name)
         if (ids.length === 0) return
-        // The worker locks a row first and the aggregate then. To wait for the row here would be a deadlock.
+        // The worker locks the row first, then the aggregate. Waiting for the row here could deadlock.
         yield* Effect.orDie(sql`
           delete from task where (name, id) in (
             select name, id from task where name = ${name} and holder is null and not is_unknown
@@ -65,7 +65,7 @@ export const taskTable = (sql: SqlClient.SqlClient) => {
   const isUnknown = sql.literal(`is_unknown or holder is not null as "isUnknown"`)
 
   return {
-    /** Which of the tasks `names` have rows that are due. */
+    /** Which of the tasks `names` have due rows. */
     namesDue: (names: ReadonlyArray<string>, now: Date) =>
       Effect.map(
         sql<{ name: string }>`
@@ -74,7 +74,7 @@ export const taskTable = (sql: SqlClient.SqlClient) => {
         (rows) => new Set(rows.map(({ name }) => name)),
       ),
 
-    /** Locks rows of a task that are due, the oldest first. Rows that another transaction has locked are left to it. */
+    /** Locks due rows of a task, the oldest first. Rows locked by another transaction are skipped. */
     lockDue: (name: string, now: Date, limit: number) =>
       sql<Due>`
         select name, id, attempts, ${isUnknown} from task
@@ -94,7 +94,7 @@ export const taskTable = (sql: SqlClient.SqlClient) => {
           as x (name text, id text, unknown boolean)
         where t.name = x.name and t.id = x.id`,
 
-    /** Locks the rows that a claim still holds, and says which they are. */
+    /** Locks and returns the rows that their claims still hold. */
     lockHeld: (rows: ReadonlyArray<Claimed>) =>
       sql<Pick<Claimed, "id" | "holder">>`
         select t.id, t.holder from task t
@@ -102,13 +102,13 @@ export const taskTable = (sql: SqlClient.SqlClient) => {
           as x (name text, id text, holder text) on t.name = x.name and t.id = x.id and t.holder = x.holder
         order by t.name, t.id for update of t`,
 
-    /** Removes rows that are done. */
+    /** Removes completed rows. */
     end: (rows: ReadonlyArray<Pick<Due, "name" | "id">>) =>
       sql`
         delete from task t using json_to_recordset(${JSON.stringify(rows.map(({ name, id }) => ({ name, id })))}::json)
           as x (name text, id text) where t.name = x.name and t.id = x.id`,
 
-    /** Lets rows wait until they are due again. */
+    /** Makes rows wait until they are due again. */
     wait: (rows: ReadonlyArray<Waiting>) =>
       sql`
         update task t set holder = null, due = x.due, attempts = x.attempts, is_unknown = x."isUnknown",

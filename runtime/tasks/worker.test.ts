@@ -123,7 +123,7 @@ layer(drivers(), { excludeTestServices: true })("the worker of tasks", (it) => {
     ),
   )
 
-  it.effect("stands still while the database must not be written to, and says so", () =>
+  it.effect("pauses while the database must not be written, and reports it", () =>
     inModule(
       Effect.gen(function* () {
         let isFull = true
@@ -149,7 +149,7 @@ layer(drivers(), { excludeTestServices: true })("the worker of tasks", (it) => {
     ),
   )
 
-  it.effect("records a result once the database is back that came while it was away", () =>
+  it.effect("records a result that arrived while the database was unavailable once it is back", () =>
     inModule(
       Effect.gen(function* () {
         let isAway = false
@@ -176,7 +176,7 @@ layer(drivers(), { excludeTestServices: true })("the worker of tasks", (it) => {
     ),
   )
 
-  it.effect("says which tasks failed by a defect, and no more of it when they are done", () =>
+  it.effect("reports which tasks failed by a defect, until they are done", () =>
     inModule(
       Effect.gen(function* () {
         const charge = calling("suite.charge")

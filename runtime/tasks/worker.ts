@@ -4,29 +4,29 @@ import type { Task } from "../module/Task.ts"
 import { Database } from "../sql/Database.ts"
 import { type Called, type Finished, makeSteps, type Steps } from "./steps.ts"
 
-/** Calls of one module that are under way at once, in one process. Each of its tasks has an equal share of them. */
+/** Maximum number of concurrent calls of one module in one process. Each of its tasks has an equal share. */
 export const mostCalls = 64
 
-/** Stopping waits this long for calls that are under way; what is left is unknown. */
+/** How long stopping waits for running calls; unfinished calls become unknown. */
 const closeWithin = "5 seconds"
 
-/** While the database is away results wait in memory: recorded soon after it is back, before their marks are too old. */
+/** While the database is unavailable, results wait in memory, to be recorded soon after it is back, before the marks expire. */
 const recording = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("1 second")]).pipe(
   Schedule.jittered,
 )
 
-/** Failed rows that `/readyz` counts. */
+/** Maximum number of failed rows that `/readyz` counts. */
 const mostFailed = 100
 
 /**
- * Works on the tasks of a module until the scope closes: claims what is due, calls side by side, and records results
- * together. Woken by `wake`, with a poll for what becomes due.
+ * Runs the tasks of a module until the scope closes: claims due rows, makes calls concurrently, and records results in
+ * batches. Woken by `wake`, and by a poll for rows that become due.
  */
 export const work = (options: {
   readonly module: string
   readonly tasks: ReadonlyArray<Task<never>>
   readonly wake: Latch.Latch
-  /** How often it looks for what becomes due, and for what no bell told. */
+  /** How often the worker polls for rows that become due, or whose notification was lost. */
   readonly poll?: Duration.Input
 }) =>
   Effect.gen(function* () {
@@ -52,7 +52,7 @@ export const work = (options: {
     if (tasks.length > 0) yield* runUntilClosed({ name, turn, wake, poll, calls })
 
     return {
-      /** Why the tasks do not get on, or which of them failed by a defect; undefined when nothing is wrong. */
+      /** Why the loop fails, or which tasks failed by a defect; undefined when there is no fault. */
       fault: Effect.gen(function* () {
         const fault = yield* faultOf(name)
         if (fault !== undefined) return fault
@@ -65,7 +65,7 @@ export const work = (options: {
     }
   })
 
-/** The calls of one task that are under way, at most `share`: those of another task never wait for them. */
+/** The running calls of one task, at most `share`, so that calls of other tasks never wait for them. */
 const makeLane = (options: {
   readonly task: Task<never>
   readonly share: number
@@ -87,7 +87,7 @@ const makeLane = (options: {
     const call = (called: Called) =>
       Effect.gen(function* () {
         const result = yield* steps.make(task, called)
-        // A mark that is too old ends this too: the row is then another claim's, and the result changes nothing.
+        // An expired mark ends this too: the row then belongs to another claim, and the result changes nothing.
         yield* Effect.retry(Effect.sandbox(record({ ...called, result })), recording)
       }).pipe(Effect.ignoreCause({ log: "Debug" }))
 
@@ -104,7 +104,7 @@ const makeLane = (options: {
     return {
       name: task.name,
       calls: () => [...running],
-      /** Starts what is due, as far as there is room; true when there may be more at once. */
+      /** Starts calls of due rows up to the share; returns whether there may be more at once. */
       fill: Effect.gen(function* () {
         const room = share - running.size
         if (room <= 0) return false
@@ -115,7 +115,7 @@ const makeLane = (options: {
     }
   })
 
-/** Repeats turns until the scope closes; then waits for the turn and the calls that are under way. */
+/** Repeats turns until the scope closes; then waits for the running turn and calls. */
 const runUntilClosed = (options: {
   readonly name: string
   readonly turn: Effect.Effect<boolean, unknown>
@@ -138,7 +138,7 @@ const runUntilClosed = (options: {
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
         isOver = true
-        // A turn that is interrupted may have marked calls that are then never made.
+        // An interrupted turn may have marked calls that are then never made.
         const ended = Effect.andThen(
           isTurning ? Fiber.await(looping) : Fiber.interrupt(looping),
           Effect.suspend(() => Fiber.awaitAll(calls())),

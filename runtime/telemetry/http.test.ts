@@ -7,8 +7,8 @@ import { lineOf } from "./logs.ts"
 
 const templates = [{ path: "/orders/:id", test: /^\/orders\/[^/]+\/?$/u, module: "order" }]
 
-/** What is told of a request that is answered like this: its span, and the lines that were logged meanwhile. */
-const told = (
+/** The span of a request with this answer, and the lines logged meanwhile. */
+const observed = (
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse>,
   { path = "/orders/7?name=jane", headers = {} }: { path?: string; headers?: Record<string, string> } = {},
 ) =>
@@ -49,7 +49,7 @@ const told = (
 const answered = (status: number) => Effect.succeed(HttpServerResponse.empty({ status }))
 
 describe("The span of a request", () => {
-  it.effect("fails with answers that are our fault alone", () =>
+  it.effect("fails only for 5xx answers", () =>
     Effect.gen(function* () {
       for (const [status, failed] of [
         [200, false],
@@ -58,15 +58,15 @@ describe("The span of a request", () => {
         [500, true],
         [503, true],
       ] as const) {
-        const span = yield* told(answered(status))
+        const span = yield* observed(answered(status))
         expect(span).toMatchObject({ ended: true, failed, attributes: { "http.response.status_code": status } })
         expect(span.attributes["error.type"]).toBe(failed ? String(status) : undefined)
       }
-      expect(yield* told(Effect.die("broken"))).toMatchObject({
+      expect(yield* observed(Effect.die("broken"))).toMatchObject({
         failed: true,
         attributes: { "http.response.status_code": 500, "error.type": "500" },
       })
-      expect(yield* told(Effect.interrupt)).toMatchObject({
+      expect(yield* observed(Effect.interrupt)).toMatchObject({
         ended: true,
         failed: false,
         attributes: { "http.response.status_code": 499 },
@@ -74,37 +74,39 @@ describe("The span of a request", () => {
     }),
   )
 
-  it.effect("goes on with the caller's trace, and begins one where what the caller says is no place in a trace", () =>
+  it.effect("continues the caller's trace, and begins one when the traceparent is invalid", () =>
     Effect.gen(function* () {
       const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`
-      const span = yield* told(answered(200), { headers: { traceparent, b3: `${"c".repeat(32)}-${"d".repeat(16)}-1` } })
+      const span = yield* observed(answered(200), {
+        headers: { traceparent, b3: `${"c".repeat(32)}-${"d".repeat(16)}-1` },
+      })
       expect(span).toMatchObject({ name: "GET /orders/{id}", parent: "b".repeat(16), traceId: "a".repeat(32) })
-      const other = yield* told(answered(200), { headers: { traceparent: `${traceparent}, ${traceparent}` } })
+      const other = yield* observed(answered(200), { headers: { traceparent: `${traceparent}, ${traceparent}` } })
       expect(other.parent).toBeUndefined()
     }),
   )
 
-  it.effect("is named by lines that are logged meanwhile, with the module whose route it is", () =>
+  it.effect("is named by lines that are logged meanwhile, with the module that owns the route", () =>
     Effect.gen(function* () {
-      const { lines, traceId } = yield* told(answered(200))
+      const { lines, traceId } = yield* observed(answered(200))
       expect(lines).toMatchObject([{ message: "asked", module: "order", trace_id: traceId }])
     }),
   )
 
-  it.effect("has a route, and of the path what is an id", () =>
+  it.effect("has the route, and the ids of the path", () =>
     Effect.gen(function* () {
-      expect((yield* told(answered(200))).attributes).toMatchObject({
+      expect((yield* observed(answered(200))).attributes).toMatchObject({
         "http.route": "/orders/{id}",
         "url.path": "/orders/7",
       })
-      const unknown = yield* told(answered(200), { path: "/jane/7" })
+      const unknown = yield* observed(answered(200), { path: "/jane/7" })
       expect(unknown).toMatchObject({ name: "GET", attributes: { "url.path": "/*" } })
       expect(unknown.attributes).not.toHaveProperty("http.route")
     }),
   )
 })
 
-describe("A path that is shown", () => {
+describe("The path in a span", () => {
   it.each([
     ["/users/7/orders", "/users/{id}/orders", "/users/7/orders"],
     ["/users/7/", "/users/{id}", "/users/7"],

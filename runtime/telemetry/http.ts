@@ -3,26 +3,26 @@ import { HttpRouter, HttpServerRequest, type HttpServerResponse } from "effect/h
 import { duration } from "./metrics.ts"
 import { type Place, placeOf, traced, type Work } from "./trace.ts"
 
-/** A path as it is declared, as `/orders/:id` or `/orders/{id}`, and a test for a request's. */
+/** A declared path, such as `/orders/:id` or `/orders/{id}`, and a pattern that matches the paths of requests. */
 export interface Template {
   readonly path: string
   readonly test: RegExp
-  /** Whose it is. */
+  /** The module that owns the route. */
   readonly module: string
 }
 
-/** Methods that are told apart; whatever else a client invents is one (semantic conventions for HTTP). */
+/** The known methods; all others are reported as one, by the semantic conventions for HTTP. */
 const methods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"])
 
-/** Of a request whose client left before its answer; as nginx says it, for there is no status. */
+/** The status of a request whose client disconnected before its answer, as in nginx. */
 const clientGone = 499
 
 /**
- * Watches every request: how long its answer took, by route, and a span that continues the caller's `traceparent`, or
- * begins a trace. Of the path only what identifies things is told; strangers may have written anything there. Lines
- * that are logged meanwhile name the module whose route it is.
+ * Observes every request: records its duration by route, and makes a span that continues the caller's `traceparent` or
+ * begins a trace. The span has only the ids of the path, because the rest may be arbitrary text. Log lines during the
+ * request name the module that owns the route.
  *
- * Is to be registered before all other middleware of the router, so that it sees answers as they are sent.
+ * Register it before all other middleware of the router, so that it sees answers as they are sent.
  */
 export const observeRequests = (templates: ReadonlyArray<Template>) =>
   Effect.flatMap(HttpRouter.HttpRouter, (router) => {
@@ -38,7 +38,7 @@ export const observeRequests = (templates: ReadonlyArray<Template>) =>
             ? answer
             : Effect.provideService(answer, References.CurrentLogAnnotations, found.annotations)
         return traced(new Answering(seen, path, placeOf(request.headers["traceparent"])), (span) =>
-          Effect.onExit(named, (exit) => told(seen, span, began, statusOf(exit))),
+          Effect.onExit(named, (exit) => record(seen, span, began, statusOf(exit))),
         )
       }),
     )
@@ -51,7 +51,7 @@ interface Seen {
 
 const methodOf = ({ method }: HttpServerRequest.HttpServerRequest) => (methods.has(method) ? method : "_OTHER")
 
-/** The semantic conventions for spans of HTTP servers. */
+/** The span of a request, by the semantic conventions for HTTP servers. */
 class Answering implements Work {
   readonly kind = "server"
   readonly causes: ReadonlyArray<Place>
@@ -76,7 +76,7 @@ class Answering implements Work {
   }
 }
 
-const told = ({ method, route }: Seen, span: Tracer.Span | undefined, began: number, status: number) =>
+const record = ({ method, route }: Seen, span: Tracer.Span | undefined, began: number, status: number) =>
   Effect.withFiber((fiber) => {
     duration(method, route, status).updateUnsafe((performance.now() - began) / 1_000, fiber.context)
     if (span === undefined) return Effect.void
@@ -89,7 +89,7 @@ const told = ({ method, route }: Seen, span: Tracer.Span | undefined, began: num
     return Effect.void
   })
 
-/** Counts requests that were turned away before anything was done for them. */
+/** Counts requests that were rejected before any work. */
 export const turnedAway = (count: number) =>
   Effect.withFiber((fiber) => {
     for (let n = 0; n < count; n++) duration("_OTHER", undefined, 503).updateUnsafe(0, fiber.context)
@@ -115,7 +115,7 @@ const finder = (declared: ReadonlyArray<Template>) => {
 
 const isId = /^(?:\d{1,16}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/iu
 
-/** The path with ids in the place of parameters; what is no id stays a parameter, and an unknown path is not shown. */
+/** The path for display: ids are shown, other parameters are shown by name, and an unknown path is not shown. */
 export const pathShown = (path: string, template: string | undefined): string => {
   if (template === undefined) return "/*"
   const segments = path.split("/")

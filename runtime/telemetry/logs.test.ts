@@ -52,7 +52,7 @@ describe("A log record", () => {
     }),
   )
 
-  it.effect("is written of an error that cannot be told", () =>
+  it.effect("is written for an error that cannot be printed", () =>
     Effect.gen(function* () {
       class CardRefused extends Error {
         override get message(): string {
@@ -88,7 +88,7 @@ describe("A log record", () => {
     }),
   )
 
-  it.effect("is what it is, whatever a line calls its own", () =>
+  it.effect("keeps its common fields, whatever a line adds", () =>
     Effect.gen(function* () {
       const own = { level: "fatal", message: "mine", timestamp: "never", trace_id: "mine", order_id: 1 }
       const [record] = yield* records(
@@ -135,7 +135,7 @@ describe("A log record", () => {
     }),
   )
 
-  it.effect("tells no e-mail address, and no user or password of a URL", () =>
+  it.effect("contains no e-mail address, and no user or password of a URL", () =>
     Effect.gen(function* () {
       const text = "no account ada.lovelace+shop@example.org at postgres://galleria:hush@db.internal:5432/galleria"
       const failing = Effect.logError(text, { to: "ada.lovelace@example.org" }).pipe(
@@ -149,7 +149,7 @@ describe("A log record", () => {
     }),
   )
 
-  it.effect("is written whatever is logged, and is not endless", () =>
+  it.effect("is written for any value, with a limited length", () =>
     Effect.gen(function* () {
       const round: Record<string, unknown> = {}
       round["round"] = round

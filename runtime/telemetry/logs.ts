@@ -11,21 +11,21 @@ type Fields = Readonly<Record<string, unknown>>
 
 const levels = { trace: "Trace", debug: "Debug", info: "Info", warn: "Warn", error: "Error", fatal: "Fatal" } as const
 
-/** More of a text is of no use in a line. */
+/** Maximum length of a text in a line. */
 const mostCharacters = 4_000
 
-/** What would move the cursor, start a line of its own, or turn the direction of what is read after it. */
+/** Characters that would move the cursor, start a new line, or change the text direction. */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu
 
-/** An address of somebody, or the user and password in that of a server. */
+/** An e-mail address, or the user and password in a URL. */
 const address = /(?<![^\s"'<>()/,;:=])[^\s"'<>()/,;:=]+(?::[^\s"'<>()/@]*)?@[^\s"'<>()/,;:]+/gu
 
 const harmless = /^[ -?A-~]{0,1000}$/u
 
-/** Text without the addresses in it. */
+/** Text with its addresses replaced. */
 export const withoutAddresses = (text: string): string => text.replace(address, "…@…")
 
-/** Text of anybody as a part of a line: it can neither pretend to be another line nor tell whom it was about. */
+/** Untrusted text for a log line: it cannot forge another line, and it contains no addresses. */
 const plain = (text: string): string =>
   harmless.test(text) ? text : withoutAddresses(text.slice(0, mostCharacters).toWellFormed().replace(unprintable, " "))
 
@@ -44,11 +44,11 @@ const shown = (value: unknown): string => {
   }
 }
 
-/** The lines of a stack trace stay lines, each a part of the record that it belongs to. */
-const pretty = (cause: Cause.Cause<unknown>) => told(cause).split(/\r?\n/u).slice(0, 50).map(plain).join("\n")
+/** A stack trace keeps its lines, within its record. */
+const pretty = (cause: Cause.Cause<unknown>) => textOfCause(cause).split(/\r?\n/u).slice(0, 50).map(plain).join("\n")
 
-/** An error may fail to be told; the line is written all the same. */
-const told = (cause: Cause.Cause<unknown>) => {
+/** The text of a cause, also when printing the error fails. */
+const textOfCause = (cause: Cause.Cause<unknown>) => {
   try {
     return Cause.pretty(cause)
   } catch {
@@ -57,8 +57,8 @@ const told = (cause: Cause.Cause<unknown>) => {
 }
 
 /**
- * A log line as a record: `timestamp, level, message, module, trace_id, span_id` and what belongs to the line. Ids only:
- * whoever writes a line leaves out personal data, secrets and payloads; what is cleaned here is the last net.
+ * A log line as a record: `timestamp, level, message, module, trace_id, span_id` and the line's own fields. Log only ids,
+ * never personal data, secrets or payloads; the cleaning here is only a safety net.
  */
 export const recordOf = (options: Logger.Options<unknown>): Fields => {
   const place = placeIn(options.fiber.context)
@@ -73,7 +73,7 @@ export const recordOf = (options: Logger.Options<unknown>): Fields => {
   }
   const own = Object.fromEntries(Object.entries(fields).map(([name, value]) => [plain(name), clean(value)]))
   const cause = options.cause.reasons.length === 0 ? {} : { cause: pretty(options.cause) }
-  // Common fields come first, and are what they are whatever a line calls its own.
+  // Common fields come first, and a line's own fields cannot override them.
   return { ...common, ...own, ...cause, ...common }
 }
 
@@ -94,7 +94,7 @@ export const lineOf = (format: LogSettings["format"], options: Logger.Options<un
   return format === "json" ? JSON.stringify(record) : prettyLine(record)
 }
 
-/** Logs to standard output, a line a record: JSON, or for a terminal something that people read. */
+/** Logs to standard output, one line for each record: JSON, or a readable format for terminals. */
 export const layer = (settings: LogSettings) =>
   Layer.mergeAll(
     Logger.layer([

@@ -1,7 +1,7 @@
 import { Context, Effect } from "effect"
 import { isExported, type Place, placeOf, traced, type Work } from "./trace.ts"
 
-/** The `messaging.system` of spans: the kind of broker, which is our own unless the composition says otherwise. */
+/** The `messaging.system` of spans: the kind of broker; the default is the embedded log. */
 export const MessagingSystem = Context.Reference<string>("galleria/MessagingSystem", {
   defaultValue: () => "galleria",
 })
@@ -10,12 +10,12 @@ interface Message {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** Where the event of a record was written. */
+/** The trace context in which the event of a record was written. */
 export const placeOfRecord = ({ headers }: Message): Place | undefined => placeOf(headers["traceparent"])
 
 const placesOf = (messages: ReadonlyArray<Message>) => messages.flatMap((message) => placeOfRecord(message) ?? [])
 
-/** By the semantic conventions for messaging: one message has its id, several are counted. */
+/** By the semantic conventions for messaging: the id of a single message, or the number of several. */
 const about = (system: string, destination: string, messages: ReadonlyArray<string | undefined>) => ({
   "messaging.system": system,
   "messaging.destination.name": destination,
@@ -41,7 +41,7 @@ const send = (system: string, topic: string, messages: ReadonlyArray<Message>): 
   },
 })
 
-/** Sends records: a span for each topic, after the places where the events were written. */
+/** Sends records, with a span for each topic that follows from the spans in which the events were written. */
 export const publishing =
   (records: ReadonlyArray<Message & { readonly topic: string }>) =>
   <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -54,7 +54,7 @@ export const publishing =
         : work,
     )
 
-/** Runs a reaction: a span that follows from the events, with all that the reaction does within. */
+/** Runs a reaction in a span that follows from its events. */
 export const processing =
   (options: {
     readonly module: string

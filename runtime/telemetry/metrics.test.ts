@@ -42,7 +42,7 @@ const parse = (text: string): ReadonlyMap<string, Family> => {
     const [, what, name, rest] = /^# (HELP|TYPE) (\S+) (.+)$/u.exec(line) ?? []
     if (what === "HELP") help = rest
     else if (what === "TYPE") {
-      expect(families.has(name!), `${name} is told twice`).toBe(false)
+      expect(families.has(name!), `${name} occurs twice`).toBe(false)
       expect(["counter", "gauge", "histogram"]).toContain(rest)
       family = { type: rest!, help, samples: [] }
       families.set((current = name!), family)
@@ -90,16 +90,16 @@ layer(scenario(Object.values(modules), { ORDER_STEPS: "none", USER_WAIT_MS: "600
           [http_request_method, http_route, http_response_status_code].join(" "),
         )
 
-    it.effect("has every name that is promised, with its type, a help text and its labels", () =>
+    it.effect("has every promised name, with its type, a help text and its labels", () =>
       Effect.gen(function* () {
-        const { post, tell, put, settled } = yield* Scenario
+        const { post, publish, put, settled } = yield* Scenario
         yield* post("/users", { email: "ada@example.org", name: "Ada" })
         yield* post("/orders", { user_id: 1, amount: "1" })
         yield* put({ topic: "order_created", key: "1" })
         const created_at = "2026-01-01T00:00:00Z"
         const order = { order_id: 77, user_id: 1, amount: "1.00", items: [], payment_method: "card_ok", created_at }
-        const id = yield* tell(OrderCreated, order)
-        yield* tell(OrderCreated, order, id)
+        const id = yield* publish(OrderCreated, order)
+        yield* publish(OrderCreated, order, id)
         yield* settled
         const { database } = yield* Scenario
         yield* database("user")`
@@ -122,7 +122,7 @@ layer(scenario(Object.values(modules), { ORDER_STEPS: "none", USER_WAIT_MS: "600
       }),
     )
 
-    it.effect("counts what happened", () =>
+    it.effect("counts events and records", () =>
       Effect.gen(function* () {
         const { settled } = yield* Scenario
         yield* settled
@@ -148,7 +148,7 @@ layer(scenario(Object.values(modules), { ORDER_STEPS: "none", USER_WAIT_MS: "600
       }),
     )
 
-    it.effect("has answers by method, template of the route and status, and all unknown addresses as one", () =>
+    it.effect("has requests by method, route and status, with all unknown addresses as one", () =>
       Effect.gen(function* () {
         const { request, get, post } = yield* Scenario
         for (const id of ["1", "999", "jane@example.org", "%0aevil%22"]) yield* get(`/users/${id}`)
@@ -177,7 +177,7 @@ layer(scenario(Object.values(modules), { ORDER_STEPS: "none", USER_WAIT_MS: "600
       }),
     )
 
-    it.effect("counts requests that were turned away", () =>
+    it.effect("counts requests that were rejected", () =>
       Effect.gen(function* () {
         yield* turnedAway(3)
         const { samples } = (yield* read).get("http_server_request_duration_seconds")!

@@ -12,7 +12,7 @@ const traceparent = `00-${caller.trace}-${caller.span}-01`
 const ada = { email: "ada.lovelace@example.org", name: "Augusta Ada King" }
 const laptop = { product_id: "LAPTOP001", product_name: "Gaming Laptop", quantity: 2, price: "999.95" }
 
-/** Nothing of this may leave: who anybody is, what was bought, for how much, what was asked for in a query. */
+/** None of this may be exported: personal data, products, amounts, query strings. */
 const secrets = /lovelace|augusta|gaming|999\.95|1999\.90|123\.45|jane|changed my mind|my-own-key/iu
 
 /** A folder with a user, of which each test takes a copy. */
@@ -78,32 +78,32 @@ describe("OTLP", () => {
     return parent !== undefined && isWithin(parent, outer)
   }
 
-  it("goes to the standard paths below the endpoint, as JSON, in the name of the service", () => {
+  it("is sent to the standard paths below the endpoint, as JSON, with the service name", () => {
     expect(new Set(collector.requests)).toEqual(
       new Set(["POST /otlp/v1/traces application/json", "POST /otlp/v1/metrics application/json"]),
     )
     expect(new Set(spans.map(({ service }) => service))).toEqual(new Set(["galleria"]))
   })
 
-  it("goes on with the caller's trace, from the request over both modules to what follows from their reactions", () => {
+  it("continues the caller's trace, from the request over both modules to the events of their reactions", () => {
     const request = one("POST /orders")
     expect(request).toMatchObject({ kind: "server", parentSpanId: caller.span, failed: false })
-    const told = one("publish order_created")
-    expect(told.kind).toBe("producer")
-    expect(isWithin(told, request)).toBe(true)
+    const sent = one("publish order_created")
+    expect(sent.kind).toBe("producer")
+    expect(isWithin(sent, request)).toBe(true)
 
-    const heard = one("process order_created", { "galleria.reaction": "user.record-order" })
+    const consumed = one("process order_created", { "galleria.reaction": "user.record-order" })
     const started = one("process order_created", { "galleria.reaction": "order.start" })
-    for (const reaction of [heard, started]) {
-      expect(reaction).toMatchObject({ kind: "consumer", parentSpanId: told.parentSpanId, links: [], failed: false })
+    for (const reaction of [consumed, started]) {
+      expect(reaction).toMatchObject({ kind: "consumer", parentSpanId: sent.parentSpanId, links: [], failed: false })
     }
-    expect(isWithin(one("publish user_order_summary_updated", {}), heard)).toBe(true)
+    expect(isWithin(one("publish user_order_summary_updated", {}), consumed)).toBe(true)
     const processed = one("publish order_processed")
     expect(isWithin(processed, started)).toBe(true)
     expect(one("process order_processed")).toMatchObject({ parentSpanId: processed.parentSpanId })
   })
 
-  it("names what it tells by the semantic conventions", () => {
+  it("uses the names of the semantic conventions", () => {
     expect(one("POST /orders").attributes).toEqual({
       "http.request.method": "POST",
       "url.scheme": "http",
@@ -111,9 +111,9 @@ describe("OTLP", () => {
       "http.route": "/orders",
       "http.response.status_code": 201,
     })
-    const { "messaging.message.id": id, ...told } = one("publish order_created").attributes
+    const { "messaging.message.id": id, ...others } = one("publish order_created").attributes
     expect(id).toMatch(/^[0-9a-f-]{36}$/u)
-    expect(told).toEqual({
+    expect(others).toEqual({
       "messaging.system": "galleria",
       "messaging.destination.name": "order_created",
       "messaging.operation.name": "publish",
@@ -143,7 +143,7 @@ describe("OTLP", () => {
     expect(new Set(placing.map(({ attributes }) => attributes["db.system.name"]))).toEqual(new Set(["postgresql"]))
   })
 
-  it("tells of bad input without what was in it, and shows of a path only ids", () => {
+  it("reports bad input without its content, and only the ids of a path", () => {
     const status = (name: string) => named(spans, name).map(({ attributes }) => attributes["http.response.status_code"])
     expect(status("POST /orders")).toContain(422)
     expect(status("POST /users")).toEqual(expect.arrayContaining([201, 409]))
@@ -156,13 +156,13 @@ describe("OTLP", () => {
     ])
   })
 
-  it("traces nothing outside of requests and what follows from them, and nothing that its caller does not trace", () => {
+  it("traces only requests and their consequences, and nothing that its caller does not trace", () => {
     const roots = spans.filter(({ parentSpanId }) => parentSpanId === undefined)
     expect(new Set(roots.map(({ kind }) => kind))).toEqual(new Set(["server"]))
     expect(named(ofTheOrder(), "POST /orders")).toHaveLength(1)
   })
 
-  it("exports the metrics, asked for just before, by the names that dashboards know", () => {
+  it("exports current metrics by the names that dashboards use", () => {
     const names = metrics.map(({ name }) => name)
     expect(names).toEqual(expect.arrayContaining(["galleria_outbox_pending", "galleria_outbox_published_total"]))
     const durations = metrics.find(({ name }) => name === "http.server.request.duration")
@@ -177,13 +177,13 @@ describe("OTLP", () => {
     })
   })
 
-  it("lets no personal data, product, amount or secret leave, in no byte", () => {
+  it("exports no personal data, product, amount or secret", () => {
     expect(collector.text().length).toBeGreaterThan(10_000)
     expect(collector.text()).not.toMatch(secrets)
     expect(output).not.toMatch(secrets)
   })
 
-  it("is found by the log: lines of reactions name the caller's trace", () => {
+  it("is named in the log: lines of reactions have the caller's trace id", () => {
     const lines = output.split("\n").filter((line) => line.includes("order_created event"))
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([
       { trace_id: caller.trace, span_id: expect.stringMatching(/^[0-9a-f]{16}$/u) },
@@ -195,7 +195,7 @@ describe("OTLP", () => {
 })
 
 describe("A span that failed", () => {
-  it("tells the type of its error, and neither its words nor where it was thrown", async () => {
+  it("has the type of its error, but neither message nor stack trace", async () => {
     await using collector = await collect()
     const failing = (error: Error) =>
       traced({ name: error.name, kind: "server", causes: [], attributes: {} }, () => Effect.fail(error)).pipe(
@@ -233,7 +233,7 @@ describe("A collector", () => {
     expect(Date.now() - began).toBeLessThan(6_000)
   }
 
-  it("that is away costs one line for each signal, no request, and no slow stop", async () => {
+  it("that is unavailable costs one log line for each signal, and delays neither requests nor the stop", async () => {
     using copy = temporaryFolder(prepared.path)
     const collector = await collect()
     const { endpoint } = collector
@@ -244,7 +244,7 @@ describe("A collector", () => {
     await placed(galleria, 20)
     await stopsSoon(galleria)
     const lost = (signal: string) =>
-      `Telemetry cannot be sent to ${endpoint}/v1/${signal} (nobody answers) and is dropped meanwhile`
+      `Telemetry cannot be sent to ${endpoint}/v1/${signal} (no answer) and is dropped meanwhile`
     expect(said(galleria)).toHaveLength(2)
     expect(said(galleria)).toEqual(
       expect.arrayContaining([
@@ -254,7 +254,7 @@ describe("A collector", () => {
     )
   })
 
-  it("that never answers costs no request and no slow stop, and one that refuses is told of once", async () => {
+  it("that never answers delays neither requests nor the stop, and one that refuses is logged once", async () => {
     using copy = temporaryFolder(prepared.path)
     await using collector = await collect()
     collector.answer = "never"
@@ -277,7 +277,7 @@ describe("A collector", () => {
     expect(said(galleria).length).toBeLessThanOrEqual(2)
   })
 
-  it("that fails for a moment is told of, and that it is back", async () => {
+  it("that fails for a moment is logged, and again when it is back", async () => {
     using copy = temporaryFolder(prepared.path)
     await using collector = await collect()
     collector.answer = 503
@@ -293,7 +293,7 @@ describe("A collector", () => {
 describe("The settings of OTLP", () => {
   const read = (env: Readonly<Record<string, string>>) => Effect.runPromise(readSettings({ env, named: [], known: {} }))
 
-  it("are off unless an endpoint is set, and name the service galleria unless told otherwise", async () => {
+  it("are off unless an endpoint is set, and name the service galleria by default", async () => {
     const endpoint = "https://collector.internal:4318/otlp"
     expect((await read({ OTEL_SERVICE_NAME: "shop" })).otlp).toBeUndefined()
     expect((await read({ OTEL_EXPORTER_OTLP_ENDPOINT: "" })).otlp).toBeUndefined()
@@ -309,7 +309,7 @@ describe("The settings of OTLP", () => {
     "grpc://localhost:4317",
     "http://",
     "http://:hush@localhost",
-  ])("name an endpoint that cannot be one: %s", async (endpoint) => {
+  ])("reject the endpoint %s", async (endpoint) => {
     const fault = await read({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint }).catch((error: Error) => error.message)
     expect(fault).toMatch(/^Galleria does not start, for a setting is wrong:\n {2}OTEL_EXPORTER_OTLP_ENDPOINT: \S/u)
     expect(fault).not.toContain("hush")
@@ -317,7 +317,7 @@ describe("The settings of OTLP", () => {
 })
 
 describe("Without a collector", () => {
-  it("goes on with the caller's trace in events and in the log", async () => {
+  it("continues the caller's trace in events and in the log", async () => {
     using copy = temporaryFolder(prepared.path)
     await using galleria = await start({ modules: spine, dataDir: copy.path })
     const trace = "0af7651916cd43dd8448eb211c80319c"
@@ -326,9 +326,12 @@ describe("Without a collector", () => {
       galleria.records.filter(({ message }) => message.includes(` ${type} event`)).map((record) => record["trace_id"])
     // One after the other: what is done for two orders at once belongs to neither's trace.
     await galleria.call("POST", "/orders", order, { traceparent: `00-${trace}-${caller.span}-01` })
-    await until("the first is told", () => traces("order_processed").length === 1)
+    await until("the first is sent", () => traces("order_processed").length === 1)
     await galleria.call("POST", "/orders", order, { traceparent: "00-nonsense\u00e9-01" })
-    await until("all is told", () => traces("order_processed").length === 2 && traces("order_created").length === 4)
+    await until(
+      "everything is sent",
+      () => traces("order_processed").length === 2 && traces("order_created").length === 4,
+    )
     expect(traces("order_created").filter((id) => id === trace)).toHaveLength(2)
     expect(traces("order_processed").filter((id) => id === trace)).toHaveLength(1)
     const other = traces("order_processed").find((id) => id !== trace)

@@ -4,29 +4,29 @@ import { OtlpExporter, OtlpMetrics, OtlpSerialization, OtlpTracer } from "effect
 import { durationName } from "./metrics.ts"
 
 export interface OtlpSettings {
-  /** A collector's address; `/v1/traces` and `/v1/metrics` are below it. */
+  /** The collector's base URL; `/v1/traces` and `/v1/metrics` are below it. */
   readonly endpoint: string
   readonly serviceName: string
 }
 
-/** How often what was gathered leaves, in ms. */
+/** How often data is exported, in ms. */
 export const exportMillis = { traces: 2_000, metrics: 10_000 }
 
-/** An answer that takes longer has not come: the default of OpenTelemetry. */
+/** Time-out of a request: OpenTelemetry's default. */
 const patience = "10 seconds"
 
-/** The process ends although a collector does not answer: this long after all else, for each of the two. */
+/** How long the end of the process may wait for a collector that does not answer, for traces and metrics each. */
 const shutdownTimeout = "1 second"
 
-/** A collector that lets more batches than these wait is too slow, and waiting batches are memory. */
+/** Maximum number of batches under way, because waiting batches take memory. */
 const mostUnderWay = 8
 
 /**
- * Exports the traces and metrics of what is built upon it by OTLP over HTTP, until the scope closes; what is gathered by
- * then leaves before. Without settings there are no spans at all: see `traced`, which alone begins them.
+ * Exports traces and metrics by OTLP over HTTP until the scope closes, and flushes them then. Without settings no spans are
+ * made (see `traced`, which begins them).
  *
- * A collector that is away, slow or broken costs a line in the log when it becomes so and one when it is back. What
- * happens in between is not exported; it is asked again after a minute.
+ * When the collector is unavailable, slow or broken, the log has one line about it and one when it is back. Data in between
+ * is dropped; the next attempt comes after a minute.
  */
 export const layer = (settings: OtlpSettings | undefined) => {
   if (settings === undefined) return Layer.empty
@@ -51,7 +51,7 @@ export const layer = (settings: OtlpSettings | undefined) => {
   ).pipe(Layer.provide([serialization, client, OtlpExporter.layerFlusher]))
 }
 
-/** What begins outside of `traced` is of no use to anybody: statements of the start, say, each a trace of its own. */
+/** Does not export spans that begin outside of `traced`, such as statements of the start, each a trace of its own. */
 const withoutStrays = (tracer: Tracer.Tracer) =>
   Tracer.make({
     span: (options) =>
@@ -60,7 +60,7 @@ const withoutStrays = (tracer: Tracer.Tracer) =>
         : tracer.span(options),
   })
 
-/** The exporter's client: bounded in time and number, and saying once when it gets nowhere. */
+/** The exporter's client: limits the time and number of requests, and logs once when exporting fails. */
 const client = Layer.effect(
   HttpClient.HttpClient,
   Effect.gen(function* () {
@@ -87,12 +87,12 @@ const client = Layer.effect(
         if (underWay >= mostUnderWay) return Effect.andThen(lost(url, "it is too slow"), Effect.die("too slow"))
         underWay++
         return answer.pipe(
-          // Nothing but a defect keeps the exporter from asking three times more, with all that gathers meanwhile.
+          // Only a defect prevents the exporter from three more attempts, during which data would accumulate.
           Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.die("no answer") }),
           Effect.tap(({ status }) =>
             status >= 200 && status < 300 ? arrived(url) : lost(url, `it was answered ${status}`),
           ),
-          Effect.tapCause(() => lost(url, "nobody answers")),
+          Effect.tapCause(() => lost(url, "no answer")),
           Effect.ensuring(Effect.sync(() => void underWay--)),
         )
       })
@@ -111,14 +111,14 @@ type Metrics = Parameters<OtlpSerialization.OtlpSerialization["Service"]["metric
 type Span = Traces["resourceSpans"][number]["scopeSpans"][number]["spans"][number]
 type Metric = Metrics["resourceMetrics"][number]["scopeMetrics"][number]["metrics"][number]
 
-/** What leaves is looked at here, as a whole: the words of errors stay, and names are those of the conventions. */
+/** Rewrites all exported data: removes error messages, and applies the naming conventions. */
 const serialization = Layer.effect(
   OtlpSerialization.OtlpSerialization,
   Effect.map(OtlpSerialization.OtlpSerialization, (json) => ({
     ...json,
     traces: (data: Traces) => {
       for (const { scopeSpans } of data.resourceSpans) {
-        for (const { spans } of scopeSpans) for (const span of spans) withoutWords(span)
+        for (const { spans } of scopeSpans) for (const span of spans) removeMessage(span)
       }
       return json.traces(data)
     },
@@ -133,8 +133,8 @@ const serialization = Layer.effect(
 
 const codes = { unset: 0, ok: 1 } as const
 
-/** The message of an error may quote anything: of an error its type leaves, not its words and where it was thrown. */
-const withoutWords = (span: Span) => {
+/** Keeps the type of an error, and removes its message, which may quote anything, and its stack trace. */
+const removeMessage = (span: Span) => {
   const thrown = span.events.find(({ name }) => name === "exception")
   const type = thrown?.attributes.find(({ key }) => key === "exception.type")
   span.events.length = 0
@@ -142,11 +142,11 @@ const withoutWords = (span: Span) => {
     span.attributes.push({ key: "error.type", value: type.value })
   }
   delete span.status.message
-  // Success is for people to declare; instrumentation leaves it open.
+  // By the conventions, instrumentation leaves the status unset on success.
   if (span.status.code === codes.ok) (span.status as { code: number }).code = codes.unset
 }
 
-/** Statuses are numbers there, and a unit is no attribute. */
+/** In OTLP statuses are numbers, and a unit is not an attribute. */
 const byConvention = (metric: Metric) => {
   const points = [metric.sum, metric.gauge, metric.histogram].flatMap((data) => data?.dataPoints ?? [])
   for (const point of points) {

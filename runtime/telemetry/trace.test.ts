@@ -20,14 +20,14 @@ const remembering = () => {
       return span
     },
   })
-  const told = () =>
+  const ended = () =>
     spans.map(({ name, parent, links, attributes }) => ({
       name,
       parent: Option.getOrUndefined(Option.map(parent, ({ spanId }) => spanId)),
       links: links.map(({ span }) => span.spanId),
       attributes: Object.fromEntries(attributes),
     }))
-  return { spans, told, trace: Effect.provideService(Tracer.Tracer, tracer) }
+  return { spans, ended, trace: Effect.provideService(Tracer.Tracer, tracer) }
 }
 
 const work = (...causes: ReadonlyArray<Tracer.AnySpan>) => ({
@@ -39,7 +39,7 @@ const work = (...causes: ReadonlyArray<Tracer.AnySpan>) => ({
 const here = Effect.map(Effect.context(), placeIn)
 
 describe("traceparent", () => {
-  it("is read as W3C says, and written again", () => {
+  it("is parsed by the W3C rules, and formatted again", () => {
     const text = cause("a", "b")
     expect(traceparentOf(placeOf(text)!)).toBe(text)
     expect(traceparentOf(placeOf(cause("a", "b", "00"))!)).toBe(cause("a", "b", "00"))
@@ -56,7 +56,7 @@ describe("traceparent", () => {
     `${cause("a", "b")}-more`,
     `${cause("a", "b")}\r\nx: y`,
     ` ${cause("a", "b")}`,
-  ])("is none when it is %j", (text) => {
+  ])("is invalid: %j", (text) => {
     expect(placeOf(text)).toBeUndefined()
   })
 })
@@ -64,10 +64,10 @@ describe("traceparent", () => {
 describe("Work that is traced", () => {
   it.effect("is a child of its one cause, and begins a trace without any", () =>
     Effect.gen(function* () {
-      const { told, trace } = remembering()
+      const { ended, trace } = remembering()
       yield* traced(work(place("a", "b")), () => Effect.void).pipe(trace)
       yield* traced(work(), () => Effect.void).pipe(Effect.withParentSpan(place("a", "c")), trace)
-      expect(told()).toMatchObject([
+      expect(ended()).toMatchObject([
         { parent: "b".repeat(16), links: [] },
         { parent: undefined, links: [] },
       ])
@@ -76,10 +76,10 @@ describe("Work that is traced", () => {
 
   it.effect("is linked to each of several causes, and within their trace when that is one", () =>
     Effect.gen(function* () {
-      const { told, spans, trace: run } = remembering()
+      const { ended, spans, trace: run } = remembering()
       yield* traced(work(place("a", "1"), place("b", "2"), place("b", "2")), () => Effect.void).pipe(run)
       yield* traced(work(place("a", "1"), place("a", "2"), place("a", "1")), () => Effect.void).pipe(run)
-      expect(told()).toMatchObject([
+      expect(ended()).toMatchObject([
         { parent: undefined, links: ["1".repeat(16), "2".repeat(16)] },
         { parent: "1".repeat(16), links: ["2".repeat(16)] },
       ])
@@ -87,7 +87,7 @@ describe("Work that is traced", () => {
     }),
   )
 
-  it.effect("makes no span where nobody exports, nor for callers who do not trace, and has a place all the same", () =>
+  it.effect("makes no span without an exporter or for an untraced caller, but has a place", () =>
     Effect.gen(function* () {
       const { spans, trace: run } = remembering()
       const inside = Effect.withSpan(here, "inside")
@@ -104,13 +104,13 @@ describe("Work that is traced", () => {
 
   it.effect("traces what is within, although nothing around it is traced", () =>
     Effect.gen(function* () {
-      const { told, trace: run } = remembering()
+      const { ended, trace: run } = remembering()
       const inside = Effect.withSpan(Effect.void, "inside")
       yield* Effect.andThen(
         inside,
         traced(work(), () => inside),
       ).pipe(Effect.provideService(References.TracerEnabled, false), run)
-      expect(told().map(({ name }) => name)).toEqual(["work", "inside"])
+      expect(ended().map(({ name }) => name)).toEqual(["work", "inside"])
     }),
   )
 })
@@ -123,7 +123,7 @@ describe("Messages", () => {
 
   it.effect("are published in a span for each topic, that counts several and names one", () =>
     Effect.gen(function* () {
-      const { told, trace: run } = remembering()
+      const { ended, trace: run } = remembering()
       const records = [
         message("a", "1", cause("a", "1")),
         message("b", "2", cause("b", "2")),
@@ -132,7 +132,7 @@ describe("Messages", () => {
       ]
       const sending = Effect.withSpan(Effect.void, "statements of the log")
       yield* sending.pipe(publishing(records), run)
-      const byName = Object.fromEntries(told().map((span) => [span.name, span]))
+      const byName = Object.fromEntries(ended().map((span) => [span.name, span]))
       expect(Object.keys(byName).sort()).toEqual(["publish a", "publish b"])
       expect(byName["publish a"]).toMatchObject({
         parent: undefined,
@@ -151,10 +151,10 @@ describe("Messages", () => {
 
   it.effect("are processed in batches in a span that is linked to each", () =>
     Effect.gen(function* () {
-      const { told, trace: run } = remembering()
+      const { ended, trace: run } = remembering()
       const messages = ["1", "2"].map((n) => ({ event: { id: n }, record: message("a", n, cause(n, n)) }))
       yield* Effect.void.pipe(processing({ module: "user", reaction: "user.record", messages }), run)
-      expect(told()).toMatchObject([
+      expect(ended()).toMatchObject([
         {
           name: "process a",
           parent: undefined,
@@ -170,24 +170,24 @@ describe("Messages", () => {
   )
 })
 
-describe("Callers that travel together", () => {
-  it.effect("have their statement in their trace when it is one, and linked to each when they are several", () =>
+describe("Callers that share a statement", () => {
+  it.effect("have the statement in their trace when all have one, and otherwise linked to each", () =>
     Effect.gen(function* () {
-      const { told, trace: run } = remembering()
+      const { ended, trace: run } = remembering()
       const statement = Effect.withSpan(Effect.void, "statement")
       yield* statement.pipe(onBehalfOf([place("a", "1")]), run)
       yield* statement.pipe(onBehalfOf([place("a", "1"), place("b", "2")]), run)
       yield* statement.pipe(onBehalfOf([place("a", "1", "00")]), Effect.withTracerEnabled(false), run)
-      expect(told()).toMatchObject([
+      expect(ended()).toMatchObject([
         { parent: "1".repeat(16), links: [] },
         { parent: undefined, links: ["1".repeat(16), "2".repeat(16)] },
       ])
     }),
   )
 
-  it.live("are known to the statement that they share", () =>
+  it.live("are passed to the statement that they share", () =>
     Effect.gen(function* () {
-      const { told, trace: run } = remembering()
+      const { ended, trace: run } = remembering()
       const begun = yield* Deferred.make<void>()
       const gate = yield* Deferred.make<void>()
       const many = (inputs: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, SqlError.SqlError> =>
@@ -205,7 +205,7 @@ describe("Callers that travel together", () => {
         yield* Deferred.succeed(gate, undefined)
         yield* Effect.withParentSpan(call("4"), place("4", "4"))
       }).pipe(run)
-      expect(told()).toMatchObject([
+      expect(ended()).toMatchObject([
         { name: "1", parent: "1".repeat(16), links: [] },
         { name: "2,3,4", parent: undefined, links: ["2".repeat(16), "3".repeat(16), "4".repeat(16)] },
       ])

@@ -1,12 +1,12 @@
 import { Context, Effect, type Fiber, Option, References, Tracer } from "effect"
 import { randomFillSync } from "node:crypto"
 
-/** A place in a trace: what `traceparent` names, what a log line is found by. */
+/** A position in a trace: a trace id and a span id, as in `traceparent` and in log lines. */
 export type Place = Tracer.AnySpan
 
 const shape = /^(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/u
 
-/** The place that a `traceparent` names (W3C Trace Context §3.2); undefined when it names none. */
+/** Parses a `traceparent` (W3C Trace Context §3.2); undefined when it is invalid. */
 export const placeOf = (traceparent: string | null | undefined): Place | undefined => {
   const [, version, traceId, spanId, flags, more] = shape.exec(traceparent ?? "") ?? []
   if (traceId === undefined || spanId === undefined || (version === "00" && more !== undefined)) return undefined
@@ -17,12 +17,12 @@ export const placeOf = (traceparent: string | null | undefined): Place | undefin
 export const traceparentOf = ({ traceId, spanId, sampled }: Place) => `00-${traceId}-${spanId}-0${sampled ? 1 : 0}`
 
 /**
- * The place of work that is not traced. A fiber looks for its `ParentSpan`, and for much else, whenever one is set; this
- * costs nothing.
+ * The place of work that is not traced. Unlike `ParentSpan`, which makes a fiber look up several services, setting it costs
+ * nothing.
  */
 const Untraced = Context.Reference<Place | undefined>("galleria/Untraced", { defaultValue: () => undefined })
 
-/** The place that work in this context is at. Where nothing is traced Effect has spans without one: they are left out. */
+/** The place of work in this context. Effect's non-propagating spans of untraced work are skipped. */
 export const placeIn = (context: Context.Context<never>): Place | undefined => {
   const place = Context.get(context, Untraced)
   if (place !== undefined) return place
@@ -33,19 +33,19 @@ export const placeIn = (context: Context.Context<never>): Place | undefined => {
   return span
 }
 
-/** Whether spans go anywhere. Where they don't none are made, for each takes time. */
+/** Whether spans are exported. Otherwise none are made, because each takes time. */
 export const isExported = (fiber: Fiber.Fiber<unknown, unknown>) => fiber.getRef(Tracer.Tracer) !== Tracer.nativeTracer
 
 const isTraced = (fiber: Fiber.Fiber<unknown, unknown>, causes: ReadonlyArray<Place>) =>
   isExported(fiber) && (causes.length === 0 || causes.some(({ sampled }) => sampled))
 
-/** What follows from several causes is a child of the first when they are of one trace, else a trace of its own. */
+/** Work with several causes is a child of the first when all belong to one trace, else it begins a trace. */
 const parentOf = (causes: ReadonlyArray<Place>) => {
   const [first] = causes
   return causes.every(({ traceId }) => traceId === first?.traceId) ? first : undefined
 }
 
-/** It has a link to each cause that is not its parent, as the conventions for messages in batches have it. */
+/** Adds a link to each cause except the parent, by the conventions for batches of messages. */
 const follow = (causes: ReadonlyArray<Place>) => {
   const parent = parentOf(causes)
   const others = new Map(causes.map((cause) => [`${cause.traceId}${cause.spanId}`, cause]))
@@ -55,8 +55,8 @@ const follow = (causes: ReadonlyArray<Place>) => {
 }
 
 /**
- * A part of a trace that others meet: a request, a message that is sent or processed. Its name and attributes are looked
- * at only when there is to be a span.
+ * Work that gets a span: a request, a message that is sent or processed. Its name and attributes are read only when a span
+ * is made.
  */
 export interface Work {
   readonly name: string
@@ -66,8 +66,8 @@ export interface Work {
 }
 
 /**
- * Does the work as a span that follows from its causes, and everything within as spans of that one. Outside of such
- * work nothing is traced. Without an exporter no span is made: there is only a place, for logs and events to name.
+ * Runs the work in a span that follows from its causes, and traces everything within it. Work outside is not traced. Without
+ * an exporter no span is made; logs and events then have only the ids.
  */
 export const traced = <A, E, R>(
   work: Work,
@@ -88,7 +88,7 @@ export const traced = <A, E, R>(
     )
   })
 
-/** Does what several callers wait for as a part of their traces; a single caller's goes on as if it did it itself. */
+/** Runs work for several callers as part of their traces; for a single caller, as part of the caller's trace. */
 export const onBehalfOf =
   (callers: ReadonlyArray<Place>) =>
   <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -105,13 +105,13 @@ export const onBehalfOf =
       )
     })
 
-/** Lines that are logged within name the place, if there is one. */
+/** Log lines within this work name the place, if there is one. */
 export const loggedAt =
   (place: Place | undefined) =>
   <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     place === undefined ? work : Effect.provideService(work, Untraced, place)
 
-/** A place after `parent`, or at the start of a trace that whoever comes later may record. */
+/** A place that follows `parent`, or that begins a trace which later work may record. */
 const next = (parent: Place | undefined): Place =>
   Tracer.externalSpan({
     spanId: randomHex(8),
@@ -119,7 +119,7 @@ const next = (parent: Place | undefined): Place =>
     sampled: parent?.sampled ?? true,
   })
 
-/** Random bytes are asked for by many at a time, for to ask takes longer than to make them. */
+/** Random bytes are fetched in blocks, because each call is expensive. */
 const pool = Buffer.alloc(4_096)
 let used = pool.length
 

@@ -33,7 +33,7 @@ layer(scenario(Object.values(modules)), { excludeTestServices: true })("An audit
   let processed: number
   let cancelled: number
 
-  it.effect("names nothing after each ending of an order", () =>
+  it.effect("finds nothing after each ending of an order", () =>
     Effect.gen(function* () {
       const { post, settled } = yield* Scenario
       expect((yield* post("/users", { email: "ada@example.org", name: "Ada" })).status).toBe(201)
@@ -49,7 +49,7 @@ layer(scenario(Object.values(modules)), { excludeTestServices: true })("An audit
     }),
   )
 
-  it.effect("names a charge that was removed, and nothing once it is back", () =>
+  it.effect("finds a removed charge, and nothing once it is back", () =>
     Effect.gen(function* () {
       const sql = (yield* Scenario).database("payment")
       const [charge] = yield* sql<{ key: string; amount: string; charged_at: Date }>`
@@ -62,7 +62,7 @@ layer(scenario(Object.values(modules)), { excludeTestServices: true })("An audit
     }),
   )
 
-  it.effect("names a product whose stock was changed", () =>
+  it.effect("finds a product whose stock was changed", () =>
     Effect.gen(function* () {
       const sql = (yield* Scenario).database("inventory")
       yield* sql`update products set stock = stock + 1 where product_id = 'LAPTOP001'`
@@ -72,7 +72,7 @@ layer(scenario(Object.values(modules)), { excludeTestServices: true })("An audit
     }),
   )
 
-  it.effect("names a hold that outlives its order", () =>
+  it.effect("finds a hold that outlives its order", () =>
     Effect.gen(function* () {
       const sql = (yield* Scenario).database("inventory")
       // All that belongs to a hold, so that nothing else is wrong.
@@ -92,7 +92,7 @@ layer(scenario(Object.values(modules)), { excludeTestServices: true })("An audit
     }),
   )
 
-  it.effect("names an order whose final notification was deleted, and an event that was not relayed", () =>
+  it.effect("finds an order whose final notification was deleted, and an event that was not relayed", () =>
     Effect.gen(function* () {
       const { database } = yield* Scenario
       yield* database("notification")`

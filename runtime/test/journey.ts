@@ -34,7 +34,7 @@ const messages = (galleria: Deployment) => galleria.records.map(({ message }) =>
 /** The same journey wherever the modules run. */
 export const testJourney = (shapes: ReadonlyArray<Shape>) =>
   describe.for(shapes)("The journey of an order, $name", ({ settle }) => {
-    it("goes from a new user to the summary, through a restart, and is told without personal data", async () => {
+    it("goes from a new user to the summary, through a restart, and is logged without personal data", async () => {
       await using site = await settle()
       const settings = { env: { LOG_LEVEL: "trace" } }
       const key = { "idempotency-key": "the first order" }
@@ -77,7 +77,7 @@ export const testJourney = (shapes: ReadonlyArray<Shape>) =>
         expect((await galleria.call("POST", "/users", { ...ada, email: ada.email.toUpperCase() })).status).toBe(409)
         expect((await galleria.call("POST", "/users", { email: ada.email, name: " " })).status).toBe(422)
 
-        await until("the log tells it", () =>
+        await until("it is in the log", () =>
           [
             '[OrderService] Received user_created event: {"user_id":1}',
             `[UserService] Received order_created event: {"order_id":${id},"user_id":1}`,
@@ -139,7 +139,7 @@ export const testJourney = (shapes: ReadonlyArray<Shape>) =>
     })
   })
 
-/** Each line of the log is a record, none tells of an error, and none says who anybody is or what was bought. */
+/** Each log line is a record; none reports an error, and none has personal data or products. */
 const expectTold = (galleria: Deployment) => {
   expect(galleria.output().trimEnd().split("\n")).toHaveLength(galleria.records.length)
   for (const record of galleria.records) {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import { named, read, rowsAfter, suites } from "./suites.ts"
 
 describe("the promises of README", () => {
-  it("each name the tests that hold it, and these exist", () => {
+  it("each name the tests that enforce it, and these exist", () => {
     const rows = rowsAfter(read("README.md"), "## Promises")
     expect(rows.length).toBeGreaterThan(5)
     for (const [, number, , tests] of rows) {

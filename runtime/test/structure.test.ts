@@ -21,25 +21,25 @@ const root = new URL("../..", import.meta.url).pathname
 const sources = sourcesIn(root, "modules", "runtime")
 
 describe("the structure", () => {
-  it("lets nobody import what is not theirs", () => {
+  it("has no forbidden import", () => {
     expect(violations(sources)).toEqual([])
   })
 
-  it("was looked at: there are files and imports to judge", () => {
+  it("was checked: there are files and imports", () => {
     expect(sources.length).toBeGreaterThan(50)
     expect(sources.flatMap(importsOf).length).toBeGreaterThan(250)
   })
 
-  it("has rooms in one order, each of which imports only from those before it", () => {
+  it("has folders in one order, each of which imports only from those before it", () => {
     expect(upward(sources)).toEqual([])
   })
 
   it.each([
-    ["a port with what uses it", "runtime/sql/Database.ts", `import { attempt } from "../delivery/attempt.ts"`],
-    ["the bottom with the next room", "runtime/loop/loop.ts", `import { lines } from "../telemetry/logs.ts"`],
-    ["a room with the composition", "runtime/admin/http.ts", `import { galleria } from "../compose.ts"`],
+    ["a port with its user", "runtime/sql/Database.ts", `import { attempt } from "../delivery/attempt.ts"`],
+    ["the lowest folder with the next one", "runtime/loop/loop.ts", `import { lines } from "../telemetry/logs.ts"`],
+    ["a folder with the composition", "runtime/admin/http.ts", `import { galleria } from "../compose.ts"`],
     ["the program with its tests", "runtime/admin/http.ts", `import "../test/harness/process.ts"`],
-    ["a room that is not in the order", "runtime/attic/box.ts", ""],
+    ["a folder that is not in the order", "runtime/attic/box.ts", ""],
   ])("is red for %s", (_what, path, text) => {
     expect(upward([{ path, text }])).toHaveLength(1)
   })
@@ -55,7 +55,7 @@ describe("the structure", () => {
     expect(Object.keys(modules).sort()).toEqual(modulesIn(sources))
   })
 
-  it("has no drawer for whatever has no place", () => {
+  it("has no names without meaning", () => {
     expect(vagueNames(sources)).toEqual([])
   })
 
@@ -163,7 +163,7 @@ describe("the modules' declarations", () => {
   const red: ReadonlyArray<readonly [what: string, modules: Record<string, Module>, faults: ReadonlyArray<string>]> = [
     ["a module under another's name", { shop: order }, ["order runs under the name shop"]],
     [
-      "a reaction of nobody",
+      "a reaction without a module",
       { user: { ...user, reactions: renamed("x").slice(0, 1) } },
       ["x does not say that it is of user"],
     ],
@@ -180,7 +180,7 @@ describe("the modules' declarations", () => {
     ],
     ["two modules at one address", { order, user: { ...user, api: order.api } }, ["two modules serve /orders"]],
     [
-      "an event that nobody publishes",
+      "an event that no module publishes",
       { user, order: { ...order, publishes: without(OrderCancelled) } },
       ['order does not publish order_cancelled: name it under "publishes" in module.ts'],
     ],

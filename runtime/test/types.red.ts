@@ -104,7 +104,7 @@ export const meetsTheBus = {
 export const lacksItsHandlers = make({
   ...rest,
   reactions: [note],
-  // @ts-expect-error the API has a group that nobody handles
+  // @ts-expect-error the API has a group without handlers
   layer: things,
 })
 

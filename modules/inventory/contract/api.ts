@@ -7,7 +7,7 @@ import { ProductId, ProductIdText } from "./ids.ts"
 
 export class ProductNotFound extends declare<ProductNotFound>()(
   "ProductNotFound",
-  { slug: "product-not-found", status: 404, title: "Product not found", detail: "There is no product of this id." },
+  { slug: "product-not-found", status: 404, title: "Product not found", detail: "There is no product with this id." },
   { product_id: ProductId },
 ) {}
 
@@ -17,12 +17,12 @@ export class StockBelowReserved extends declare<StockBelowReserved>()(
     slug: "stock-below-reserved",
     status: 409,
     title: "Stock below reserved",
-    detail: "More units than this are held for orders, and are part of the stock.",
+    detail: "More units than this are held for orders.",
   },
   { product_id: ProductId, reserved: Schema.Natural.annotate({ examples: [3] }) },
 ) {}
 
-/** The most that can be set as stock. */
+/** The greatest stock that can be set. */
 const mostStock = 1_000_000_000
 
 const product_name = text(200).annotate({ examples: ["Gaming Laptop"] })
@@ -30,7 +30,7 @@ const product_name = text(200).annotate({ examples: ["Gaming Laptop"] })
 export const NewStock = Schema.Struct({
   product_name,
   stock: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: mostStock })).annotate({
-    description: "The units on hand, those included that are held for orders.",
+    description: "Units on hand, including those held for orders.",
     examples: [50],
   }),
 }).annotate({ identifier: "NewStock" })
@@ -38,15 +38,15 @@ export const NewStock = Schema.Struct({
 export const Product = Schema.Struct({
   product_id: ProductId,
   product_name: Schema.String.annotate({ examples: ["Gaming Laptop"] }),
-  stock: Schema.Natural.annotate({ description: "The units on hand, those included that are held.", examples: [50] }),
-  reserved: Schema.Natural.annotate({ description: "The units that are held for orders.", examples: [2] }),
+  stock: Schema.Natural.annotate({ description: "Units on hand, including those held for orders.", examples: [50] }),
+  reserved: Schema.Natural.annotate({ description: "Units held for orders.", examples: [2] }),
   available: Schema.Natural.annotate({ description: "`stock` − `reserved`.", examples: [48] }),
 }).annotate({ identifier: "Product", description: "The product and its stock." })
 export type Product = typeof Product.Type
 
 const path = { product_id: ProductIdText }
 
-const location = Schema.String.annotate({ description: "The path of what was created." })
+const location = Schema.String.annotate({ description: "The path of the created resource." })
 
 const inventory = HttpApiGroup.make("inventory")
   .add(
@@ -54,7 +54,7 @@ const inventory = HttpApiGroup.make("inventory")
       query: PageQuery,
       success: page(Product),
       error: InvalidCursor,
-    }).annotateMerge(OpenApi.annotations({ summary: "List the products", description: "In the order of their ids." })),
+    }).annotateMerge(OpenApi.annotations({ summary: "List the products", description: "Ordered by id." })),
     HttpApiEndpoint.get("get", "/inventory/:product_id", {
       params: path,
       success: Product,
@@ -62,19 +62,19 @@ const inventory = HttpApiGroup.make("inventory")
     }).annotateMerge(
       OpenApi.annotations({
         summary: "Get a product",
-        description: "The answer may be cached; it is never more than a second old.",
+        description: "The answer may be cached; it is at most a second old.",
       }),
     ),
     HttpApiEndpoint.put("set", "/inventory/:product_id", {
       params: path,
       payload: NewStock,
-      // What comes without headers is the first of these whose schema fits.
+      // A result without headers is the first of these whose schema matches.
       success: [Product, HttpApiSchema.WithHeaders(Product.pipe(HttpApiSchema.status(201)), { location })],
       error: StockBelowReserved,
     }).annotateMerge(
       OpenApi.annotations({
         summary: "Set the stock of a product",
-        description: "Creates the product the first time. Units that are held for orders stay held.",
+        description: "Creates the product if it does not exist. Units held for orders stay held.",
       }),
     ),
   )

@@ -6,7 +6,7 @@ import { ProductId } from "./ids.ts"
 
 const ordered = { key: "user_id", subject: "order_id" } as const
 
-/** The stock of an order's lines was held, taken, or released again. */
+/** The stock of an order's lines was held, taken or released. */
 export const InventoryUpdated = define("inventory_updated", {
   data: Schema.Struct({
     order_id: OrderId,
@@ -19,7 +19,7 @@ export const InventoryUpdated = define("inventory_updated", {
   ...ordered,
 })
 
-/** The lines of an order cannot be had, or were held too long. */
+/** The lines of an order cannot be supplied, or their hold has expired. */
 export const InventoryRejected = define("inventory_rejected", {
   data: Schema.Struct({
     order_id: OrderId,

@@ -1,7 +1,7 @@
 import { Clock, Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
-/** What a fresh inventory holds, so that the first order can be placed at once. */
+/** The stock of a new inventory, so that the first order can be placed at once. */
 const first = [
   { product_id: "LAPTOP001", product_name: "Gaming Laptop", stock: 50 },
   { product_id: "MOUSE001", product_name: "Wireless Mouse", stock: 200 },
@@ -10,7 +10,7 @@ const first = [
 
 export const createInventory = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  // Ids are compared by their bytes wherever this runs: pages and locks go by that order.
+  // Ids are compared byte by byte on every machine: pages and locks use that order.
   yield* sql`create table products (
     product_id text collate "C" primary key,
     product_name text not null,
@@ -18,7 +18,7 @@ export const createInventory = Effect.gen(function* () {
     reserved bigint not null default 0,
     check (0 <= reserved and reserved <= stock)
   )`
-  // One for each order that was heard of. The lines of one are there once its stock was held or taken.
+  // One row for each order with an event. It has lines once its stock was held or taken.
   yield* sql`create table holds (
     order_id bigint primary key,
     user_id bigint not null,
@@ -34,8 +34,8 @@ export const createInventory = Effect.gen(function* () {
     quantity bigint not null check (quantity > 0),
     primary key (order_id, product_id)
   )`
-  // Every change of a product's stock and reserved units, which are the sums of these. What was put in is the sum of
-  // stock_change of 'put'; what orders took is the rest of it, negated.
+  // Every change of a product's stock and reserved units, which are the sums of these changes. The units put in are the
+  // sum of stock_change over the kind 'put'; the units that orders took are the negated rest.
   yield* sql`create table ledger (
     pos bigint generated always as identity primary key,
     product_id text collate "C" not null,

@@ -10,7 +10,7 @@ import { Channel, Kind } from "./events.ts"
 import { NotificationId } from "./ids.ts"
 
 export const NotificationStatus = Schema.Literals(["pending", "sent", "failed"]).annotate({
-  description: "`pending` until it was sent or given up; also while its user is not known.",
+  description: "`pending` until it was sent or has failed, and while its user is unknown.",
 })
 export type NotificationStatus = typeof NotificationStatus.Type
 

@@ -4,13 +4,13 @@ import { OrderId } from "../../order/contract/ids.ts"
 import { UserId } from "../../user/contract/ids.ts"
 import { NotificationId } from "./ids.ts"
 
-/** How a notification reaches its user: by e-mail, or only as a line in the log where no mail server is configured. */
+/** How a notification is delivered: by e-mail, or only as a log line when no mail server is configured. */
 export const Channel = Schema.Literals(["email", "log"]).annotate({
   description: "`email`: sent to the user; `log`: no mail server is configured, and only a log line was written.",
 })
 export type Channel = typeof Channel.Type
 
-/** What a notification is about. */
+/** The subject of a notification. */
 export const Kind = Schema.Literals([
   "welcome",
   "order_created",
@@ -20,7 +20,7 @@ export const Kind = Schema.Literals([
   "order_failed",
   "order_cancelled",
   "payment_refunded",
-]).annotate({ description: "What it is about." })
+]).annotate({ description: "What the notification is about." })
 export type Kind = typeof Kind.Type
 
 /** A notification was sent, once. `order_id` is absent when it is not about an order. */

@@ -1,7 +1,7 @@
 import { Effect, Layer } from "effect"
 import { Mailer } from "../Mailer.ts"
 
-/** Writes a line to the log for each letter, with ids only: nothing leaves the process. */
+/** Writes a log line with ids only for each letter; sends nothing. */
 export const layer = Layer.succeed(Mailer, {
   channel: "log",
   send: ({ kind, notification_id, user_id, order_id }) =>

@@ -21,10 +21,10 @@ const next = () => ++last
 
 const addressOf = (user_id: number) => `ada.${user_id}@example.org`
 
-/** Tells of a user, and says the id of the event. */
+/** Publishes a user, and returns the id of the event. */
 const signUp = (user_id: number, given: { readonly email?: string; readonly name?: string } = {}) =>
-  Effect.flatMap(Scenario, ({ tell }) =>
-    tell(UserCreated, { user_id, email: addressOf(user_id), name: "Ada Lovelace", ...given }),
+  Effect.flatMap(Scenario, ({ publish }) =>
+    publish(UserCreated, { user_id, email: addressOf(user_id), name: "Ada Lovelace", ...given }),
   )
 
 const ofUser = (user_id: number) =>
@@ -33,8 +33,8 @@ const ofUser = (user_id: number) =>
   )
 
 const sentTo = (user_id: number) =>
-  Effect.flatMap(Scenario, ({ told }) =>
-    Effect.map(told(NotificationSent), (events) => events.filter(({ data }) => data.user_id === user_id)),
+  Effect.flatMap(Scenario, ({ published }) =>
+    Effect.map(published(NotificationSent), (events) => events.filter(({ data }) => data.user_id === user_id)),
   )
 
 /** The one notification of a user, once it has that status. */
@@ -69,7 +69,7 @@ const settings = { SMTP_URL: server.url, MAIL_FROM: "Galleria <no-reply@galleria
 
 const onBoth = await onEveryDatabase([notification], settings)
 onBoth("mails by SMTP", (it) => {
-  it.effect("have text, HTML and the headers of a message that a program sends", () =>
+  it.effect("have text, HTML and the headers of an automatic message", () =>
     Effect.gen(function* () {
       const user_id = next()
       const event_id = yield* signUp(user_id, { name: `Tom "T" <script> & Jerry` })
@@ -86,8 +86,8 @@ onBoth("mails by SMTP", (it) => {
       expect(partOf(mail!, "text/html")).toContain("Hello Tom &quot;T&quot; &lt;script&gt; &amp; Jerry,")
       expect(partOf(mail!, "text/html")).not.toContain("<script>")
       yield* eventually(
-        Effect.map(sentTo(user_id), (told) =>
-          expect(told.map(({ data }) => data)).toEqual([
+        Effect.map(sentTo(user_id), (published) =>
+          expect(published.map(({ data }) => data)).toEqual([
             { notification_id: item.id, user_id, channel: "email", kind: "welcome" },
           ]),
         ),
@@ -95,13 +95,13 @@ onBoth("mails by SMTP", (it) => {
     }),
   )
 
-  it.effect("have no header of a name's making, whoever tells of it", () =>
+  it.effect("have no header injected by a user's name", () =>
     Effect.gen(function* () {
-      const { tell } = yield* Scenario
+      const { publish } = yield* Scenario
       const user_id = next()
       const attack = "Eve\r\nBcc: mallory@example.org\r\n\r\nX-Attack: yes\u0000\u0085"
       yield* signUp(user_id, { name: attack })
-      yield* tell(OrderCancelled, { order_id: user_id, user_id, amount: "5.00", reason: attack })
+      yield* publish(OrderCancelled, { order_id: user_id, user_id, amount: "5.00", reason: attack })
       const mails = yield* eventually(
         Effect.sync(() => {
           expect(server.to(addressOf(user_id))).toHaveLength(2)
@@ -162,16 +162,16 @@ onBoth("mails by SMTP", (it) => {
       const mails = server.to(addressOf(user_id))
       expect(mails.map((mail) => mail.outcome)).toEqual([outcome, "taken"])
       for (const mail of mails) if (mail.raw !== "") expect(headerOf(mail, "message-id")).toBe(`<${event_id}@galleria>`)
-      yield* eventually(Effect.map(sentTo(user_id), (told) => expect(told).toHaveLength(1)))
+      yield* eventually(Effect.map(sentTo(user_id), (published) => expect(published).toHaveLength(1)))
     }),
   )
 
-  it.effect("wait while the server is away, which is shown, and go when it is back", () =>
+  it.effect("wait while the server is unavailable, which /readyz reports, and are sent when it is back", () =>
     Effect.gen(function* () {
-      const { get, tellAll, settled } = yield* Scenario
+      const { get, publishAll, settled } = yield* Scenario
       const users = Array.from({ length: 20 }, next)
       yield* Effect.promise(server.stop)
-      yield* tellAll(
+      yield* publishAll(
         UserCreated,
         users.map((user_id) => ({ user_id, email: addressOf(user_id), name: "Ada Lovelace" })),
       )
@@ -199,7 +199,7 @@ onBoth("mails by SMTP", (it) => {
 layer(scenario([notification], { ...settings, SMTP_URL: `smtp://localhost:${server.port}` }), {
   excludeTestServices: true,
 })("a mail server that was replaced", (it) => {
-  it.effect("is found at its new address, although the old one was known", () =>
+  it.effect("is found at its new address, although the old one was cached", () =>
     Effect.gen(function* () {
       // An address of this machine where nothing listens.
       dnsCache.set("localhost", { value: { addresses: ["127.0.0.2"] }, expires: Date.now() + 300_000 })
@@ -215,17 +215,17 @@ layer(scenario([notification], { ...settings, SMTP_URL: silent.url }), { exclude
   "a mail server that never answers",
   (it) => {
     describe("while mails wait for it", () => {
-      it.effect("holds up nothing that the module learns", () =>
+      it.effect("does not delay the module's reactions", () =>
         Effect.gen(function* () {
-          const { tellAll, settled, get } = yield* Scenario
+          const { publishAll, settled, get } = yield* Scenario
           const users = Array.from({ length: 300 }, next)
           const begun = Date.now()
-          yield* tellAll(
+          yield* publishAll(
             UserCreated,
             users.map((user_id) => ({ user_id, email: addressOf(user_id), name: "Ada Lovelace" })),
           )
           for (const event of [OrderCreated, OrderProcessed]) {
-            yield* tellAll(
+            yield* publishAll(
               event,
               users.map((user_id) => ({ order_id: user_id, user_id, amount: "5.00" })),
             )
@@ -240,7 +240,7 @@ layer(scenario([notification], { ...settings, SMTP_URL: silent.url }), { exclude
         }),
       )
 
-      it.effect("is shown", () =>
+      it.effect("is reported in /readyz", () =>
         Effect.gen(function* () {
           const { get } = yield* Scenario
           yield* eventually(

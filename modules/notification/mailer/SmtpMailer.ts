@@ -6,7 +6,7 @@ import { oneLine } from "../Notification.ts"
 
 const expected = "expected a URL such as smtp://user:password@mail.example.org:587, or smtps:// for TLS from the start"
 
-/** What is wrong with the URL of a mail server, undefined when nothing is. Never says what stands in it. */
+/** Describes what is wrong with the URL of a mail server, without quoting it; undefined when it is valid. */
 export const faultInUrl = (text: string): string | undefined => {
   const url = URL.parse(text)
   if (url === null || !/^smtps?:$/u.test(url.protocol) || url.hostname === "" || url.port === "0") return expected
@@ -22,16 +22,16 @@ export const faultInUrl = (text: string): string | undefined => {
   return undefined
 }
 
-/** Connections to the mail server at once, in one process. */
+/** Maximum number of connections of one process to the mail server. */
 const mostConnections = 8
 
-/** How nodemailer reaches the server of a URL without fault: every wait is bounded below the task's deadline. */
+/** nodemailer's options for a valid URL: every time-out is shorter than the task's deadline. */
 const optionsOf = (text: string): SMTPPoolOptions & { pool: true; host: string } => {
   const { protocol, hostname, port, username, password } = new URL(text)
   return {
     pool: true,
     maxConnections: mostConnections,
-    // A message whose connection closes is not repeated here: the task does that.
+    // A message whose connection closes is not repeated here: the task repeats it.
     maxRequeues: 0,
     host: hostname.replace(/^\[(.*)\]$/u, "$1"),
     ...(port === "" ? {} : { port: Number(port) }),
@@ -46,7 +46,7 @@ const optionsOf = (text: string): SMTPPoolOptions & { pool: true; host: string }
   }
 }
 
-/** What nodemailer says of a failure: its own code, the server's reply, and the code of the system. */
+/** The error of nodemailer: its own code, the server's reply, and the system's error code. */
 interface Failure {
   readonly code?: string
   readonly responseCode?: number
@@ -54,16 +54,16 @@ interface Failure {
   readonly message: string
 }
 
-/** Replies that ask for other credentials, or for another connection: they say nothing about the message. */
+/** Replies about credentials or the connection, not about the message. */
 const aboutTheSession = new Set([421, 503, 530, 534, 535, 538])
 
-/** The server answered about this message, or the message cannot be sent as it is. */
+/** The server rejected this message, or the message is invalid. */
 const isAboutTheMessage = ({ code, responseCode }: Failure) =>
   (code === "EENVELOPE" || code === "EMESSAGE") && !aboutTheSession.has(responseCode ?? 0)
 
 const isTemporary = ({ responseCode = 0 }: Failure) => responseCode >= 400 && responseCode < 500
 
-/** The words of a server without the address of anyone, which replies often repeat. */
+/** A server's reply without e-mail addresses, which replies often repeat. */
 const reasonOf = ({ message, originalCode }: Failure) =>
   [
     oneLine(message).replace(/[^\s<>"']+@[^\s<>"':;,]+/gu, "…@…"),
@@ -71,8 +71,8 @@ const reasonOf = ({ message, originalCode }: Failure) =>
   ].join(" ")
 
 /**
- * Sends letters to the mail server at `url` by SMTP. A reply of 5xx about the letter refuses it; 4xx, a failed login and
- * failures of the connection delay it.
+ * Sends letters to the mail server at `url` by SMTP. A 5xx reply about the letter means refused; 4xx, a failed login and
+ * connection errors mean delayed.
  */
 export const layer = (options: {
   readonly url: Redacted.Redacted
@@ -81,7 +81,7 @@ export const layer = (options: {
   Layer.effect(
     Mailer,
     Effect.gen(function* () {
-      // Loaded here, so that a start without a mail server does not wait for it.
+      // Imported on demand, so that a start without a mail server does not load it.
       const { createTransport } = yield* Effect.promise(() => import("nodemailer"))
       const { dnsCache } = yield* Effect.promise(() => import("nodemailer/lib/shared"))
       const reach = optionsOf(Redacted.value(options.url))
@@ -94,7 +94,7 @@ export const layer = (options: {
       const failed = (failure: Failure) => {
         const reason = reasonOf(failure)
         if (!isAboutTheMessage(failure)) {
-          // nodemailer keeps addresses for five minutes; a server that was replaced has another one.
+          // nodemailer caches addresses for five minutes; a replaced server has a new one.
           dnsCache.delete(reach.host)
           fault = `the mail server takes no mail: ${reason}`
           return new MailDelayed({ reason })
@@ -117,7 +117,7 @@ export const layer = (options: {
                   subject: letter.subject,
                   text: letter.text,
                   html: letter.html,
-                  // No automatic replies, please (RFC 3834).
+                  // Suppresses automatic replies (RFC 3834).
                   headers: { "Auto-Submitted": "auto-generated" },
                   signal,
                 }),

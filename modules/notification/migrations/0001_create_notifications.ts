@@ -3,7 +3,7 @@ import { SqlClient } from "effect/sql"
 
 export const createNotifications = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  // email and name are null until user_created has come; the row exists before, so that it can be locked.
+  // email and name are null until user_created has arrived; the row is inserted earlier so that it can be locked.
   yield* sql`create table users (
     user_id bigint primary key,
     email text,
@@ -11,7 +11,7 @@ export const createNotifications = Effect.gen(function* () {
     known_at timestamptz,
     check ((email is null) = (name is null) and (email is null) = (known_at is null))
   )`
-  // One for each event, however often the event is handled.
+  // At most one for each event, however often the event is handled.
   yield* sql`create table notifications (
     id bigint generated always as identity primary key,
     event_source text collate "C" not null,

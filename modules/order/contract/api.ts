@@ -13,13 +13,13 @@ import { OrderId } from "./ids.ts"
 
 export class OrderNotFound extends declare<OrderNotFound>()(
   "OrderNotFound",
-  { slug: "order-not-found", status: 404, title: "Order not found", detail: "There is no order of this id." },
+  { slug: "order-not-found", status: 404, title: "Order not found", detail: "There is no order with this id." },
   { order_id: OrderId },
 ) {}
 
 export class UserUnknown extends declare<UserUnknown>()(
   "UserUnknown",
-  { slug: "user-not-found", status: 404, title: "User not found", detail: "There is no user of this id." },
+  { slug: "user-not-found", status: 404, title: "User not found", detail: "There is no user with this id." },
   { user_id: UserId },
 ) {}
 
@@ -34,7 +34,7 @@ export class OrderNotCancellable extends declare<OrderNotCancellable>()(
     slug: "order-not-cancellable",
     status: 409,
     title: "Order not cancellable",
-    detail: "The order is processed or failed, and can no longer be cancelled.",
+    detail: "The order is processed or failed and can no longer be cancelled.",
   },
   { order_id: OrderId, order_status: OrderStatus },
 ) {}
@@ -42,10 +42,10 @@ export class OrderNotCancellable extends declare<OrderNotCancellable>()(
 const mostQuantity = 1_000_000
 
 const Quantity = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: mostQuantity })).annotate({
-  description: `The lines of one product may come to ${mostQuantity} together.`,
+  description: `All lines of one product together may have at most ${mostQuantity} units.`,
 })
 
-/** Lines of one product are one quantity: that of the product of which there is most. */
+/** The greatest total quantity of one product over its lines. */
 const mostOfOneProduct = (lines: ReadonlyArray<{ readonly product_id: string; readonly quantity: number }>) => {
   const quantities = new Map<string, number>()
   for (const { product_id, quantity } of lines) {
@@ -56,14 +56,14 @@ const mostOfOneProduct = (lines: ReadonlyArray<{ readonly product_id: string; re
 
 const NewItem = Schema.Struct({
   product_id: ProductId,
-  product_name: Schema.optionalKey(text(200).annotate({ description: "Left out, it is the product's id." })),
+  product_name: Schema.optionalKey(text(200).annotate({ description: "Default: the product's id." })),
   quantity: Quantity,
   price: Money,
 }).annotate({ identifier: "NewItem" })
 
 const usual = "card_ok"
 
-/** An order by its amount, or by its items, whose exact sum the amount is; both when they agree. */
+/** An order by its amount, or by its items, whose exact sum is the amount; or by both when they agree. */
 export const NewOrder = Schema.Struct({
   user_id: UserId,
   amount: Schema.optionalKey(Money),
@@ -90,7 +90,7 @@ export const NewOrder = Schema.Struct({
   .pipe(
     Schema.annotateEncoded({
       description:
-        "By its amount, or by its items, whose exact sum is the amount; both when they agree. That sum is in the range of an amount.",
+        "Order by amount, or by items, whose exact sum is the amount; or by both if they agree. The sum must be in the range of an amount.",
       anyOf: [{ required: ["amount"] }, { required: ["items"] }],
       examples: [
         {
@@ -118,25 +118,25 @@ export const Order = Schema.Struct({
   status: OrderStatus,
   processed: Schema.Boolean.annotate({ description: "Whether the status is `processed`.", examples: [false] }),
   reason: Schema.optionalKey(Schema.String.annotate({ description: "Why it failed or was cancelled." })),
-  items: Schema.Array(Item).annotate({ description: "Empty for an order that was placed by its amount." }),
+  items: Schema.Array(Item).annotate({ description: "Empty for an order placed by its amount." }),
   created_at: Instant,
 }).annotate({ identifier: "Order", description: "The order." })
 export type Order = typeof Order.Type
 
-/** One thing that the order learned or told, and what it was after that. */
+/** An event that the order published or reacted to, and its status afterwards. */
 export const HistoryEntry = Schema.Struct({
   event_id: Schema.String.annotate({ examples: ["019b7f4e-5c3a-7d21-9b1e-3f6a5d0c8e42"] }),
   type: Schema.String.annotate({ description: "The type of the event.", examples: ["order_created"] }),
   occurred_at: Instant,
-  status: OrderStatus.annotate({ description: "The order's status after it." }),
+  status: OrderStatus.annotate({ description: "The order's status after this event." }),
   data: Schema.Unknown.annotateKey({
-    description: "What the event says.",
+    description: "The data of the event.",
     examples: [{ order_id: 1, user_id: 1, amount: "999.90" }],
   }),
 }).annotate({ identifier: "HistoryEntry", description: "An event that the order published or reacted to." })
 export type HistoryEntry = typeof HistoryEntry.Type
 
-/** The most characters of a reason. */
+/** Maximum number of characters of a reason. */
 export const mostReason = 500
 
 export const Cancellation = Schema.Struct({
@@ -156,7 +156,7 @@ const orders = HttpApiGroup.make("orders")
       OpenApi.annotations({
         summary: "Place an order",
         description:
-          "It may follow the creation of its user at once: news of an unknown user are awaited for a moment before the answer is `user-not-found`.",
+          "An order may follow the creation of its user at once: for an unknown user the server waits a moment before it answers `user-not-found`.",
       }),
     ),
     HttpApiEndpoint.get("list", "/orders", {
@@ -184,7 +184,7 @@ const orders = HttpApiGroup.make("orders")
     }).annotateMerge(
       OpenApi.annotations({
         summary: "Cancel an order",
-        description: "The body may be left out. An order that is cancelled already stays as it is, which is a success.",
+        description: "The body may be left out. Cancelling a cancelled order succeeds and changes nothing.",
       }),
     ),
     HttpApiEndpoint.get("history", "/orders/:id/history", {
@@ -195,7 +195,8 @@ const orders = HttpApiGroup.make("orders")
     }).annotateMerge(
       OpenApi.annotations({
         summary: "List what happened to an order",
-        description: "Its own events and those of others, each once, in the order in which it learned them.",
+        description:
+          "Events that the order published or reacted to, each once, in the order in which it processed them.",
       }),
     ),
   )

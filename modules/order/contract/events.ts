@@ -6,7 +6,7 @@ import { Instant } from "../../Time.ts"
 import { UserId } from "../../user/contract/ids.ts"
 import { OrderId } from "./ids.ts"
 
-/** What an order may need before it is processed. */
+/** A step that an order may need before it is processed. */
 export const Step = Schema.Literals(["payment", "inventory"])
 export type Step = typeof Step.Type
 
@@ -20,8 +20,8 @@ export const OrderLine = Schema.Struct({
 const ordered = { key: "user_id", subject: "order_id" } as const
 
 /**
- * An order was placed. `steps` says what it needs; a module whose step it does not name ignores it. A foreign producer
- * may name order, user and amount alone; the event's own time counts where `created_at` is left out.
+ * An order was placed. `steps` names the steps that it needs; a module whose step is not named ignores the order. A foreign
+ * producer may send only order, user and amount; without `created_at` the event's time is used.
  */
 export const OrderCreated = define("order_created", {
   data: Schema.Struct({
@@ -43,11 +43,11 @@ const ending = Schema.Struct({
   reason: Schema.optionalKey(Schema.String),
 })
 
-/** Everything that the order needed is done. */
+/** All steps of the order are done. */
 export const OrderProcessed = define("order_processed", { data: ending, ...ordered })
 
-/** The order came to nothing: it was declined, or not in stock. */
+/** The order failed: the payment was declined, or the items were not in stock. */
 export const OrderFailed = define("order_failed", { data: ending, ...ordered })
 
-/** Somebody cancelled the order before it was processed. */
+/** The order was cancelled before it was processed. */
 export const OrderCancelled = define("order_cancelled", { data: ending, ...ordered })

@@ -11,12 +11,12 @@ import { PaymentId } from "./ids.ts"
 
 export class PaymentNotFound extends declare<PaymentNotFound>()(
   "PaymentNotFound",
-  { slug: "payment-not-found", status: 404, title: "Payment not found", detail: "There is no payment of this id." },
+  { slug: "payment-not-found", status: 404, title: "Payment not found", detail: "There is no payment with this id." },
   { payment_id: PaymentId },
 ) {}
 
 export const PaymentStatus = Schema.Literals(["pending", "successful", "failed", "refunded"]).annotate({
-  description: "`refunded` is final; `failed` too, unless the provider is found to have charged after all.",
+  description: "`refunded` is final. `failed` is final unless the provider turns out to have charged.",
 })
 export type PaymentStatus = typeof PaymentStatus.Type
 
@@ -27,7 +27,7 @@ export const Payment = Schema.Struct({
   amount: MoneyText,
   status: PaymentStatus,
   reason: Schema.optionalKey(
-    Schema.String.annotate({ description: "Why it failed or was refunded.", examples: ["card_declined"] }),
+    Schema.String.annotate({ description: "Why the payment failed or was refunded.", examples: ["card_declined"] }),
   ),
   created_at: Instant,
 }).annotate({ identifier: "Payment", description: "The payment of an order." })
@@ -57,6 +57,6 @@ const payments = HttpApiGroup.make("payments")
     }).annotateMerge(OpenApi.annotations({ summary: "Get a payment" })),
   )
   .middleware(Edge)
-  .annotateMerge(OpenApi.annotations({ title: "Payments", description: "What orders were charged and refunded." }))
+  .annotateMerge(OpenApi.annotations({ title: "Payments", description: "Charges and refunds of orders." }))
 
 export const api = HttpApi.make("galleria").add(payments).annotate(HttpApi.ParseOptions, { errors: "all" })

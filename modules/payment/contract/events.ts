@@ -8,16 +8,16 @@ import { PaymentId } from "./ids.ts"
 const fields = { payment_id: PaymentId, order_id: OrderId, user_id: UserId, amount: Money }
 const ordered = { key: "user_id", subject: "order_id" } as const
 
-/** The money of an order was taken. */
+/** An order was charged. */
 export const PaymentSuccessful = define("payment_successful", { data: Schema.Struct(fields), ...ordered })
 
-/** The provider declined, in its own word, or could not be reached in time (`provider_unavailable`). */
+/** The provider declined, with its own reason, or did not answer in time (`provider_unavailable`). */
 export const PaymentFailed = define("payment_failed", {
   data: Schema.Struct({ ...fields, reason: Schema.String }),
   ...ordered,
 })
 
-/** The money of an order was given back. */
+/** The charge of an order was refunded. */
 export const PaymentRefunded = define("payment_refunded", {
   data: Schema.Struct({ ...fields, reason: Schema.String }),
   ...ordered,

@@ -4,7 +4,7 @@ import { SqlClient } from "effect/sql"
 export const createPayments = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`create sequence payment_ids as bigint`
-  // One row of each order. While `order_created` is not known the status is 'none', and what it says is null.
+  // One row for each order. Until order_created has arrived the status is 'none', and its columns are null.
   yield* sql`create table payments (
     order_id bigint primary key,
     id bigint unique,

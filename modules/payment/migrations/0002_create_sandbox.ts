@@ -1,10 +1,10 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
-/** What the sandbox remembers, as a provider would: apart from the module's own tables. */
+/** The sandbox's data, separate from the module's own tables as a provider's would be. */
 export const createSandbox = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  // Asked first: a user who may not create a schema may still use one that is there.
+  // Checked first: a database user without the right to create schemas may use an existing one.
   const there = yield* sql`select 1 from pg_namespace where nspname = 'payment_sandbox'`
   if (there.length === 0) yield* sql`create schema payment_sandbox`
   yield* sql`create table payment_sandbox.requests (

@@ -22,7 +22,7 @@ interface Request {
 
 type Behaviour = (request: Request, response: ServerResponse) => void
 
-/** A provider on this machine that behaves as it is told, and remembers what it was asked. */
+/** A local provider with configurable behaviour, which records its requests. */
 const startStub = async (behave: Behaviour) => {
   const stub = { behave, requests: [] as Array<Request>, url: "" }
   const server = createServer((incoming, response) => {
@@ -79,7 +79,7 @@ describe("HttpProvider", () => {
     })
   const failureOf = (result: Result.Result<unknown, unknown>) => Result.getOrUndefined(Result.flip(result))
 
-  it.live("charges, looks up and refunds by the calls that README says", () =>
+  it.live("charges, looks up and refunds with the calls documented in README", () =>
     Effect.gen(function* () {
       const one = yield* asked(answer(200, charged), ({ charge: ask }) => ask(charge))
       expect(one.value).toEqual({ _tag: "Charged" })
@@ -110,7 +110,7 @@ describe("HttpProvider", () => {
     }),
   )
 
-  it.live("knows no charge by 200 or 404 with a body that says so", () =>
+  it.live("finds no charge by 200 or 404 with the right body", () =>
     Effect.gen(function* () {
       for (const status of [200, 404]) {
         const { value } = yield* asked(answer(status, none), ({ lookUp }) => lookUp(charge))
@@ -121,7 +121,7 @@ describe("HttpProvider", () => {
     }),
   )
 
-  it.live("sends user and password as a header, and any key so that a header can carry it", () =>
+  it.live("sends user and password as a header, and encodes any key for headers", () =>
     Effect.gen(function* () {
       const odd = "ä/../1\r\nx: y"
       const { value, requests } = yield* asked(
@@ -143,7 +143,7 @@ describe("HttpProvider", () => {
     [402, "  no\u0000 money\r\nSet-Cookie: x\u202e ", "no money Set-Cookie: x"],
     [402, "😀".repeat(2_000), "😀".repeat(500)],
     [402, " \u0007 ", "declined"],
-  ] as const)("takes %i for a decline, and cleans its reason", ([status, said, reason]) =>
+  ] as const)("accepts %i as a decline, and cleans its reason", ([status, said, reason]) =>
     Effect.gen(function* () {
       const behave = answer(status, { status: "declined", key, reason: said })
       const { value } = yield* asked(behave, ({ charge: ask }) => ask(charge))
@@ -198,7 +198,7 @@ describe("HttpProvider", () => {
     ["what is not HTTP", (_, response) => void response.socket?.end("charged\r\n\r\n")],
   ]
 
-  it.live.each(malformed)("does not know what became of a charge that is answered with %s", ([, behave]) =>
+  it.live.each(malformed)("reports a charge as unknown when it is answered with %s", ([, behave]) =>
     Effect.gen(function* () {
       const { result } = yield* asked(behave, ({ charge: ask }) => ask(charge))
       expect(failureOf(result)).toBeInstanceOf(NoAnswer)
@@ -206,7 +206,7 @@ describe("HttpProvider", () => {
     }),
   )
 
-  it.live("takes the first of two answers on one connection, and asks the next question on its own", () =>
+  it.live("uses the first of two answers on one connection, and a new connection for the next request", () =>
     Effect.gen(function* () {
       const text = JSON.stringify(charged)
       const http = `HTTP/1.1 200 OK\r\ncontent-length: ${text.length}\r\n\r\n${text}`
@@ -220,7 +220,7 @@ describe("HttpProvider", () => {
     }),
   )
 
-  it.live("waits 3 s for a look-up, whatever comes bit by bit", () =>
+  it.live("waits 3 s for a look-up, even while bytes arrive", () =>
     Effect.gen(function* () {
       const slowly: Behaviour = (_, response) => {
         response.writeHead(200)
@@ -232,7 +232,7 @@ describe("HttpProvider", () => {
     }),
   )
 
-  it.live("knows that nothing was sent where nobody listens", () =>
+  it.live("reports a call as not made when the connection is refused", () =>
     Effect.gen(function* () {
       const port = yield* Effect.promise(() => freePort())
       for (const host of ["127.0.0.1", "localhost"]) {
@@ -307,12 +307,12 @@ const onBoth = await onEveryDatabase([payment], { PAYMENT_PROVIDER_URL: shop.url
 onBoth("the module payment, with a provider behind HTTP", (it) => {
   it.effect("charges, is declined and refunds, each once", () =>
     Effect.gen(function* () {
-      const { tell, told, get } = yield* Scenario
+      const { publish, published, get } = yield* Scenario
       ledger.clear()
       shop.requests.length = 0
       shop.behave = working()
       const created = (order_id: number, payment_method: string) =>
-        tell(OrderCreated, { order_id, user_id: 1, amount: "5", payment_method, steps: ["payment"] })
+        publish(OrderCreated, { order_id, user_id: 1, amount: "5", payment_method, steps: ["payment"] })
       const key = yield* created(1, "card_ok")
       yield* created(2, "card_unheard_of")
       const statuses = Effect.map(get("/payments"), ({ body }) =>
@@ -321,12 +321,12 @@ onBoth("the module payment, with a provider behind HTTP", (it) => {
         ),
       )
       yield* eventually(Effect.map(statuses, (seen) => expect(seen).toEqual(["2 failed no_credit", "1 successful "])))
-      yield* tell(OrderCancelled, { order_id: 1, user_id: 1, amount: "5.00" })
+      yield* publish(OrderCancelled, { order_id: 1, user_id: 1, amount: "5.00" })
       yield* eventually(
         Effect.map(statuses, (seen) => expect(seen).toEqual(["2 failed no_credit", "1 refunded order_cancelled"])),
       )
       expect(ledger).toEqual(new Map([[key, new Set([`${key}-refund`])]]))
-      yield* eventually(Effect.map(told(PaymentRefunded), (refunds) => expect(refunds).toHaveLength(1)))
+      yield* eventually(Effect.map(published(PaymentRefunded), (refunds) => expect(refunds).toHaveLength(1)))
       for (const { body } of shop.requests) if (body?.order_id === 1) expect(body.amount).toBe("5.00")
     }),
   )

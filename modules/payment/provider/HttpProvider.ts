@@ -4,10 +4,10 @@ import { NotMade } from "../../../runtime/module/Task.ts"
 import { format, Money } from "../../Money.ts"
 import { type Charge, NoAnswer, PaymentProvider, type Refund } from "../PaymentProvider.ts"
 
-/** A longer answer is not read to its end, and counts as none. */
+/** Maximum size of an answer, in bytes; a longer one counts as no answer. */
 const mostBytes = 64 * 1024
 
-/** A longer reason is cut. */
+/** Maximum length of a reason; a longer one is cut. */
 const mostCharacters = 500
 
 const Charged = Schema.Struct({ status: Schema.Literal("charged"), key: Schema.String, amount: Money })
@@ -16,8 +16,8 @@ const NoCharge = Schema.Struct({ status: Schema.Literal("none"), key: Schema.Str
 const Refunded = Schema.Struct({ status: Schema.Literal("refunded"), key: Schema.String, amount: Money })
 
 /**
- * What an answer may be, by its status, and how long it may take: anything else counts as no answer. A look-up and a
- * charge come one after the other within a task's deadline.
+ * The valid answers by status, and the time limit; anything else counts as no answer. A look-up and a charge together must
+ * fit within a task's deadline.
  */
 interface Expected<Body> {
   readonly bodies: Readonly<Record<number, Schema.Decoder<Body>>>
@@ -40,10 +40,10 @@ const toRefund: Expected<typeof Refunded.Type> = { bodies: { 200: Refunded, 201:
 
 const noAnswer = (reason: string) => new NoAnswer({ reason })
 
-/** Codes of errors by which no connection came about, so that nothing was sent. */
+/** Error codes that mean that no connection was made and nothing was sent. */
 const unconnected = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN"])
 
-/** The code of the system's error within, at any depth. */
+/** The code of the system error in the chain of causes. */
 const codeIn = (error: unknown): string | undefined => {
   if (typeof error !== "object" || error === null) return undefined
   if ("code" in error && typeof error.code === "string") return error.code
@@ -70,13 +70,13 @@ const textOf = (response: HttpClientResponse.HttpClientResponse) =>
     Effect.map(({ chunks }) => Buffer.concat(chunks).toString("utf8")),
   )
 
-/** Text of the provider, fit to be kept, shown and sent on. */
+/** The provider's text, cleaned for storage, display and events. */
 const clean = (text: string): string => {
   const plain = text.toWellFormed().replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\s]+/gu, " ")
   return Array.from(plain.trim()).slice(0, mostCharacters).join("").trim() || "declined"
 }
 
-/** An event's id may be any text; a header and a query cannot carry that. */
+/** An event's id may be any text, so it is encoded for headers and queries. */
 const encoded = (key: string) => encodeURIComponent(key.toWellFormed())
 
 /** The URL without user and password, which `fetch` does not take, and the header in their place. */
@@ -92,7 +92,7 @@ const addressOf = (secret: Redacted.Redacted) => {
   return { base: url.href.replace(/\/+$/u, ""), authorized }
 }
 
-/** A provider behind HTTP (README.md documents its calls). What it answers is untrusted. */
+/** A payment provider over HTTP; README.md documents its calls. Its answers are untrusted. */
 export const layer = (url: Redacted.Redacted) =>
   Layer.effect(
     PaymentProvider,

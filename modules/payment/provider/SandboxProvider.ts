@@ -7,13 +7,13 @@ const charged: Answer = { _tag: "Charged" }
 const declined = (reason: string): Answer => ({ _tag: "Declined", reason })
 const noAnswer = (reason: string) => new NoAnswer({ reason })
 
-/** How often `card_flaky` answers with an error before it is charged. */
+/** How many errors `card_flaky` causes before it is charged. */
 const flakyErrors = 2
 
 /**
- * A provider to try things out with: what it does is decided by the token of the means of payment (README.md). It
- * remembers charges and refunds in a database schema of its own, as durably as the module remembers payments. Its
- * statements are no part of the module's transactions.
+ * A payment provider for development: the payment method's token decides what it does (README.md). It stores charges and
+ * refunds in a database schema of its own, as durably as the module stores payments. Its statements are not part of the
+ * module's transactions.
  */
 export const layer = Layer.effect(
   PaymentProvider,

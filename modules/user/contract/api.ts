@@ -12,7 +12,7 @@ import { UserId } from "./ids.ts"
 
 export class UserNotFound extends declare<UserNotFound>()(
   "UserNotFound",
-  { slug: "user-not-found", status: 404, title: "User not found", detail: "There is no user of this id." },
+  { slug: "user-not-found", status: 404, title: "User not found", detail: "There is no user with this id." },
   { user_id: UserId },
 ) {}
 
@@ -24,7 +24,7 @@ export class EmailTaken extends declare<EmailTaken>()("EmailTaken", {
 }) {}
 
 export const NewUser = Schema.Struct({
-  email: Email.annotate({ description: "No other user has it; upper and lower case make no difference." }),
+  email: Email.annotate({ description: "Unique among users; case is ignored." }),
   name: text(200).annotate({ examples: ["Ann"] }),
 }).annotate({ identifier: "NewUser" })
 
@@ -37,7 +37,7 @@ export const User = Schema.Struct({
 export type User = typeof User.Type
 
 export const UserOrderStatus = Schema.Literals(["created", "processed", "failed", "cancelled"]).annotate({
-  description: "`created` until the order is over.",
+  description: "`created` until the order has ended.",
 })
 export type UserOrderStatus = typeof UserOrderStatus.Type
 
@@ -46,13 +46,13 @@ export const UserOrder = Schema.Struct({
   amount: MoneyText,
   status: UserOrderStatus,
   created_at: Instant,
-}).annotate({ identifier: "UserOrder", description: "An order as its user's list knows it." })
+}).annotate({ identifier: "UserOrder", description: "An order in its user's list." })
 
 export const OrderSummary = Schema.Struct({
   user_id: UserId,
   orders_count: Schema.Natural.annotate({ examples: [2] }),
   total_amount: Total,
-}).annotate({ identifier: "OrderSummary", description: "What the user's orders come to." })
+}).annotate({ identifier: "OrderSummary", description: "The number and total of the user's orders." })
 
 const path = { id: IdText.annotate({ description: "The user's id." }) }
 

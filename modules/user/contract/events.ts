@@ -4,7 +4,7 @@ import { Total } from "../../Money.ts"
 import { Instant } from "../../Time.ts"
 import { UserId } from "./ids.ts"
 
-/** A user signed up. A foreign producer may leave out `created_at`; then the event's own time counts. */
+/** A user was created. A foreign producer may leave out `created_at`; then the event's time is used. */
 export const UserCreated = define("user_created", {
   data: Schema.Struct({
     user_id: UserId,
@@ -17,7 +17,7 @@ export const UserCreated = define("user_created", {
   keptForever: true,
 })
 
-/** What a user's orders come to has changed: over the orders that are not failed or cancelled. */
+/** The number or total of a user's orders has changed; failed and cancelled orders do not count. */
 export const UserOrderSummaryUpdated = define("user_order_summary_updated", {
   data: Schema.Struct({ user_id: UserId, orders_count: Schema.Int, total_amount: Total }),
   key: "user_id",

@@ -10,7 +10,7 @@ export const createUsers = Effect.gen(function* () {
     name text not null,
     created_at timestamptz not null
   )`
-  // What the order module told. created_at is null until order_created has come: an ending may come before it.
+  // From the order module's events. created_at is null until order_created has arrived; an ending may arrive earlier.
   yield* sql`create table user_orders (
     order_id bigint primary key,
     user_id bigint not null,

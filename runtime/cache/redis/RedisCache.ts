@@ -2,7 +2,7 @@ import { Context, Effect, Layer, type Redacted } from "effect"
 import { CircuitBreaker, Persistence, Redis } from "effect/persistence"
 import { connect } from "./client.ts"
 
-/** Values are written behind the answer, and may be lost: an answer waits for Redis once, when it is asked. */
+/** Values are written asynchronously and may be lost: a request waits for Redis only when it reads. */
 const writtenBehind = Layer.effect(
   Persistence.BackingPersistence,
   Effect.gen(function* () {
@@ -23,10 +23,10 @@ const writtenBehind = Layer.effect(
 
 const isAway = ({ reason }: CircuitBreaker.CircuitBreakerError) => reason._tag === "CircuitBreakerStoreError"
 
-/** A call that was admitted by the process's own store has a negative generation, so that its result goes there too. */
+/** A call admitted by the process's own store has a negative generation, so that its result is recorded there too. */
 const ownGeneration = (generation: number) => -1 - generation
 
-/** The states of circuits that all instances share; while Redis is away, each process has its own. */
+/** Circuit states shared by all instances; while Redis is unavailable, each process has its own. */
 const circuits = Layer.effect(
   CircuitBreaker.CircuitBreakerStore,
   Effect.gen(function* () {
@@ -45,7 +45,7 @@ const circuits = Layer.effect(
   }),
 )
 
-/** Cached answers and circuits in the Redis at this URL, whose database they may share with nobody else's. */
+/** Cached answers and circuits in the Redis at this URL; no other program may use that Redis database. */
 export const layer = (redisUrl: Redacted.Redacted) =>
   Layer.merge(
     Persistence.layer.pipe(Layer.provide(writtenBehind), Layer.provide(Persistence.layerBackingRedis)),

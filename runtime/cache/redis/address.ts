@@ -1,4 +1,4 @@
-/** What is wrong with the URL of a Redis; undefined when nothing is. */
+/** Describes what is wrong with a Redis URL; undefined when it is valid. */
 export const faultInUrl = (text: string): string | undefined => {
   const url = URL.parse(text)
   const isRedis = url !== null && /^rediss?:$/u.test(url.protocol) && url.hostname !== ""
@@ -9,5 +9,5 @@ export const faultInUrl = (text: string): string | undefined => {
   return undefined
 }
 
-/** Which server it is, without the password. */
+/** Host and port, without the password. */
 export const nameOf = (text: string): string => URL.parse(text)?.host ?? "an unknown host"

@@ -3,41 +3,41 @@ import { CircuitBreaker, Redis } from "effect/persistence"
 import { createClient } from "redis"
 import { nameOf } from "./address.ts"
 
-/** A command is given up after this, in milliseconds: what needs no Redis must not wait for it. */
+/** Time-out of a command, in milliseconds: requests must not wait for Redis. */
 const commandMillis = 50
 
-/** So many commands in a row that fail open the circuit; after `openFor` one of them tries again. */
+/** After this many consecutive failures the circuit opens; after `openFor` one command is tried. */
 const tripAfter = 3
 const openFor = "1 second"
 
-/** Commands that wait for an answer; beyond it the next fails at once. */
+/** Maximum number of commands waiting for an answer; further ones fail at once. */
 const mostWaiting = 1_000
 
-/** A connection that is silent for longer than some pings is cut, for its server may be gone without a word. */
+/** A connection without an answer to several pings is closed, because its server may be gone. */
 const silence = { pingMillis: 5_000, cutMillis: 12_000 }
 
-/** The first attempt comes at once, later ones every two seconds. */
+/** The wait before a reconnection: short at first, later two seconds. */
 const reconnectAfter = (retries: number) => Math.min(2 ** retries * 50, 2_000) + Math.floor(Math.random() * 200)
 
-/** Says that Redis is away, or there again: one line for each change. */
+/** Logs when Redis becomes unavailable or available, one line for each change. */
 const makeReport = (server: string) =>
   Effect.gen(function* () {
     const run = Effect.runSyncWith(yield* Effect.context())
     let state: "unknown" | "up" | "away" = "unknown"
     return {
       up: () => {
-        if (state !== "up") run(Effect.logInfo(`Redis at ${server} is used`))
+        if (state !== "up") run(Effect.logInfo(`Redis at ${server} is connected`))
         state = "up"
       },
       away: (reason: string) => {
         const consequence = "reads go to the database, and this process keeps circuits of its own"
-        if (state !== "away") run(Effect.logWarning(`Redis at ${server} is away (${reason}): ${consequence}`))
+        if (state !== "away") run(Effect.logWarning(`Redis at ${server} is unavailable (${reason}): ${consequence}`))
         state = "away"
       },
     }
   })
 
-/** A connection that is made in the background, and made again whenever it is lost. */
+/** A connection that is made in the background, and again whenever it is lost. */
 const makeClient = (url: string) =>
   Effect.acquireRelease(
     Effect.sync(() =>
@@ -52,10 +52,10 @@ const makeClient = (url: string) =>
     (client) => Effect.sync(() => client.destroy()),
   )
 
-/** What fails without a cause of its own. */
+/** An error without an underlying cause. */
 const failure = (message: string) => Effect.fail(new Redis.RedisError({ cause: new Error(message) }))
 
-/** A script that the server has lost is sent again: its server answers as it should. */
+/** A missing script is sent again: it is a valid answer, not a failure of the server. */
 const isAnswer = (cause: Cause.Cause<Redis.RedisError>) =>
   cause.reasons.some((reason) => reason._tag === "Fail" && String(reason.error.cause).includes("NOSCRIPT"))
 
@@ -65,10 +65,10 @@ const reasonOf = (cause: unknown): string => {
 }
 
 /**
- * Effect's `Redis` over one connection that is made in the background: neither the start nor a command waits for it. A
- * command fails at once while there is no connection or the circuit is open, else after 50 ms.
+ * Effect's `Redis` over one connection that is made in the background: neither the start nor a command waits for it. While
+ * there is no connection or the circuit is open, a command fails at once; otherwise it times out after 50 ms.
  *
- * Effect's own layer for Node waits for the first connection, has no time-out for a command, and logs every attempt.
+ * Effect's own layer for Node waits for the first connection, has no time-out for commands, and logs every attempt.
  */
 export const connect = (redisUrl: Redacted.Redacted) =>
   Effect.gen(function* () {
@@ -87,7 +87,7 @@ export const connect = (redisUrl: Redacted.Redacted) =>
     const answered = <A>(command: ReadonlyArray<string>) =>
       Effect.callback<A, Redis.RedisError>((resume) => {
         const giveUp = () => resume(failure(`no answer within ${commandMillis} ms`))
-        // Where this process itself was late, an answer that is there by now is read first.
+        // If this process was itself delayed, an answer that has arrived meanwhile is read first.
         const timer = setTimeout(() => setImmediate(giveUp), commandMillis)
         client
           .sendCommand([...command])
@@ -118,6 +118,6 @@ export const connect = (redisUrl: Redacted.Redacted) =>
         }),
       ),
     )
-    const notOffered = failure("neither subscriptions nor connections of one's own are offered")
+    const notOffered = failure("subscriptions and separate connections are not supported")
     return yield* Redis.make({ send, connect: notOffered, subscribe: () => notOffered })
   })

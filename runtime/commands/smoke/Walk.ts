@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { type Address, firstOf, type ModuleName, moduleNames } from "../../http/addresses.ts"
 import type { Row } from "./table.ts"
 
-/** How long a step waits: a provider that lost its answer is asked again after a while, and the machine may be busy. */
+/** How long a step waits: a lost provider answer is looked up later, and the machine may be busy. */
 const patienceMillis = 60_000
 
 export interface Answer {
@@ -18,11 +18,11 @@ export type Call = (
   headers?: Readonly<Record<string, string>>,
 ) => Promise<Answer>
 
-/** What runs: which modules answer, and a way to call each. */
+/** The running system: which modules answer, and a way to call each. */
 export interface Site {
   readonly modules: ReadonlySet<ModuleName>
   readonly call: Call
-  /** How long a step waits for what it expects. */
+  /** How long a step waits for the expected result. */
   readonly patienceMillis: number
 }
 
@@ -38,7 +38,7 @@ export const ask = async (url: string, ...[method, path, body, headers]: Paramet
   return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
 }
 
-/** The site at these addresses, by what the OpenAPI document of each lists. */
+/** The system at these addresses, according to the OpenAPI document of each. */
 export const siteOf = async (addresses: ReadonlyArray<Address>): Promise<Site> => {
   const serving = new Map<ModuleName, string>()
   for (const { url } of addresses) {
@@ -69,12 +69,12 @@ export const itemsOf = async (site: Site, path: string): Promise<ReadonlyArray<a
   return items
 }
 
-/** Looks, and writes down a row; whether it was right. */
+/** Runs a step and records its row; returns whether the result was right. */
 export type Check = (
   step: string,
   expected: string,
   see: () => Promise<string>,
-  /** Whether what was seen is right; left out, it must be the expected text. */
+  /** Whether the result is right; default: it equals the expected text. */
   holds?: (seen: string) => boolean,
 ) => Promise<boolean>
 
@@ -82,8 +82,8 @@ const seenBy = (see: () => Promise<string>) =>
   see().catch((error: unknown) => (error instanceof Error ? error.message : String(error)))
 
 /**
- * Two ways to look, whose rows go to `rows`: `now` looks once, `eventually` looks again until it is right or the
- * patience is over.
+ * Two ways to run a step, whose rows go to `rows`: `now` runs it once, `eventually` repeats it until its result is right or
+ * the time is over.
  */
 export const checksOf = (
   rows: Array<Row>,

@@ -1,7 +1,7 @@
 /** What an order may need before it is processed. */
 export type StepName = "payment" | "inventory"
 
-/** What notifications are about, in the order in which a table names them. */
+/** Kinds of notifications, in the order of the output. */
 const kinds = [
   "order_created",
   "order_paid",
@@ -13,18 +13,18 @@ const kinds = [
 ] as const
 export type Kind = (typeof kinds)[number]
 
-/** How an order ends, and what has to be so everywhere then (the order's life: "Who is told what"). */
+/** A way an order can end, with the expected state of every module. */
 export interface Ending {
   readonly name: string
   readonly card: string
-  /** The steps without which an order does not end so. */
+  /** The steps that this ending requires. */
   readonly needs: ReadonlyArray<StepName>
   /**
-   * What is ordered: `enough` of a product made for it; beside it more than there is of another (`short`), or one that
-   * does not exist (`unknown`); or one piece of what a fresh inventory holds (`laptop`).
+   * The ordered lines: a product with `enough` stock; the same and a line of another that is `short` or `unknown`; or one
+   * piece of a product that a new inventory has (`laptop`).
    */
   readonly lines: "enough" | "short" | "unknown" | "laptop"
-  /** Cancelled right after it was placed, or while the provider is charging the card. */
+  /** When the order is cancelled: right after it was placed, or while the provider charges the card. */
   readonly cancelled?: "at once" | "during the charge"
   readonly order: "processed" | "failed" | "cancelled"
   readonly reason?: string
@@ -91,10 +91,10 @@ export const endings: ReadonlyArray<Ending> = [
   },
 ]
 
-/** Walked only while one is left: each walk sells one. */
+/** Run only while stock is left: each run sells one. */
 export const laptop: Ending = { ...processed, name: "a LAPTOP001", card: "card_ok", lines: "laptop" }
 
-/** What is expected of an ending where orders need these steps. */
+/** The expected state of an ending when orders need these steps. */
 export const expectedOf = (ending: Ending, steps: ReadonlyArray<string>) => ({
   order: ending.reason === undefined ? ending.order : `${ending.order}: ${ending.reason}`,
   notifications: listOf(
@@ -104,11 +104,11 @@ export const expectedOf = (ending: Ending, steps: ReadonlyArray<string>) => ({
   ),
 })
 
-/** The kinds of notifications as one text, in a fixed order, each as often as it is there. */
+/** The kinds of notifications as one text, in a fixed order, with duplicates. */
 export const listOf = (seen: ReadonlyArray<string>): string =>
   seen.toSorted((a, b) => kinds.indexOf(a as Kind) - kinds.indexOf(b as Kind)).join(", ")
 
-/** Why an ending cannot be walked here; undefined when it can. */
+/** Why an ending cannot be tested here; undefined when it can. */
 export const obstacleTo = (
   ending: Ending,
   steps: ReadonlyArray<string>,
@@ -120,7 +120,7 @@ export const obstacleTo = (
   return away.length > 0 ? `no address serves ${away.join(" and ")}` : undefined
 }
 
-/** The order's history in one line: what it learned, and its status where that changed. */
+/** The order's history in one line: its events, and its status where that changed. */
 export const storyOf = (history: ReadonlyArray<{ type: string; status: string; data: any }>): string =>
   history
     .map(({ type, status, data }, index) => {

@@ -1,4 +1,4 @@
-/** One thing that was looked at. */
+/** The result of one step. */
 export interface Row {
   readonly part: string
   readonly step: string
@@ -23,7 +23,7 @@ const line = (mark: string, cells: Readonly<Record<keyof typeof widths, string>>
 
 export const heading = line(" ", headings)
 
-/** The rows of one part, whose name stands in the first line alone. */
+/** The lines of one part; only the first has its name. */
 export const linesOf = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
   rows.map((row, index) =>
     line(row.isRight ? "✓" : "✗", {

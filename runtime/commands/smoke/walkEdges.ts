@@ -3,14 +3,14 @@ import { type Address, firstOf } from "../../http/addresses.ts"
 import type { Row } from "./table.ts"
 import { type Answer, ask, checksOf, itemsOf, type Site } from "./Walk.ts"
 
-/** A status with the slug of its problem, and where the faults are. */
+/** A status with the slug of its problem and the places of the faults. */
 export const problemIn = ({ status, body }: Answer) => {
   const slug = String(body?.type ?? "").replace("/problems/", "")
   const faults = (body?.errors ?? []).map((fault: any) => fault.pointer ?? fault.parameter)
   return [status, slug, ...faults].filter((part) => part !== "").join(" ")
 }
 
-/** One address: it is ready, describes itself, serves what it is said to serve, and measures itself. */
+/** Tests one address: it is ready, has an OpenAPI document, serves its module, and has metrics. */
 export const walkAddress = async ({ url, module }: Address): Promise<ReadonlyArray<Row>> => {
   const rows: Array<Row> = []
   const { now, eventually } = checksOf(rows, module ?? url)
@@ -32,7 +32,7 @@ export const walkAddress = async ({ url, module }: Address): Promise<ReadonlyArr
   return rows
 }
 
-/** Creates the user of the walk; undefined when that fails. */
+/** Creates the user of the run; undefined when that fails. */
 export const walkUser = async (site: Site): Promise<{ rows: ReadonlyArray<Row>; user: number | undefined }> => {
   const rows: Array<Row> = []
   const { now, eventually } = checksOf(rows, "a user", site.patienceMillis)
@@ -62,7 +62,7 @@ export const walkUser = async (site: Site): Promise<{ rows: ReadonlyArray<Row>; 
   return { rows, user }
 }
 
-/** A product is made, set again, and read. */
+/** Creates a product, sets its stock again, and reads it. */
 export const walkProduct = async (site: Site, id: string): Promise<ReadonlyArray<Row>> => {
   const rows: Array<Row> = []
   const { now, eventually } = checksOf(rows, "a product", site.patienceMillis)
@@ -72,7 +72,7 @@ export const walkProduct = async (site: Site, id: string): Promise<ReadonlyArray
   }
   await now("create", "201, 7 available", put(7))
   await now("set", "200, 9 available", put(9))
-  // A reader may see what was there up to a second ago.
+  // A read may be up to a second old.
   await eventually("read", "9 on hand, 0 held", async () => {
     const { body } = await site.call("GET", `/inventory/${id}`)
     return `${body.stock} on hand, ${body.reserved} held`
@@ -82,7 +82,7 @@ export const walkProduct = async (site: Site, id: string): Promise<ReadonlyArray
 
 export const firstAmount = "5.10"
 
-/** An order that is sent again by its key is placed once. The steps are those that orders need here. */
+/** Places an order twice with the same key; it must be created once. Returns the steps that orders need here. */
 export const walkKey = async (site: Site, user: number) => {
   const rows: Array<Row> = []
   const { now } = checksOf(rows, "an order sent twice")
@@ -112,7 +112,7 @@ export const walkKey = async (site: Site, user: number) => {
 
 const item = { product_id: "LAPTOP001", quantity: 1, price: "1" }
 
-/** Requests that are refused, and how. */
+/** Requests that must be rejected, with the expected answer. */
 const refused: ReadonlyArray<
   readonly [
     step: string,
@@ -123,7 +123,7 @@ const refused: ReadonlyArray<
     headers?: Record<string, string>,
   ]
 > = [
-  ["user", "POST", "/users", { email: "nobody", name: " " }, "422 validation-failed /email /name"],
+  ["user", "POST", "/users", { email: "no-at-sign", name: " " }, "422 validation-failed /email /name"],
   ["not JSON", "POST", "/users", "{", "400 malformed-json"],
   ["not as JSON", "POST", "/users", "a=1", "415 unsupported-media-type", { "content-type": "text/plain" }],
   ["no user", "POST", "/orders", { user_id: Number.MAX_SAFE_INTEGER, amount: "1" }, "404 user-not-found"],
@@ -157,7 +157,7 @@ const refused: ReadonlyArray<
   ["no product", "GET", "/inventory/SMOKE-none", undefined, "404 product-not-found"],
 ]
 
-/** Bad input has a clear answer. */
+/** Tests the answers to bad input. */
 export const walkRefused = async (site: Site): Promise<ReadonlyArray<Row>> => {
   const rows: Array<Row> = []
   const { now } = checksOf(rows, "bad input")

@@ -3,30 +3,30 @@ import { type Ending, expectedOf, listOf, storyOf, times } from "./endings.ts"
 import type { Row } from "./table.ts"
 import { type Check, checksOf, itemsOf, type Site } from "./Walk.ts"
 
-/** Where orders are placed: by one user, for products of this walk alone. */
+/** The user and the product prefix of this run. */
 export interface Shop {
   readonly site: Site
   readonly user: number
   /** The steps that orders need here. */
   readonly steps: ReadonlyArray<string>
-  /** The beginning of the products' ids. */
+  /** The prefix of the products' ids. */
   readonly prefix: string
 }
 
-/** An order whose ending is being walked. */
+/** An order whose ending is being tested. */
 interface Placed {
   readonly shop: Shop
   readonly ending: Ending
   readonly id: number
   readonly amount: string
-  /** The product of which there is enough; undefined for an order by its amount. */
+  /** The product with enough stock; undefined for an order by its amount. */
   readonly product: string | undefined
 }
 
 const price = "19.99"
 const quantity = 3
 const stock = 10
-/** When a card that is slow is being charged: half way between the hold and the provider's answer. */
+/** When a slow card is being charged: half way between the hold and the provider's answer. */
 const chargingMillis = 1_500
 
 const product = async ({ site, prefix }: Shop, name: string, stock: number) => {
@@ -36,7 +36,7 @@ const product = async ({ site, prefix }: Shop, name: string, stock: number) => {
   return id
 }
 
-/** The lines of an order for products that are made for it; undefined where no inventory is served. */
+/** The lines of an order for products created for it; undefined when no inventory is served. */
 const linesFor = async (shop: Shop, { name, lines }: Ending) => {
   if (!shop.site.modules.has("inventory")) return undefined
   if (lines === "laptop") return [{ product_id: "LAPTOP001", quantity: 1, price: "999.90" }]
@@ -69,7 +69,7 @@ const place = async (shop: Shop, ending: Ending, check: Check): Promise<Placed |
 
 const historyOf = ({ shop, id }: Placed) => itemsOf(shop.site, `/orders/${id}/history`)
 
-/** Cancels the order, at the moment that its ending is about. */
+/** Cancels the order at the moment that its ending requires. */
 const cancel = async (placed: Placed, { now, eventually }: ReturnType<typeof checksOf>) => {
   const { shop, id, ending } = placed
   if (ending.cancelled === "during the charge") {
@@ -117,7 +117,7 @@ const stockLeft = ({ shop, ending }: Placed) => {
   return `${left} on hand, 0 held, ${left} available`
 }
 
-/** Everything that must be so in every module when the order has ended, as rows of the table. */
+/** The expected state of every module after the order has ended, as rows of the table. */
 const checkEnded = async (placed: Placed, check: Check) => {
   const { shop, ending, amount } = placed
   const { modules } = shop.site
@@ -133,7 +133,7 @@ const checkEnded = async (placed: Placed, check: Check) => {
   if (modules.has("user")) await check("user's list", `${ending.order} ${amount}`, () => listedStep(placed))
 }
 
-/** The history begins with the order, ends with its ending, and says at most once that stock was taken and money too. */
+/** The history begins with the order, ends with its ending, and has at most one taking of stock and one payment. */
 const checkStory = async (placed: Placed, check: Check) => {
   const { order } = placed.ending
   await check(
@@ -148,15 +148,15 @@ const checkStory = async (placed: Placed, check: Check) => {
   )
 }
 
-/** An ending that was walked: its rows, and a second look at it, when everything else has happened. */
+/** A tested ending: its rows, and a second check after everything else has happened. */
 export interface Walked {
   readonly rows: ReadonlyArray<Row>
   readonly again: () => Promise<ReadonlyArray<Row>>
-  /** What the user pays for it in the end; undefined when it was not placed. */
+  /** What the user pays in the end; undefined when the order was not placed. */
   readonly paid: string | undefined
 }
 
-/** Places an order, and looks at it in every module until it has ended as it must. */
+/** Places an order, and checks it in every module until it has ended as expected. */
 export const walkEnding = async (shop: Shop, ending: Ending): Promise<Walked> => {
   const rows: Array<Row> = []
   const checks = checksOf(rows, ending.name, shop.site.patienceMillis)

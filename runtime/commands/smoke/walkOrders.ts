@@ -5,13 +5,13 @@ import { checksOf, itemsOf, type Site } from "./Walk.ts"
 import { firstAmount, problemIn, walkKey, walkUser } from "./walkEdges.ts"
 import { type Shop, type Walked, walkEnding } from "./walkEnding.ts"
 
-/** Where a walk says what it saw. */
+/** The output of a run. */
 export interface Report {
   readonly show: (rows: ReadonlyArray<Row>) => void
   readonly notWalked: (what: string, why: string) => void
 }
 
-/** Endings that can be walked here; the others are named. */
+/** Endings that can be tested here; the others are reported. */
 const walkable = async (shop: Shop, { notWalked }: Report) => {
   const here = endings.filter((ending) => {
     const obstacle = obstacleTo(ending, shop.steps, shop.site.modules)
@@ -25,7 +25,7 @@ const walkable = async (shop: Shop, { notWalked }: Report) => {
   return here
 }
 
-/** All at once, as customers come, but for the one that must meet a moment: that goes alone, when the others have ended. */
+/** Runs all endings at once, except the one that depends on timing: it runs alone, after the others. */
 const walkEndings = async (shop: Shop, report: Report): Promise<ReadonlyArray<Walked>> => {
   const here = await walkable(shop, report)
   const alone = here.filter(({ cancelled }) => cancelled === "during the charge")
@@ -40,7 +40,7 @@ const walkEndings = async (shop: Shop, report: Report): Promise<ReadonlyArray<Wa
   return walked
 }
 
-/** The first order has no step to wait for, or all that it needs are served; else it can only be cancelled. */
+/** Tests the first order: it is processed if all its steps are served, else it can only be cancelled. */
 const walkFirst = async ({ site, user, steps }: Shop, order: number) => {
   const rows: Array<Row> = []
   const { now, eventually } = checksOf(rows, "an order by its amount", site.patienceMillis)
@@ -60,7 +60,7 @@ const walkFirst = async ({ site, user, steps }: Shop, order: number) => {
   return { rows, paid: [] }
 }
 
-/** What the user pays is what was charged and not given back, and what the summary says. */
+/** Tests that the user pays what was charged and not refunded, and that the summary agrees. */
 const walkSums = async ({ site, user, steps }: Shop, paid: ReadonlyArray<string>) => {
   const rows: Array<Row> = []
   const { eventually } = checksOf(rows, "in all", site.patienceMillis)
@@ -78,7 +78,7 @@ const walkSums = async ({ site, user, steps }: Shop, paid: ReadonlyArray<string>
   return rows
 }
 
-/** Looks at every ending again: nothing was told, charged or taken twice in the meantime. */
+/** Checks every ending again: nothing was sent, charged or taken twice meanwhile. */
 const lookAgain = async (walked: ReadonlyArray<Walked>) => {
   const rows: Array<Row> = []
   const { now } = checksOf(rows, "a second look at every ending")
@@ -91,7 +91,7 @@ const lookAgain = async (walked: ReadonlyArray<Walked>) => {
   return rows
 }
 
-/** Everything that a user and orders can be walked through here. */
+/** Tests everything about users and orders that is possible here. */
 export const walkOrders = async (site: Site, prefix: string, report: Report) => {
   const { show, notWalked } = report
   const { rows, user } = await walkUser(site)

@@ -54,7 +54,7 @@ type Data = typeof Data.Type
 
 let scenes = 0
 
-/** Something that changes, and tells so: thing `a1` is one of key `a`. */
+/** An aggregate that publishes its changes: thing `a1` has the key `a`. */
 const changed = () =>
   define(`thing_changed_${process.pid}_${++scenes}`, {
     version: 3,
@@ -154,7 +154,7 @@ const on = (play: (scene: Scene) => Effect.Effect<void, unknown, Scope.Scope>) =
 
 const writing: ReadonlyArray<Check<Subject>> = [
   {
-    name: "carries what a committed transaction appended, once and as it was written",
+    name: "sends what a committed transaction appended, once and unchanged",
     check: on(
       Effect.fnUntraced(function* ({ database, outbox, Changed, drain, kept, left }) {
         const data = { ...changeOf("a1", 1), text: `"\\ \0 \n é 🦜 \ud800` }
@@ -192,7 +192,7 @@ const writing: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "leaves out the trace where there is none",
+    name: "has no traceparent when there is no trace",
     check: on(
       Effect.fnUntraced(function* ({ database, outbox, Changed, drain, kept }) {
         yield* Effect.withTracerEnabled(database.transaction(outbox.append([fact(Changed, changeOf("a1", 1))])), false)
@@ -203,7 +203,7 @@ const writing: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "never shows what was rolled back",
+    name: "never sends an event that was rolled back",
     check: on(
       Effect.fnUntraced(function* ({ database, change, commit, drain, arrivedOnce }) {
         for (const end of [Effect.fail("no"), Effect.die(new Error("broken")), Effect.interrupt]) {
@@ -232,7 +232,7 @@ const writing: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "writes by a part of a statement what append writes",
+    name: "writes the same by insert as by append",
     check: on(
       Effect.fnUntraced(function* ({ sql, database, outbox, Changed, drain, kept }) {
         const data = { ...changeOf("a1", 7), text: `"\\ \0 \n é 🦜` }
@@ -436,7 +436,7 @@ const carrying: ReadonlyArray<Check<Subject>> = [
     ),
   },
   ...[0, 1].map((nth) => ({
-    name: `only copies when a relay is overtaken by another, at send ${nth + 1}`,
+    name: `only makes copies when a relay is overtaken by another, at send ${nth + 1}`,
     check: on(
       Effect.fnUntraced(function* ({ backlog, turn, newRelay, faults, drain, arrived }) {
         const labels = yield* backlog(batches)
@@ -460,8 +460,8 @@ const carrying: ReadonlyArray<Check<Subject>> = [
 ]
 
 const buses: ReadonlyArray<readonly [what: string, faults: ReadonlyArray<Fault>]> = [
-  ["a bus that is there", []],
-  ["a bus that is away for a while", [refuses, losesTheAnswer, refuses]],
+  ["a bus that is available", []],
+  ["a bus that is unavailable for a while", [refuses, losesTheAnswer, refuses]],
 ]
 
 const endToEnd: ReadonlyArray<Check<Subject>> = buses.map(([what, faults]) => ({
@@ -497,7 +497,7 @@ const endToEnd: ReadonlyArray<Check<Subject>> = buses.map(([what, faults]) => ({
     }),
 }))
 
-/** Changes a thing in a transaction that stays open until it is told to commit. */
+/** Changes a thing in a transaction that stays open until it is released to commit. */
 const slowly = ({ database, change }: Scene, thing: string) =>
   Effect.gen(function* () {
     const [written, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
@@ -519,7 +519,7 @@ const looks = (drain: () => Effect.Effect<unknown, unknown>) => Effect.repeat(Ef
 
 const floor: ReadonlyArray<Check<Subject>> = [
   {
-    name: "carries the first event of an outbox that it has looked at before",
+    name: "sends the first event of an outbox that was empty before",
     check: on(
       Effect.fnUntraced(function* ({ commit, drain, arrivedOnce }) {
         yield* looks(drain)
@@ -555,7 +555,7 @@ const floor: ReadonlyArray<Check<Subject>> = [
     ),
   })),
   {
-    name: "carries an event whose transaction is the youngest that there is",
+    name: "sends an event whose transaction is the newest",
     sideBySide: true,
     check: on(
       Effect.fnUntraced(function* (scene) {
@@ -618,13 +618,13 @@ const floor: ReadonlyArray<Check<Subject>> = [
     ),
   })),
   {
-    name: "does not walk over what it has deleted while a transaction sees it",
+    name: "does not scan deleted rows while a transaction can still see them",
     sideBySide: true,
     check: on(
       Effect.fnUntraced(function* ({ sql, database, newRelay, backlog, commit, drain }) {
         const own = yield* database.exclusive
         const relay = newRelay(own)
-        // Index entries that the relay's session has read; a session counts when it is told to, after a statement.
+        // Index entries that the relay's session has read; a session reports its statistics only on request, after a statement.
         const walked = Effect.gen(function* () {
           yield* own`select pg_stat_force_next_flush()`
           yield* own`select 1`
@@ -664,7 +664,7 @@ const floor: ReadonlyArray<Check<Subject>> = [
 
 const sideBySide: ReadonlyArray<Check<Subject>> = [
   {
-    name: "carries an event that is committed after later ones were sent",
+    name: "sends an event that is committed after later ones were sent",
     sideBySide: true,
     check: on(
       Effect.fnUntraced(function* (scene) {

@@ -184,7 +184,7 @@ const about = (millis: number, seconds: number) => {
 
 const adding: ReadonlyArray<Check<Subject>> = [
   {
-    name: "does what a committed transaction added, once, and nothing of one that was rolled back",
+    name: "runs a task of a committed transaction once, and none of a transaction that was rolled back",
     check: on(
       Effect.fnUntraced(function* ({ database, add, turn, outside, ids, deeds }) {
         for (const end of [Effect.fail("no"), Effect.die(new Error("broken")), Effect.interrupt]) {
@@ -217,7 +217,7 @@ const adding: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "leaves a row as it is whose id is added again, also while it is called",
+    name: "leaves a row unchanged when its id is added again, also while it is called",
     check: on(
       Effect.fnUntraced(function* ({ tasks, charge, add, claim, turn, makeAll, finish, ids, outside }) {
         const due = new Date((yield* Clock.currentTimeMillis) + 60_000)
@@ -235,7 +235,7 @@ const adding: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "begins with what was due first, and with nothing that is not due",
+    name: "begins with the row that was due first, and with none that is not due",
     check: on(
       Effect.fnUntraced(function* ({ tasks, charge, steps, claim, turn, outside }) {
         const now = yield* Clock.currentTimeMillis
@@ -286,7 +286,7 @@ const adding: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "leaves the rows of a task alone that this release does not know",
+    name: "does not touch the rows of a task that this release does not have",
     check: on(
       Effect.fnUntraced(function* ({ sql, charge, add, steps, turn, row, outside }) {
         yield* sql`insert into task (name, id, due, created_at) values ('suite.newer', 'n', '2020-01-01', '2020-01-01')`
@@ -351,7 +351,7 @@ const calling: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "hands a call over as it is, whatever it is",
+    name: "passes every call value unchanged",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, ended, ids }) {
         const circular: Record<string, unknown> = { amount: 12n }
@@ -381,7 +381,7 @@ const calling: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "brings a call back as unknown whose result was never recorded, and repeats nothing by itself",
+    name: "returns a call whose result was never recorded as unknown, and repeats nothing by itself",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, claim, makeAll, instance, begun, outside, row, ids }) {
         yield* add("made", "marked")
@@ -407,7 +407,7 @@ const calling: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "changes nothing by a result that comes when its claim was lost",
+    name: "ignores a result that arrives after its claim was lost",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, claim, makeAll, finish, ended, row, ids, deeds }) {
         yield* add("a", "b")
@@ -427,7 +427,7 @@ const calling: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "takes an error, an interruption and no answer within the deadline for unknown",
+    name: "treats an error, an interruption and no answer within the deadline as unknown",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, ended, row, begun, claim }) {
         plan.call
@@ -454,7 +454,7 @@ const calling: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "ends a call by its deadline that no interruption ends",
+    name: "ends a call at its deadline even when it ignores interruption",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, ended }) {
         const over = yield* Deferred.make<void>()
@@ -471,7 +471,7 @@ const calling: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "makes no call when it stood still after the mark, and says so",
+    name: "makes no call when it was frozen after the mark, and logs that",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, claim, makeAll, finish, outside, row }) {
         plan.end.set("a", Effect.succeed(again))
@@ -485,7 +485,7 @@ const calling: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "takes a call that was not made for no attempt, and for as unknown as it was",
+    name: "does not count a call that was not made as an attempt, and leaves an unknown call unknown",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, claim, row, begun, waits, makeAll, finish }) {
         plan.call.set("a", Effect.fail(new NotMade({ reason: "the circuit is open" })))
@@ -507,7 +507,7 @@ const calling: ReadonlyArray<Check<Subject>> = [
 
 const retrying: ReadonlyArray<Check<Subject>> = [
   {
-    name: "tries a row again when its schedule says, by how often it was tried",
+    name: "retries a row by its schedule and its number of attempts",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, row, waits, outside }) {
         plan.retry = Schedule.exponential("20 seconds")
@@ -524,7 +524,7 @@ const retrying: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "tries a row again after the time that its end says",
+    name: "retries a row after the time that its end returns",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, waits }) {
         plan.end.set("a", Effect.succeed(againAfter("1 hour")))
@@ -535,7 +535,7 @@ const retrying: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "tries a row again each minute once its schedule is done",
+    name: "retries a row each minute after the end of its schedule",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, waits }) {
         plan.retry = Schedule.recurs(0)
@@ -550,7 +550,7 @@ const retrying: ReadonlyArray<Check<Subject>> = [
 
 const failing: ReadonlyArray<Check<Subject>> = [
   {
-    name: "lets a row wait whose begin fails, with the error, and holds up no other",
+    name: "makes a row wait whose begin fails, with the error, and delays no other",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, outside, row, waits, steps, charge }) {
         plan.begin.set("b", broken)
@@ -575,7 +575,7 @@ const failing: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "lets a row wait whose end fails, as unknown, and records the others",
+    name: "makes a row wait whose end fails, as unknown, and records the others",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, row, ids, deeds, begun, claim }) {
         plan.end.set("b", broken)
@@ -590,7 +590,7 @@ const failing: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "takes too few answers of begin or end for a defect, and loses no row",
+    name: "treats too few results of begin or end as a defect, and loses no row",
     check: on(
       Effect.fnUntraced(function* ({ charge, add, steps, row }) {
         yield* add("a")
@@ -604,7 +604,7 @@ const failing: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "interrupts a begin that does nothing for seconds",
+    name: "interrupts a begin that is stuck for seconds",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, row, outside }) {
         plan.begin.set("a", Effect.never)
@@ -616,7 +616,7 @@ const failing: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "lets a row wait whose statement cannot be done, while the database answers",
+    name: "makes a row wait whose statement cannot run, while the database answers",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn, outside, row }) {
         plan.begin.set("b", lockNotGot)
@@ -680,7 +680,7 @@ const failing: ReadonlyArray<Check<Subject>> = [
 
 const logging: ReadonlyArray<Check<Subject>> = [
   {
-    name: "tells the log of ids alone, never what an error says",
+    name: "logs only ids, never the text of an error",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, turn }) {
         const lines: Array<unknown> = []
@@ -705,7 +705,7 @@ const logging: ReadonlyArray<Check<Subject>> = [
 
 const outages: ReadonlyArray<Check<Subject>> = [
   {
-    name: "changes nothing while the database is away, and goes on afterwards",
+    name: "changes nothing while the database is unavailable, and continues afterwards",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, claim, makeAll, finish, instance, row, ids, outside, deeds }) {
         const steps = yield* instance({ probe: away })
@@ -725,7 +725,7 @@ const outages: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "records the other results when the statement of one cannot be done, and that one when it can",
+    name: "records the other results when the statement of one cannot run, and that one once it can",
     check: on(
       Effect.fnUntraced(function* ({ plan, add, claim, makeAll, finish, ids, deeds }) {
         yield* add("a", "b", "c")
@@ -740,7 +740,7 @@ const outages: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
-    name: "stands still while the database must not be written to",
+    name: "pauses while the database must not be written",
     check: on(
       Effect.fnUntraced(function* ({ charge, add, claim, instance, begun }) {
         const steps = yield* instance({ writable: away })

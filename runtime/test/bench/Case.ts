@@ -17,7 +17,7 @@ export interface Finding {
 }
 
 export interface Context {
-  /** Tells whoever waits what is being done. */
+  /** Reports progress. */
   readonly say: (line: string) => void
   /** Where the servers that the cases start leave CPU profiles; undefined: nowhere. */
   readonly profiles: string | undefined

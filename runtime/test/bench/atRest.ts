@@ -39,7 +39,7 @@ const startGalleria = async (dataDir: string): Promise<Start> => {
   return { millis: server.startMillis, megabytes: residentMegabytes(server.pid) ?? Number.NaN }
 }
 
-/** What Galleria adds to PGlite before anybody asks for anything: time to start on existing data, and memory. */
+/** What Galleria adds to PGlite before the first request: time to start on existing data, and memory. */
 export const atRest: Case = {
   name: "at-rest",
   run: async ({ say }) => {

@@ -24,7 +24,7 @@ const fill = (orders: number) => `
   insert into "user".user_order_summaries select user_id, count(*), sum(amount) from "user".user_orders group by 1;
   vacuum analyze`
 
-/** A data folder with that many orders, to be removed by whoever asked for it. */
+/** A data folder with that many orders, to be removed by the caller. */
 export const makeDataset = async (orders: number): Promise<string> => {
   const dataDir = await mkdtemp(join(tmpdir(), "galleria-bench-"))
   try {

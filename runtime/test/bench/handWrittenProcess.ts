@@ -4,7 +4,7 @@ import pg from "pg"
 
 /**
  * What Galleria's orders are compared with: a handler as one writes it by hand, which keeps an order and its event in
- * one transaction, with Fastify's own validation and `pg`'s own pool. Sends its port. Nobody relays its events.
+ * one transaction, with Fastify's own validation and `pg`'s own pool. Sends its port. Its events are not relayed.
  */
 const pool = new pg.Pool({
   connectionString: process.argv[2]!,

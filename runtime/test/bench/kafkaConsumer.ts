@@ -95,7 +95,7 @@ const measure = (say: (line: string) => void) =>
           return yield* Effect.promise(clock.pace)
         }).pipe(Effect.scoped)
 
-      /** By kafkajs as anybody would use it, its offsets committed after each batch. */
+      /** kafkajs used plainly, with offsets committed after each batch. */
       const byHand = (topic: Topic, take: (values: ReadonlyArray<Buffer>) => Promise<unknown>) =>
         Effect.promise(async () => {
           const clock = clockOf(topic)

@@ -148,7 +148,7 @@ const ratesOf = (all: Found, crowd: Crowd, by: string): ReadonlyArray<Finding> =
       },
       ratio: handWritten.ratio,
       bar: { of: "ratio", least: bars[crowd].handWritten },
-      how: `against BEGIN, two prepared INSERTs and COMMIT on a pool of 16, whose events nobody relays; in the same rounds, ratios ${handWritten.ratios}`,
+      how: `against BEGIN, two prepared INSERTs and COMMIT on a pool of 16, whose events are not relayed; in the same rounds, ratios ${handWritten.ratios}`,
     },
     {
       name: `${name}, while Kafka is away`,
@@ -181,7 +181,7 @@ const cpusOf = (all: Found, crowd: Crowd): ReadonlyArray<Finding> => {
       ...findingOf("alone", "cpuMicros"),
       name: `CPU of the process to take an order, ${crowd} connections`,
       bar: { of: "ratio", most: 1 },
-      how: `user and system time by the operating system, while Kafka is away and nothing is relayed, as nobody relays the events of the handler by hand; ratios ${spreadOf("alone")}; ${whole("alone")}`,
+      how: `user and system time by the operating system, while Kafka is away and nothing is relayed, because the events of the hand-written handler are not relayed either; ratios ${spreadOf("alone")}; ${whole("alone")}`,
     },
     {
       ...findingOf("galleria", "cpuMicros"),

@@ -29,7 +29,7 @@ export const recordOf = (topic: string, n: number, keys: number): Outgoing =>
 
 export const dataOf = (n: number, keys: number) => JSON.stringify({ n, user_id: n % keys, text: "x".repeat(270) })
 
-/** kafkajs as anybody would use it, without a word of ours. */
+/** kafkajs used plainly, without our code. */
 export const bareKafka = (bootstrap: string): Kafka =>
   new kafkajs.Kafka({ brokers: [bootstrap], logLevel: kafkajs.logLevel.NOTHING })
 

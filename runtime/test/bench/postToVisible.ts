@@ -115,7 +115,7 @@ export const visibility = async (subject: Subject, { say }: Context): Promise<Re
       await sleep(Math.max(0, due - performance.now()))
       const order = follow(n, due)
       orders.push(order)
-      // The first failure is told below, when all orders have left.
+      // The first failure is reported below, after all orders were sent.
       order.catch(() => {})
     }
     return Promise.all(orders)

@@ -6,7 +6,7 @@ import { startPostgres } from "../harness/postgresServer.ts"
 export interface PostgresPlace extends AsyncDisposable {
   /** Makes a database, and says its URL. */
   readonly create: (name: string) => Promise<string>
-  /** CPU time that all its processes have used so far, in ms; NaN where the system does not tell. */
+  /** CPU time that all its processes have used so far, in ms; NaN where the system does not report it. */
   readonly cpuMillis: () => number
 }
 

@@ -25,7 +25,7 @@ interface Round {
 }
 
 /**
- * A backlog of a million while somebody keeps a transaction open, as a dump or a report does: until that ends, what
+ * A backlog of a million while a foreign transaction stays open, as a dump or a report does: until that ends, what
  * was relayed and deleted is still in the table, for the other to see. Then a few events more, behind a million dead rows.
  */
 export const relayBacklog: Case = {
@@ -103,7 +103,7 @@ const measure = (say: (line: string) => void) =>
     }),
   )
 
-/** Somebody else's transaction, which has looked at something and does nothing more while the scope is open. */
+/** A foreign transaction, which has read something and stays idle while the scope is open. */
 const transactionOpenAt = (connectionString: string) =>
   Effect.acquireRelease(
     Effect.promise(async () => {

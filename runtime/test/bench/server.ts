@@ -14,7 +14,7 @@ export interface Server extends AsyncDisposable {
   readonly pid: number
   /** From its spawning until `/readyz` was 200. */
   readonly startMillis: number
-  /** CPU time that the process has used so far, in ms; undefined where the system does not tell. */
+  /** CPU time that the process has used so far, in ms; undefined where the system does not report it. */
   readonly cpuMillis: () => number | undefined
 }
 
@@ -107,7 +107,7 @@ export const cpuMillisOf = (pid: number): number | undefined => {
   }
 }
 
-/** Memory of a process that is in RAM, in MB, from Linux' proc(5); undefined where the system does not tell. */
+/** Memory of a process that is in RAM, in MB, from Linux' proc(5); undefined where the system does not report it. */
 export const residentMegabytes = (pid: number): number | undefined => {
   try {
     return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1_024

@@ -36,7 +36,7 @@ if (url !== undefined) {
 
   layer(database, { excludeTestServices: true })("delivery under stress (postgres)", (it) => {
     it.effect(
-      "applies each event once and in the order of its key, whoever works side by side",
+      "applies each event once and in the order of its key, with any concurrent workers",
       () => Effect.map(faultsOf(seeds), (faults) => expect(faults).toEqual([])),
       300_000,
     )

@@ -31,7 +31,7 @@ const cents = (money: string) => BigInt(money.replace(".", ""))
 const asUsersSee = (status: OrderStatus) => (status === "paid" ? "created" : status)
 const over: ReadonlyArray<string> = ["failed", "cancelled"]
 
-/** What is not so, over HTTP, of the orders of one user: in both modules, and against what shoppers were told. */
+/** Faults over HTTP in the orders of one user: in both modules, and compared with the answers that shoppers got. */
 const auditUser = async (galleria: Callable, ledger: Ledger, user: number): Promise<ReadonlyArray<string>> => {
   const orders = await pagesOf<typeof Order.Encoded>(galleria, `/orders?user_id=${user}`)
   const listed = await pagesOf<typeof UserOrder.Encoded>(galleria, `/users/${user}/orders`)
@@ -70,10 +70,10 @@ const compare = (
     if (id === undefined ? found.length <= 1 : found.length === 1 && found[0] === id) return []
     return [`POST ${path} for ${tag} was answered ${id ?? "nothing"} and made ${show(found)}`]
   })
-  return [...faults, ...[...ids].map(([tag, found]) => `nobody wished for ${tag}, which is ${show(found)}`)]
+  return [...faults, ...[...ids].map(([tag, found]) => `no shopper ordered ${tag}, which is ${show(found)}`)]
 }
 
-/** What shoppers were told about endings holds for ever, and what was paid for is over. */
+/** Endings that shoppers were shown hold for ever, and paid orders have ended. */
 const compareEndings = (
   { cancels, paid }: Ledger,
   orders: ReadonlyArray<{ readonly id: number; readonly status: string }>,
@@ -143,7 +143,7 @@ const found: Readonly<Record<string, string>> = {
       on l.topic = h.type and l.id = h.event_id and l.subject = h.order_id::text
     where h.event_id is null or l.id is null`,
 
-  "a user was not told of once": `
+  "a user was not published exactly once": `
     select u.id, l.subject, l.n from "user".users u
     full join (select subject, count(*) as n from (${events}) l where topic = 'user_created' group by subject) l
       on l.subject = u.id::text
@@ -153,14 +153,14 @@ const found: Readonly<Record<string, string>> = {
     select u.id, c.user_id from "user".users u full join "order".users_cache c on c.user_id = u.id
     where u.id is null or c.user_id is null`,
 
-  "the last that was told of a summary is not what it is": `
+  "the last published summary differs from the summary": `
     select s.user_id, s.orders_count, s.total_amount, l.data from "user".user_order_summaries s
     full join (select distinct on (subject) subject, data::json as data from (${events}) l
       where topic = 'user_order_summary_updated' order by subject, "offset" desc) l on l.subject = s.user_id::text
     where l.data is null or s.user_id is null
       or (l.data->>'orders_count', l.data->>'total_amount') <> (s.orders_count::text, s.total_amount::text)`,
 
-  // Ids are UUIDv7, made under the lock of what they tell of: those of one subject rise in the order of the commits.
+  // Ids are UUIDv7, made under the lock of their aggregate: those of one subject rise in the order of the commits.
   "events of one subject are not in the order of their commits": `
     select * from (select topic, part, subject, "offset", id, lag(id) over same as earlier, lag(part) over same as before
       from (${events}) l where source <> '/galleria/payment'

@@ -75,7 +75,7 @@ export const numbered = (topic: string, from: number, to: number, keys = 10): Re
 export const textOf = ({ value }: Outgoing) => (value === null ? null : Buffer.from(value).toString())
 export const offsetOf = ({ offset }: Received) => offset
 
-/** Their texts by number, to tell what arrived whatever the order. */
+/** Their texts by number, to compare what arrived independent of the order. */
 export const textsOf = (records: ReadonlyArray<Outgoing>) => records.map(textOf).sort((a, b) => Number(a) - Number(b))
 
 export const grouped = <A, K, B>(items: ReadonlyArray<A>, by: (item: A) => K, of: (item: A) => B) =>
@@ -138,7 +138,7 @@ export const newGroup = (...topics: ReadonlyArray<string>) => {
       return { mine, leave: Scope.close(scope, Exit.void), dead }
     })
 
-  /** Waits until the group has handled all, as the bus tells it. */
+  /** Waits until the group has handled everything, according to the bus. */
   const settled = Effect.gen(function* () {
     // A bus that is just starting may not know yet.
     const idle = lagOf(name).pipe(

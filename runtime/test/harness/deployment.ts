@@ -79,7 +79,7 @@ const moduleOf = (path: string) => {
   return owner?.name
 }
 
-/** Turns of all deployments: whoever picks new ones all the time meets every process too. */
+/** Counts the turns of all deployments, so that picking by it reaches every process. */
 let calls = 0
 
 export const deploymentOf = (parts: ReadonlyArray<Part>): Deployment => {
@@ -197,7 +197,7 @@ export const inOneProcess: Shape = {
   },
 }
 
-/** Nobody here does the steps of an order; and a machine that is busy takes its time to carry news. */
+/** No module here performs the steps of an order, and a busy machine delivers events slowly. */
 const overKafkaEnv = (kafka: Kafka, { proxied = false }: KafkaOptions) => ({
   KAFKA_BOOTSTRAP_SERVERS: proxied ? kafka.proxiedBootstrap : kafka.bootstrap,
   ORDER_STEPS: "none",
@@ -286,7 +286,7 @@ export const overKafkaAndPostgres: Shape & {
       },
       send: (records) => sendToKafka(kafka.bootstrap, records),
       audit: async (ledger) => [
-        ...readdirSync(nothing.path).map((file) => `${file} is in a folder that nobody needs`),
+        ...readdirSync(nothing.path).map((file) => `${file} is in a folder that is not needed`),
         ...(await auditServer(own.map(urlOf), await recordsOn(kafka.bootstrap), ledger)),
       ],
       dispose: () => all.disposeAsync(),

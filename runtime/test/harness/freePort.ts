@@ -4,7 +4,7 @@ import { createServer } from "node:net"
 const given = new Set<number>()
 
 /**
- * A port of 127.0.0.1 that nobody uses, and that nobody gets by chance later: it is below those which the system hands
+ * A free port of 127.0.0.1 that no other program gets by chance later: it is below those which the system hands
  * out to outgoing connections. A server can give it back and take it again, and a client that keeps trying meanwhile
  * isn't connected to itself.
  */

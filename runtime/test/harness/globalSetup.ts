@@ -9,7 +9,7 @@ declare module "vitest" {
   export interface ProvidedContext {
     /** A file with the data folder of a fresh database, from which a test's own opens in half a second. */
     readonly emptyDatabase: string
-    /** A socket that tells where the Kafka of this run is: see `realKafka`. */
+    /** A socket that returns the address of this run's Kafka: see `realKafka`. */
     readonly kafkaOffer: string
   }
 }

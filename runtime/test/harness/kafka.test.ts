@@ -65,7 +65,7 @@ const logOf = async (bootstrap: string, topic: string) => {
 
 const portOf = (bootstrap: string) => Number(bootstrap.split(":")[1])
 
-/** Whether somebody listens there: a frozen process does. */
+/** Whether a process listens there, even a frozen one. */
 const listens = async (bootstrap: string) => {
   const socket = connect({ port: portOf(bootstrap), host: "127.0.0.1" })
   try {
@@ -92,7 +92,7 @@ if (await canStartKafka()) {
       expect(await logOf(kafka.bootstrap, topic)).toEqual(["key=one (3)", "key=three (5)"])
     })
 
-    it("tells a client of the listener that it came by, and of no other", async () => {
+    it("gives a client only the address of the listener that it used", async () => {
       const brokersAt = (bootstrap: string) =>
         connected(clientOf(bootstrap).admin(), async (admin) => (await admin.describeCluster()).brokers)
       const broker = { nodeId: 1, host: "127.0.0.1" }
@@ -117,7 +117,7 @@ if (await canStartKafka()) {
       await expect(kafka.console("producer", ["--no-such-option"])).rejects.toThrow("no-such-option is not a recog")
     })
 
-    it("answers nobody while it is paused, and goes on when it is resumed", async () => {
+    it("answers no request while it is paused, and continues when it is resumed", async () => {
       const topic = await createTopic(kafka.bootstrap)
       await connected(clientOf(kafka.proxiedBootstrap).producer(), async (producer) => {
         const sendOne = (value: string) => producer.send({ topic, messages: [{ value }] })
@@ -194,7 +194,7 @@ if (await canStartKafka()) {
       const bootstrap = String(line).trim()
       expect(await listens(bootstrap)).toBe(true)
       starter.kill("SIGKILL")
-      await until("nobody listens", async () => !(await listens(bootstrap)))
+      await until("the port is closed", async () => !(await listens(bootstrap)))
       await until("its data are removed", () => readdirSync(folder.path).length === 0)
     })
   })

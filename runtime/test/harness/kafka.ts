@@ -8,12 +8,12 @@ import { onJava } from "./kafkaOnJava.ts"
 import { startProxy, type Proxy } from "./proxy.ts"
 
 /**
- * An Apache Kafka of one broker, in KRaft mode, for whoever started it alone. It is gone with all its data when it is
+ * An Apache Kafka of one broker, in KRaft mode, for its starter only. It is gone with all its data when it is
  * closed, when it goes out of scope, and when this process ends, even by kill -9.
  */
 export interface Kafka extends Broker, AsyncDisposable {
   readonly bootstrap: string
-  /** The same broker for clients that are to meet the faults of `proxy`: they are told of its port only. */
+  /** The same broker for clients that are to meet the faults of `proxy`: they get only its port. */
   readonly proxiedBootstrap: string
   readonly proxy: Proxy
   readonly close: () => Promise<void>
@@ -94,7 +94,7 @@ type Offer =
   | { readonly bootstrap: string; readonly error?: never }
   | { readonly error: string; readonly bootstrap?: never }
 
-/** Tells everybody who connects to the socket at `path` where the broker of this run is, and starts it for the first. */
+/** Returns the address of this run's broker to each client of the socket at `path`, and starts the broker for the first. */
 export const offerKafka = async (path: string) => {
   let broker: Promise<Kafka> | undefined
   const start = async () => {

@@ -23,7 +23,7 @@ export interface Broker {
   readonly stop: () => Promise<void>
   /** SIGKILL. */
   readonly kill: () => Promise<void>
-  /** SIGSTOP: connections open and stay open, and nobody answers. */
+  /** SIGSTOP: connections open and stay open, without an answer. */
   readonly pause: () => Promise<void>
   readonly resume: () => Promise<void>
   /**

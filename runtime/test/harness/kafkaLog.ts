@@ -19,7 +19,7 @@ interface Row {
 
 type Headers = Readonly<Record<string, string>>
 
-/** kafkajs as anybody would use it. */
+/** kafkajs used plainly. */
 export const clientOf = (bootstrap: string) => {
   installCodecs()
   return new kafkajs.Kafka({ brokers: [bootstrap], logLevel: kafkajs.logLevel.NOTHING })

@@ -95,7 +95,7 @@ const processIn = (folder: string, flags: ReadonlyArray<string>, guard: Guard) =
   }
 }
 
-/** Is told the process of the broker, a line each time that it starts or ends. */
+/** Receives the broker's process id, one line each time that it starts or ends. */
 const guardOf = (folder: string) =>
   startGuard(
     `while read -r line; do pid=$line; done

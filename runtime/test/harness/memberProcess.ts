@@ -12,7 +12,7 @@ export interface MemberProcess {
     readonly topics: ReadonlyArray<string>
     readonly handle: Handle
   }) => Effect.Effect<void, EventBusError, Scope.Scope>
-  /** Sent when this is done; after SIGKILL there is nothing more to hear of it. */
+  /** Sent when this is done; after SIGKILL no message follows. */
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
 }
 
@@ -38,7 +38,7 @@ export const startMember = (servers: ReadonlyArray<string>): Effect.Effect<Membe
     const tell = (message: ToMember) => Effect.sync(() => void child.born.send(message, () => {}))
     const handles = new Map<number, Handle>()
     const answers = new Map<string, () => void>()
-    // The last that it said is heard by then.
+    // Its last message has arrived by then.
     const gone = once(child.born, "disconnect")
 
     const heard = (message: FromMember) => {

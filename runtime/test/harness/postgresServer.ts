@@ -20,7 +20,7 @@ export type Release = 17 | 18
 const newest: Release = 18
 const older = "17.10.0-beta.17"
 
-/** A real PostgreSQL on this machine, for whoever started it alone, who may treat it as badly as they like. */
+/** A real PostgreSQL on this machine, for its starter only, which may do anything with it. */
 export interface Postgres extends AsyncDisposable {
   /** Of the superuser, to the database `postgres`. */
   readonly url: string
@@ -129,10 +129,10 @@ export const notTested = (error: unknown, release: Release = newest) => {
   process.stderr.write(`\n!!! NOT TESTED ON POSTGRESQL ${release}: none can be started here (${String(error)})\n\n`)
 }
 
-/** One session of somebody else, which runs what it is told; closed when it goes out of scope (`await using`). */
+/** A foreign session that runs given statements; closed when it goes out of scope (`await using`). */
 export const connectTo = async (url: string) => {
   const client = new pg.Client({ connectionString: url })
-  // Whoever is cut off learns it by the next statement.
+  // A session that is cut off notices it at its next statement.
   client.on("error", () => {})
   await client.connect()
   return {

@@ -106,7 +106,7 @@ export const temporaryDisk = (megabytes: number) => {
   return undefined
 }
 
-/** Whoever answers requests. */
+/** A process that answers requests. */
 export type Callable = Pick<Galleria, "call">
 
 /** Starts the child and does not wait for it. The port is a free one unless `env` says which. */

@@ -29,7 +29,7 @@ const startEcho = async () => {
   }
 }
 
-/** A client of `port`, which remembers all it is told and how it ended. */
+/** A client of `port`, which records everything it receives and how it ended. */
 const dial = async (port: number) => {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true })
   let heard = ""
@@ -231,7 +231,7 @@ describe("startProxy", () => {
     expect([client.heard(), echo.received()]).toEqual(["BEGIN", "BEGINCOMMIT"])
   })
 
-  it("resets whoever connects while nobody listens behind it", async () => {
+  it("resets new connections while no server listens behind it", async () => {
     const echo = await startEcho()
     await using proxy = await startProxy({ to: echo.port })
     await echo[Symbol.asyncDispose]()

@@ -9,7 +9,7 @@ import { afterAll } from "vitest"
 import { freePort } from "./freePort.ts"
 import { startGuard } from "./guard.ts"
 
-/** A real Redis on this machine, for whoever started it alone. It keeps nothing over a crash. */
+/** A real Redis on this machine, for its starter only. It keeps nothing over a crash. */
 export interface RedisServer {
   readonly url: string
   /** Ends it at once: connections are cut. */

@@ -20,8 +20,8 @@ export interface Answer {
   readonly body: any
 }
 
-/** What was told on a topic: `data` as it travels, before any schema reads it. */
-export interface Told {
+/** An event that was published: `data` as on the wire, before decoding. */
+export interface Published {
   readonly id: string
   readonly source: string
   readonly type: string
@@ -30,10 +30,11 @@ export interface Told {
 }
 
 /**
- * Modules alone, and a hand that plays the rest of the world: requests in, events in, events out.
+ * Modules by themselves, and a test client that plays all other programs: it sends requests, publishes events and consumes
+ * events.
  *
- * A test is a stimulus and a fact that follows. `settled` waits until everything that was told has arrived with
- * everybody, the hand included; after it, what is not there will not come.
+ * A test is a stimulus and an expected fact. `settled` waits until every published event was consumed by all groups,
+ * including the test client's; afterwards nothing more will arrive.
  */
 export class Scenario extends Context.Service<
   Scenario,
@@ -47,17 +48,20 @@ export class Scenario extends Context.Service<
     ) => Effect.Effect<Answer>
     readonly get: (path: string) => Effect.Effect<Answer>
     readonly post: (path: string, body?: unknown, headers?: Readonly<Record<string, string>>) => Effect.Effect<Answer>
-    /** Tells an event as another module would, in its wire form, and says its id; the same `id` makes it a copy. */
-    readonly tell: <E extends EventType>(event: E, data: E["data"]["Encoded"], id?: string) => Effect.Effect<string>
-    /** Many at once, in this order. */
-    readonly tellAll: <E extends EventType>(event: E, datas: ReadonlyArray<E["data"]["Encoded"]>) => Effect.Effect<void>
-    /** Puts a record on a topic as anybody could: bare JSON of a foreign producer, or worse. */
+    /** Publishes an event as another module would, and returns its id; the same `id` makes it a copy. */
+    readonly publish: <E extends EventType>(event: E, data: E["data"]["Encoded"], id?: string) => Effect.Effect<string>
+    /** Publishes many events at once, in this order. */
+    readonly publishAll: <E extends EventType>(
+      event: E,
+      datas: ReadonlyArray<E["data"]["Encoded"]>,
+    ) => Effect.Effect<void>
+    /** Puts any record on a topic: bare JSON of a foreign producer, or invalid bytes. */
     readonly put: (record: Partial<Outgoing> & { readonly topic: string }) => Effect.Effect<void>
-    /** What was told so far of that type. */
-    readonly told: (event: EventType) => Effect.Effect<ReadonlyArray<Told>>
-    /** Waits until all is told and taken charge of. */
+    /** The events of that type published so far. */
+    readonly published: (event: EventType) => Effect.Effect<ReadonlyArray<Published>>
+    /** Waits until everything is published and taken charge of. */
     readonly settled: Effect.Effect<void>
-    /** What stepped aside in a module, in order. */
+    /** The dead letters of a module, in order. */
     readonly held: (module: string) => Effect.Effect<ReadonlyArray<Held>>
     /** A module's database. */
     readonly database: (module: string) => SqlClient.SqlClient
@@ -78,7 +82,7 @@ export const eventually = <A, E, R>(fact: Effect.Effect<A, E, R>): Effect.Effect
     Effect.catch((cause) => Effect.failCause(cause)),
   )
 
-/** The same `times` at once. */
+/** Runs an effect `times` times at once. */
 export const together = <A, E, R>(times: number, run: (n: number) => Effect.Effect<A, E, R>) =>
   Effect.forEach(
     Array.from({ length: times }, (_, n) => n),
@@ -86,7 +90,7 @@ export const together = <A, E, R>(times: number, run: (n: number) => Effect.Effe
     { concurrency: "unbounded" },
   )
 
-/** How many answers there were of each status. */
+/** The number of answers by status. */
 export const statusesOf = (answers: ReadonlyArray<Answer>): Record<number, number> => {
   const counts: Record<number, number> = {}
   for (const { status } of answers) counts[status] = (counts[status] ?? 0) + 1
@@ -108,7 +112,7 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
     }
   })
 
-/** The group that hears what is told. */
+/** The consumer group of the test client. */
 const hand = "hand"
 
 const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL }: Readonly<Record<string, string>>) =>
@@ -130,15 +134,15 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL }: Readon
       redis: REDIS_URL === undefined ? undefined : Redacted.make(REDIS_URL),
     })
 
-    const events: Array<Told> = []
-    const hear = (record: Received) => {
-      const heard = decode(record)
-      if (heard._tag === "Event") events.push(heard.envelope)
+    const events: Array<Published> = []
+    const receive = (record: Received) => {
+      const decoded = decode(record)
+      if (decoded._tag === "Event") events.push(decoded.envelope)
     }
     yield* bus.consume({
       group: hand,
       topics: eventsOf(modules).map((event) => event.type),
-      handle: (records) => Effect.sync(() => records.forEach(hear)),
+      handle: (records) => Effect.sync(() => records.forEach(receive)),
     })
 
     const databases = new Map<string, SqlClient.SqlClient>()
@@ -182,7 +186,7 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL }: Readon
       { group: hand, events: eventsOf(modules) },
     ]
     const groups = readers.map(({ group }) => group)
-    /** Until then a group has no position, and nothing is under way to it. */
+    /** Before that a group has no position. */
     const joined = Effect.forEach(readers, ({ group, events }) =>
       Effect.map(bus.lag(group), (lags) => {
         const missing = events.filter(({ type }) => !lags.some(({ topic }) => topic === type))
@@ -195,7 +199,7 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL }: Readon
     )
     yield* Effect.orDie(eventually(joined))
 
-    /** How many events were ever written, and how many of them are not on the log. */
+    /** The number of events written so far, and of those that are not on the log. */
     const written = Effect.forEach(
       databases,
       ([, sql]) =>
@@ -226,10 +230,10 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL }: Readon
       request,
       get: (path) => request("GET", path),
       post: (path, body, headers = {}) => request("POST", path, { body, headers }),
-      tell: (event, data, id = uuidV7Unsafe()) => Effect.as(Effect.orDie(bus.send([recordOf(event, data, id)])), id),
-      tellAll: (event, datas) => Effect.orDie(bus.send(datas.map((data) => recordOf(event, data, uuidV7Unsafe())))),
+      publish: (event, data, id = uuidV7Unsafe()) => Effect.as(Effect.orDie(bus.send([recordOf(event, data, id)])), id),
+      publishAll: (event, datas) => Effect.orDie(bus.send(datas.map((data) => recordOf(event, data, uuidV7Unsafe())))),
       put: (record) => Effect.orDie(bus.send([{ key: null, value: null, headers: {}, ...record }])),
-      told: ({ type }) => Effect.sync(() => events.filter((event) => event.type === type)),
+      published: ({ type }) => Effect.sync(() => events.filter((event) => event.type === type)),
       settled: Effect.orDie(eventually(nothingUnderWay)),
       held: (module) =>
         Effect.orDie(databases.get(module)!<Held>`select reaction, key, status, reason, error from held order by pos`),

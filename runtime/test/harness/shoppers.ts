@@ -15,16 +15,16 @@ export interface Wish {
   id: number | undefined
 }
 
-/** What shoppers asked for and what they were told. */
+/** The requests of shoppers and their answers. */
 export interface Ledger {
   readonly wishes: Array<Wish>
   /** By order: 200 says that it is cancelled for good, 409 that it never will be. */
   readonly cancels: Map<number, 200 | 409>
-  /** Orders that a payment was told for. */
+  /** Orders with a published payment. */
   readonly paid: Set<number>
   /** Users whose orders may have changed since the last look. */
   readonly touched: Set<number>
-  /** Answers that nobody should get. */
+  /** Answers that must not occur. */
   readonly faults: Array<string>
 }
 
@@ -43,7 +43,7 @@ export const randomOf = (seed: number): Random => {
 
 export interface Manners {
   readonly cutOff?: boolean
-  /** Nobody new comes. */
+  /** No new shoppers arrive. */
   readonly regularsOnly?: boolean
   readonly forgiving?: boolean
   readonly pace?: number
@@ -62,7 +62,7 @@ const isInProgress = ({ status, body }: Answer<unknown>) =>
 export const makeShoppers = (random: Random) => {
   const ledger: Ledger = { wishes: [], cancels: new Map(), paid: new Set(), touched: new Set(), faults: [] }
   const users: Array<number> = []
-  /** Users who came while news did not get through: nobody orders for them yet. */
+  /** Users created while events did not get through: no orders for them yet. */
   const newcomers: Array<number> = []
   let isCutOff = false
   let isForgiving = false
@@ -96,7 +96,7 @@ export const makeShoppers = (random: Random) => {
     return false
   }
 
-  /** What came of it; undefined when that is not known, or not now, and whoever asked forgives. */
+  /** The answer; undefined when it is unknown, or refused for now and the caller tolerates that. */
   const answerOf = async <Body>(asked: Promise<Answer<Body>>) => {
     try {
       const answer = await asked
@@ -114,7 +114,7 @@ export const makeShoppers = (random: Random) => {
     const headers: Record<string, string> = key === undefined ? {} : { "idempotency-key": key }
     const answer = await answerOf(galleria.call<User | Order>("POST", path, body, headers))
     if (answer === undefined) return
-    // The process that made the user was killed before it could tell of it.
+    // The process that created the user was killed before it published that.
     if (path === "/orders" && answer.status === 404 && (isOver() || isForgiving)) return
     if (!expect(`POST ${path} for ${tag}`, answer, 201)) return
     if (id !== undefined && (answer.body.id !== id || answer.headers.get("idempotency-replayed") !== "true")) {
@@ -181,8 +181,8 @@ export const makeShoppers = (random: Random) => {
 
     /**
      * Shops until `leave` is true or the process is gone; what is under way then is not answered. Where news does not
-     * get through (`cutOff`) users come as well, and order later: nobody could know them. Where processes come and go
-     * (`forgiving`) shoppers go on when they were told to come again, or not answered. `regularsOnly`: users who are known
+     * get through (`cutOff`) users come as well, and order later: no module could know them. Where processes come and go
+     * (`forgiving`) shoppers continue after a 503 or without an answer. `regularsOnly`: users who are known
      * order and cancel, and no others come. `pace`: milliseconds between two requests of a shopper.
      */
     shop: async (
@@ -204,7 +204,7 @@ export const makeShoppers = (random: Random) => {
         }
       }
       const gone = (error: unknown) => {
-        if (!leave()) ledger.faults.push(`a request found nobody while the process ran: ${String(error)}`)
+        if (!leave()) ledger.faults.push(`a request found no server while the process ran: ${String(error)}`)
       }
       await Promise.all(Array.from({ length: crowd }, () => shopper().catch(gone)))
       isCutOff = false
@@ -215,7 +215,7 @@ export const makeShoppers = (random: Random) => {
   }
 }
 
-/** Shops for that long, then kills those, as nobody expects. */
+/** Shops for that long, then kills those without warning. */
 export const killWhileShopping = async (
   { shop }: ReturnType<typeof makeShoppers>,
   deployment: Deployment,

@@ -360,13 +360,13 @@ const bodies: ReadonlyArray<Case> = [
     })),
   ]),
   {
-    name: "a body of 1 GB of which only the length is told",
+    name: "a body of 1 GB of which only the length is sent",
     path: "/users",
     headers: { ...json, "content-length": "1000000000", connection: "close" },
     ...tooLarge,
   },
   {
-    name: "a body of 1 MiB and a byte, of which the length is told",
+    name: "a body of 1 MiB and a byte, with its length",
     path: "/users",
     headers: json,
     body: user1.padEnd(mebibyte + 1),
@@ -413,7 +413,7 @@ const cases = [
   ...keys,
 ]
 
-/** What exists: as the lists show it, and the events that were told. */
+/** Everything that exists: the items of the lists, and the published events. */
 const world = async () => {
   const { text } = await ask(url, { path: "/metrics" })
   return {
@@ -472,7 +472,7 @@ describe("An unknown user, order or dead letter", () => {
     [{ path: `/admin/dead-letters/${uuid}` }, "dead-letter-not-found"],
     [{ method: "POST", path: `/admin/dead-letters/${uuid}/redrive` }, "dead-letter-not-found"],
     [{ method: "POST", path: `/admin/dead-letters/${uuid}/discard` }, "dead-letter-not-found"],
-  ] as const)("is told from an address that is none: %j", async ([asked, slug]) => {
+  ] as const)("is distinguished from an unknown address: %j", async ([asked, slug]) => {
     expectProblem(await ask(url, asked), { status: 404, slug })
   })
 })

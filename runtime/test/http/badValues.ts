@@ -1,5 +1,5 @@
 /**
- * What is refused, by the kind of the value. All values are JSON texts, for some can be told apart in no other
+ * What is refused, by the kind of the value. All values are JSON texts, for some can be distinguished in no other
  * form: `1e2` from `100`, or a lone surrogate, which is written as an escape.
  */
 export type Json = string
@@ -70,7 +70,7 @@ export const goodEmails = (n: number): ReadonlyArray<Json> =>
 /** Money as a string or a number: plain digits, at most two places, from 0.01 to 99999999.99. */
 export const badMoney: ReadonlyArray<Json> = [
   ...words(`null true [] [1] {}`),
-  // Three decimals, as a number too; those that a float cannot tell from two are still three.
+  // Three decimals, as a number too; those that a float cannot distinguish from two are still three.
   ...strings("1.234", "1.000", "0.001", "100.500"),
   ...words(`1.234 0.001 100.005 1.000 100.500 99999999.990000001 0.010000000000000000001`),
   // Signs, exponents, leading zeros, spaces.

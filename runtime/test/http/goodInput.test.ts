@@ -92,7 +92,7 @@ describe("What is just good enough", () => {
       },
     ],
     ["a token of 64 characters", { amount: 1, payment_method: "a0_".repeat(22).slice(0, 64) }],
-    ["fields that nobody knows", { amount: 1, id: -1, status: "processed", items_: [null], "": 1, toString: 1 }],
+    ["unknown fields", { amount: 1, id: -1, status: "processed", items_: [null], "": 1, toString: 1 }],
   ] as const)("is an order of %s", async ([, fields]) => {
     expect((await order(fields)).status).toBe(201)
   })
@@ -137,7 +137,7 @@ describe("What is just good enough", () => {
     },
   )
 
-  it("is what it nests in a member that nobody knows, be it 100,000 deep", async () => {
+  it("is any nesting in an unknown member, even 100,000 levels deep", async () => {
     const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`
     const headers = { ...json, "idempotency-key": "deep" }
     const body = `{"email":"${anEmail()}","name":"A","more":${deep}}`

@@ -48,7 +48,7 @@ const sockets = async (count: number): Promise<ReadonlyArray<Socket> & Disposabl
   return Object.assign(open, { [Symbol.dispose]: leave })
 }
 
-/** Whether nobody has ended it. */
+/** Whether it was not ended. */
 const isOpen = (socket: Socket) => !socket.destroyed && !socket.readableEnded
 
 /** How long it takes until a read and a write are answered. */
@@ -62,7 +62,7 @@ const timed = async () => {
   return performance.now() - from
 }
 
-/** Generous, for the machine may be busy: whoever is kept waiting by others waits for longer. */
+/** Generous, because the machine may be busy: a request delayed by others waits for longer. */
 const answersInTime = async () => {
   for (let n = 0; n < 20; n++) expect(await timed()).toBeLessThan(10_000)
 }
@@ -144,7 +144,7 @@ interface Crowd {
   readonly perSecond: number
 }
 
-/** Clients who order until it is over, each again as soon as it is answered, whatever it was told. */
+/** Clients who order until it is over, each again as soon as it is answered, whatever the answer. */
 const crowd = async (clients: ReadonlyArray<Connection>, over: () => boolean): Promise<Crowd> => {
   const millis: Record<number, Array<number>> = {}
   const bytes = order()
@@ -181,12 +181,12 @@ const clientsOf = async (count: number): Promise<ReadonlyArray<Connection> & Dis
 describe("Five times as many clients as are served at once, each asking again at once", () => {
   const most = Math.min(5 * mostAtOnce, mostFiles)
 
-  it("are told to come back, by a problem that says when; what must be answered above all is", async () => {
+  it("are answered 503 with Retry-After, while health checks are answered", async () => {
     using clients = await clientsOf(most)
     let over = false
     const crowding = crowd(clients, () => over)
     try {
-      await until("somebody else is refused", async () => {
+      await until("another client is refused", async () => {
         const answer = await ask(url, { path: "/users?limit=1" })
         if (answer.status === 200) return false
         expectProblem(answer, { status: 503, slug: "unavailable" })
@@ -203,11 +203,11 @@ describe("Five times as many clients as are served at once, each asking again at
   })
 
   /**
-   * The crowd runs on the same cores, and takes its share of them: how much is left of the goodput tells as much of the
+   * The crowd runs on the same cores, and takes its share of them: how much is left of the goodput says as much about the
    * machine as of the server. What collapses under load is left with next to nothing, and recovers in minutes. The
    * machine may be busy with other things just then, so what falls short is tried again.
    */
-  it("leave most of the goodput, are told soon, and leave nothing behind", { timeout: 240_000 }, async () => {
+  it("leave most of the goodput, are answered soon, and leave nothing behind", { timeout: 240_000 }, async () => {
     const shortfalls: Array<string> = []
     while (shortfalls.length < 4) {
       const peak = async () => {

@@ -351,7 +351,11 @@ layer(scenario(every, unpaid), { excludeTestServices: true })("who knows /openap
     ["text", 415, { method: "POST", path: "/orders", headers: { "content-type": "text/plain" }, body: "1" }],
     ["too much", 413, { method: "POST", path: "/orders", headers: json, body: " ".repeat(1024 * 1024 + 1) }],
     ["an order without amount", 422, { method: "POST", path: "/orders", headers: json, body: `{"user_id":1}` }],
-    ["an order of nobody", 404, { method: "POST", path: "/orders", headers: json, body: `{"user_id":99,"amount":1}` }],
+    [
+      "an order of an unknown user",
+      404,
+      { method: "POST", path: "/orders", headers: json, body: `{"user_id":99,"amount":1}` },
+    ],
     [
       "an order",
       201,
@@ -450,7 +454,7 @@ layer(scenario(every.slice(0, 1)), { excludeTestServices: true })("/docs", (it) 
     }),
   )
 
-  it.effect("is not sent again to whoever has it, as /openapi.json is not", () =>
+  it.effect("is not sent again to a client that has it, like /openapi.json", () =>
     Effect.gen(function* () {
       for (const path of ["/docs", "/openapi.json"]) {
         const first = yield* get(path)

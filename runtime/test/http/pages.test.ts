@@ -47,7 +47,7 @@ const firstPage = async (list: string) => (await get(withQuery(list, "limit=1"))
 const isForged = { status: 400, slug: "invalid-cursor" }
 
 describe("A cursor", () => {
-  it.for(lists)("goes on where its page ended, whatever the limit: %s", async (list) => {
+  it.for(lists)("continues where its page ended, with any limit: %s", async (list) => {
     const { items, next_cursor } = await firstPage(list)
     const rest = (await after(list, next_cursor)).body.items
     expect([...items, ...rest]).toEqual((await get(list)).body.items.slice(0, items.length + rest.length))
@@ -64,7 +64,7 @@ describe("A cursor", () => {
     expectProblem(await after("/users/3/orders", next_cursor), isForged)
   })
 
-  it("does not mind in which order the filters stand, nor what else stands there", async () => {
+  it("ignores the order of filters and other parameters", async () => {
     const { next_cursor } = await firstPage("/orders?user_id=1&status=processed")
     expect((await after("/orders?foo=1&status=processed&user_id=1", next_cursor)).status).toBe(200)
   })
@@ -98,7 +98,7 @@ describe("A cursor", () => {
     "' or 1=1 --",
     "A".repeat(8_000),
     "{}",
-  ])("that was never given is refused: %j", async (cursor) => {
+  ])("that was never issued is refused: %j", async (cursor) => {
     for (const list of lists) expectProblem(await after(list, cursor), isForged)
   })
 
@@ -115,7 +115,7 @@ describe("A cursor", () => {
     }
   })
 
-  it("is good after a restart, and while more is added", async () => {
+  it("is valid after a restart, and while items are added", async () => {
     const cursors = await Promise.all(lists.map(async (list) => [list, (await firstPage(list)).next_cursor] as const))
     const before = await Promise.all(cursors.map(async ([list, cursor]) => (await after(list, cursor)).body.items))
     expect(await galleria.stop()).toEqual({ code: 0, signal: null })
@@ -129,8 +129,8 @@ describe("A cursor", () => {
   })
 })
 
-describe("A page of things that are large", () => {
-  it("ends where it has become large, and the next goes on there", async () => {
+describe("A page of large items", () => {
+  it("ends when it has become large, and the next one continues there", async () => {
     const line = { product_id: "A", product_name: "😀".repeat(200), quantity: 1, price: 1 }
     const body = { user_id: 3, items: Array.from({ length: 100 }, () => line) }
     const placed: Array<number> = []

@@ -21,7 +21,7 @@ export const ofTasks: ReadonlyArray<Mutant> = [
     breaks: "A card is charged twice.",
     test: tasksTest,
     fails:
-      "Tasks (embedded) > brings a call back as unknown whose result was never recorded, and repeats nothing by itself",
+      "Tasks (embedded) > returns a call whose result was never recorded as unknown, and repeats nothing by itself",
   },
   {
     name: "a result is recorded whatever its claim",
@@ -30,7 +30,7 @@ export const ofTasks: ReadonlyArray<Mutant> = [
     replace: "const ours = held === undefined ? [] : finished",
     breaks: "A late result overwrites a later one.",
     test: tasksTest,
-    fails: "Tasks (embedded) > changes nothing by a result that comes when its claim was lost",
+    fails: "Tasks (embedded) > ignores a result that arrives after its claim was lost",
   },
   {
     name: "a call is made however old its mark is",
@@ -39,7 +39,7 @@ export const ofTasks: ReadonlyArray<Mutant> = [
     replace: "> Infinity",
     breaks: "Two instances call at once after a freeze.",
     test: tasksTest,
-    fails: "Tasks (embedded) > makes no call when it stood still after the mark, and says so",
+    fails: "Tasks (embedded) > makes no call when it was frozen after the mark, and logs that",
   },
   {
     name: "a call is waited for without end",
@@ -48,7 +48,7 @@ export const ofTasks: ReadonlyArray<Mutant> = [
     replace: "Effect.map(Fiber.await(calling), Option.some)",
     breaks: "A call that hangs holds its place for ever.",
     test: tasksTest,
-    fails: "Tasks (embedded) > takes an error, an interruption and no answer within the deadline for unknown",
+    fails: "Tasks (embedded) > treats an error, an interruption and no answer within the deadline as unknown",
   },
   {
     name: "a call that was not made clears what is unknown",
@@ -57,7 +57,8 @@ export const ofTasks: ReadonlyArray<Mutant> = [
     replace: `{ ...waits, isUnknown: false, reason: "not-made" as const`,
     breaks: "A call that was made is forgotten.",
     test: tasksTest,
-    fails: "Tasks (embedded) > takes a call that was not made for no attempt, and for as unknown as it was",
+    fails:
+      "Tasks (embedded) > does not count a call that was not made as an attempt, and leaves an unknown call unknown",
   },
   {
     name: "a call that was not made counts",
@@ -66,7 +67,8 @@ export const ofTasks: ReadonlyArray<Mutant> = [
     replace: "row.attempts",
     breaks: "Ever longer waits behind an open circuit.",
     test: tasksTest,
-    fails: "Tasks (embedded) > takes a call that was not made for no attempt, and for as unknown as it was",
+    fails:
+      "Tasks (embedded) > does not count a call that was not made as an attempt, and leaves an unknown call unknown",
   },
   {
     name: "a begin that fails stops the others",
@@ -77,7 +79,7 @@ export const ofTasks: ReadonlyArray<Mutant> = [
     const began`,
     breaks: "One order stops the payments of all.",
     test: tasksTest,
-    fails: "Tasks (embedded) > lets a row wait whose begin fails, with the error, and holds up no other",
+    fails: "Tasks (embedded) > makes a row wait whose begin fails, with the error, and delays no other",
   },
   {
     name: "a row that failed waits whoever has claimed it since",
@@ -140,6 +142,6 @@ export const ofTasks: ReadonlyArray<Mutant> = [
     replace: "yield* record({ ...called, result })",
     breaks: "An outage makes answers unknown that were there.",
     test: workerTest,
-    fails: "records a result once the database is back that came while it was away",
+    fails: "records a result that arrived while the database was unavailable once it is back",
   },
 ]

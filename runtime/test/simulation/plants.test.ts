@@ -24,7 +24,7 @@ describe("The simulation", () => {
     300_000,
   )
 
-  it("finds nothing by the same seeds where no bug is planted", async () => {
+  it("finds nothing on the same seeds without a planted bug", async () => {
     for (const seed of new Set(plants.map(({ foundBy }) => foundBy))) {
       expect((await run(seed, {})).faults).toEqual([])
     }

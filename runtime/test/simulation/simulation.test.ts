@@ -15,15 +15,15 @@ describe("The modules together, at random", () => {
     return faults.length === 0 ? [] : [`seed ${seed}:`, ...trace, ...faults]
   }
 
-  it("end right on the seeds that failed once", async () => {
+  it("end correctly on the seeds that failed once", async () => {
     for (const seed of known) expect(await faultsOf(seed)).toEqual([])
   })
 
-  it.each(ranges)("end right on the seeds from $first to $last", async ({ first, last }) => {
+  it.each(ranges)("end correctly on the seeds from $first to $last", async ({ first, last }) => {
     for (let seed = first; seed <= last; seed++) expect(await faultsOf(seed)).toEqual([])
   })
 
-  it("do the same again on the same seed", async () => {
+  it("do the same on the same seed", async () => {
     const once = await run(7)
     expect(once.trace.length).toBeGreaterThan(20)
     expect(await run(7)).toEqual(once)

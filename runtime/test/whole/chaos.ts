@@ -30,7 +30,7 @@ export interface Outcome {
 type Payable = Pick<typeof Order.Encoded, "id" | "user_id" | "amount">
 
 /**
- * Tells of payments as another process would, on the log of a site where nothing runs; all of them twice, as a relay
+ * Publishes payments as another process would, on the log of a stopped site; all of them twice, as a relay
  * does that was killed before it could note that they were sent.
  */
 const pay = (site: Site, orders: ReadonlyArray<Payable>) => {
@@ -124,7 +124,7 @@ const auditStopped = async (site: Site, shoppers: ReturnType<typeof makeShoppers
   const { ledger } = shoppers
   let faults: ReadonlyArray<string> = []
   let payable: ReadonlyArray<Payable> = []
-  // What is told last of all, of the summaries, nobody waits for: it may be on its way when the process stops.
+  // The summaries, published last, are not waited for: they may be under way when the process stops.
   for (let tries = 0; tries < 5; tries++) {
     await using galleria = await site.start()
     faults = await audited(galleria, shoppers)
@@ -216,7 +216,7 @@ const millisOf = (text: string) => {
 const wordsOf = ({ kills: { first, load, start } }: Outcome) =>
   `killed ${first} times in its first start, ${load} under load, ${start} while starting`
 
-/** Whoever is killed over Kafka is waited for by its group, for ten seconds. */
+/** Over Kafka the group waits ten seconds for a killed member. */
 const forms: Readonly<Record<string, { readonly shape: Shape; readonly kills: number; readonly auditEvery: number }>> =
   {
     process: { shape: inOneProcess, kills: 300, auditEvery: 20 },

@@ -133,11 +133,11 @@ const metric = (name: string, ...labels: ReadonlyArray<string>) =>
 
 /** Breaks the reaction for a new order and lets three events about it wait, the first of which is parked. */
 const parked = Effect.gen(function* () {
-  const { tellAll } = yield* Scenario
+  const { publishAll } = yield* Scenario
   const order = yield* place
   broken.set(order, rejects)
   const changes = ["held", "taken", "released"] as const
-  yield* tellAll(
+  yield* publishAll(
     InventoryUpdated,
     changes.map((change) => stock(order, change)),
   )
@@ -166,8 +166,8 @@ for (const { log, drivers } of await logs()) {
 
       it.effect("is of a user who is known", () =>
         Effect.gen(function* () {
-          const { tell, post } = yield* Scenario
-          yield* tell(UserCreated, { user_id, email: "ada@example.org", name: "Ada" })
+          const { publish, post } = yield* Scenario
+          yield* publish(UserCreated, { user_id, email: "ada@example.org", name: "Ada" })
           yield* eventually(
             Effect.map(post("/orders", { user_id, amount: 1 }), ({ status }) => expect(status).toBe(201)),
           )
@@ -178,7 +178,7 @@ for (const { log, drivers } of await logs()) {
         "holds back that order's later events alone, not those of its user's others, parks, and drains in order once it is mended and redriven",
         () =>
           Effect.gen(function* () {
-            const { post, tell, tellAll, told, settled, database } = yield* Scenario
+            const { post, publish, publishAll, published, settled, database } = yield* Scenario
             const applied = metric("galleria_events_applied_total", 'reaction="order.learn-stock"')
             const before = yield* applied
             const others = yield* together(1_000, () => place)
@@ -186,7 +186,7 @@ for (const { log, drivers } of await logs()) {
             broken.set(unlucky, dies)
             const waits = [stock(unlucky, "held"), stock(unlucky, "released"), stock(unlucky, "held")] as const
             const theirs = others.map((other) => stock(other, "held"))
-            yield* tellAll(InventoryUpdated, [
+            yield* publishAll(InventoryUpdated, [
               waits[0],
               ...theirs.slice(0, 500),
               waits[1],
@@ -218,8 +218,8 @@ for (const { log, drivers } of await logs()) {
             })
 
             // What comes later waits too; what is for another reaction does not.
-            yield* tell(InventoryUpdated, stock(unlucky, "taken"))
-            yield* tell(PaymentSuccessful, { payment_id: 1, order_id: unlucky, user_id, amount: "10.00" })
+            yield* publish(InventoryUpdated, stock(unlucky, "taken"))
+            yield* publish(PaymentSuccessful, { payment_id: 1, order_id: unlucky, user_id, amount: "10.00" })
             yield* settled
             yield* eventually(
               Effect.map(entryOf(entry.id), (now) =>
@@ -243,7 +243,7 @@ for (const { log, drivers } of await logs()) {
             yield* settled
             expect(yield* changesOf(unlucky)).toEqual(["held", "released", "held", "taken"])
             expect(yield* statusOf(unlucky)).toBe("processed")
-            const processed = (yield* told(OrderProcessed)).filter(({ data }) => data.order_id === unlucky)
+            const processed = (yield* published(OrderProcessed)).filter(({ data }) => data.order_id === unlucky)
             expect(processed).toHaveLength(1)
             expect(yield* metric("galleria_dead_letters", 'module="order"')).toBe(0)
             expect((yield* applied) - before).toBe(1_004)
@@ -261,7 +261,7 @@ for (const { log, drivers } of await logs()) {
         }),
       )
 
-      it.effect("leaves an entry that has ended as it is, whoever presses what", () =>
+      it.effect("leaves an ended entry unchanged, whatever an operator requests", () =>
         Effect.gen(function* () {
           const { post } = yield* Scenario
           const { order, changes, entry } = yield* parked
@@ -341,13 +341,13 @@ for (const { log, drivers } of await logs()) {
 
       describe("a record that cannot be read", () => {
         for (const [what, value, headers] of unreadable) {
-          it.effect(`is parked alone with its module when it ${what}, and holds nobody`, () =>
+          it.effect(`is parked alone with its module when it ${what}, and holds back nothing`, () =>
             Effect.gen(function* () {
-              const { put, settled, tell } = yield* Scenario
+              const { put, settled, publish } = yield* Scenario
               const user = yield* signUp
               yield* put({ topic, key: String(user), value: Buffer.from(value), headers })
               const next = orderOf(user)
-              yield* tell(OrderCreated, next)
+              yield* publish(OrderCreated, next)
               yield* settled
               expect(yield* ordersOf(user)).toEqual([next.order_id])
               const entries = (yield* entriesOf(user)).filter(({ reason }) => reason === "malformed")
@@ -376,7 +376,7 @@ for (const { log, drivers } of await logs()) {
 
       it.effect("has an event that fails its schema once for each reaction to it, holding its order there", () =>
         Effect.gen(function* () {
-          const { put, settled, tell, get } = yield* Scenario
+          const { put, settled, publish, get } = yield* Scenario
           const user = yield* signUp
           const [bad, good] = [orderOf(user), orderOf(user)]
           yield* put({
@@ -385,8 +385,8 @@ for (const { log, drivers } of await logs()) {
             value: Buffer.from(`{"order_id":${bad.order_id},"user_id":"nobody"}`),
             headers: { ...said, ce_id: "x" },
           })
-          yield* tell(OrderCreated, bad)
-          yield* tell(OrderCreated, good)
+          yield* publish(OrderCreated, bad)
+          yield* publish(OrderCreated, good)
           yield* settled
           const entries = yield* entriesOf(user)
           const reactions = [...userModule.reactions, ...order.reactions].filter(({ event }) => event.type === topic)
@@ -415,7 +415,7 @@ for (const { log, drivers } of await logs()) {
         }),
       )
 
-      it.effect("has an event without a key and data.user_id, which holds nobody", () =>
+      it.effect("has an event without a key and data.user_id, which holds back nothing", () =>
         Effect.gen(function* () {
           const { put, settled } = yield* Scenario
           for (const id of ["k1", "k2"]) {

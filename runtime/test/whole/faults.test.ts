@@ -94,7 +94,7 @@ describe.concurrent("A client that does not keep to HTTP", () => {
     expect(parsed(await send("GET /users HTTP/1.0\r\n\r\n"))).toMatchObject({ status: 200, type: "application/json" })
   })
 
-  it("is answered when it expects what nobody does", async ({ expect }) => {
+  it("is answered when its Expect header is unsupported", async ({ expect }) => {
     const head = "GET /users HTTP/1.1\r\nHost: galleria\r\nExpect: tea\r\nConnection: close\r\n\r\n"
     expect(parsed(await send(head))).toMatchObject({ status: 200 })
   })
@@ -117,7 +117,7 @@ describe.concurrent("A client that does not keep to HTTP", () => {
 })
 
 describe("A client that leaves while its order is placed", () => {
-  it("has ordered once or not at all, and disturbs nobody", async () => {
+  it("has ordered once or not at all, and disturbs no other client", async () => {
     const { ledger, askAgain } = makeShoppers(randomOf(1))
     const { body } = await galleria.call<{ id: number }>("POST", "/users", { email: "leaver@example.org", name: "L" })
     const leave = async (n: number) => {

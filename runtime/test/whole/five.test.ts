@@ -29,7 +29,7 @@ describe.runIf(possible)("Five processes over Kafka and PostgreSQL", { timeout: 
     expect(await runProgram("commands/audit.ts", given)).toEqual({ code: 0, output: "every invariant holds\n" })
   }
 
-  it("bring every order to the ending that it has in one process", async () => {
+  it("bring every order to the same ending as one process does", async () => {
     const { code, output } = await runProgram("smoke.ts", await addresses())
     expect(output).toMatch(/all \d+ steps are right\n$/u)
     expect(output).not.toMatch(/not walked/u)

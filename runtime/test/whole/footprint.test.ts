@@ -11,8 +11,8 @@ const footprint: Footprint = {
 }
 const withHold = (change: object) => ({ ...footprint, processes: [{ ...footprint.processes[0]!, ...change }] })
 
-describe("What a deployment takes up", () => {
-  it("may be a little more than it was, and more on the disk with each order", () => {
+describe("The footprint of a deployment", () => {
+  it("may grow a little, and on the disk with each order", () => {
     expect(growth(footprint, footprint)).toEqual([])
     const { megabytes, sockets, files } = margins
     expect(
@@ -30,7 +30,7 @@ describe("What a deployment takes up", () => {
     ["the time for an order", { ...footprint, orderMillis: 100 }, /^milliseconds for an order: /u],
     ["what is behind", { ...footprint, behind: 1 }, /^records and events that are behind: /u],
     ["the dead", { ...footprint, processes: [] }, /^user 1 does not run any more$/u],
-  ])("must not be more of %s", (_what, after, said) => {
+  ])("must not grow in %s", (_what, after, said) => {
     expect(growth(footprint, after)).toEqual([expect.stringMatching(said)])
   })
 })

@@ -102,7 +102,7 @@ export const footprintOf = async (
     () => {},
   )
   const seen: Array<ReadonlyArray<Hold>> = []
-  // Connections that nobody uses are closed after seconds.
+  // Unused connections are closed after seconds.
   for (let n = 0; n < 15; n++) {
     seen.push(holdsOf(parts))
     await sleep(1_000)

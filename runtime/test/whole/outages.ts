@@ -29,7 +29,7 @@ const recoveredWithin = 30_000
 /** So soon a process says how it is, whatever is wrong with the broker. */
 export const tellsWithin = 7_000
 
-/** Requests of a shopper come so far apart: an outage is long, and what it leaves is to be told soon. */
+/** Requests of a shopper come so far apart: an outage is long, and its consequences must be found soon. */
 export const pace = 60
 
 const seconds = (count: number) => sleep(count * 1_000)
@@ -235,7 +235,7 @@ const silent = async (galleria: Deployment, topic: string) => {
     : [`/readyz does not say just that ${topic} was lost: ${JSON.stringify(faults)}`]
 }
 
-/** Each group has its processes as members, which have all its partitions: nobody is left of those who were replaced. */
+/** Each group has its processes as members, which have all its partitions: no replaced process is left. */
 export const strangers = async ({ galleria, site }: World) => {
   const found = [...new Set(galleria.parts.flatMap(({ modules }) => modules))].map(async (module) => {
     const members = await membersOf(site.kafka.bootstrap, `${module}_service_group`)

@@ -13,7 +13,7 @@ const inTimeMillis = 3_000
 
 const buyers = 12
 
-/** Somebody who places orders one after the other, each with a key of its own, and asks again for what was refused. */
+/** A client that places orders one after the other, each with its own key, and repeats refused ones. */
 const makeBuyers = (galleria: Galleria, user_id: number) => {
   const answers: Array<{ readonly status: number; readonly millis: number; readonly retryAfter: string | null }> = []
   const placed = new Map<string, number>()
@@ -279,7 +279,7 @@ const tests = (server: Postgres) => {
       expect((await galleria.call("POST", "/users", { email: "ada@example.org", name: "Ada" })).status).toBe(201)
     })
 
-    it("waits for whoever has a table that a migration changes, and says so", async () => {
+    it("waits for a session that has locked a table to migrate, and reports that", async () => {
       using folder = temporaryFolder(prepared.path)
       const url = await newDatabase()
       await using other = await connectTo(url)
@@ -417,7 +417,7 @@ const tests = (server: Postgres) => {
         await admin.run(`alter database ${database} reset default_transaction_read_only`)
       }))
 
-    it("costs nothing when somebody has locked the rows of orders, in the wrong order too, and leaves it so", () =>
+    it("costs nothing when a foreign session locks the rows of orders, in the wrong order too, and keeps them locked", () =>
       underLoad(async ({ url, galleria, untilMore }) => {
         await using somebody = await connectTo(url)
         await using other = await connectTo(url)

@@ -144,7 +144,7 @@ const whileHeld = async (world: Production, statement: (module: string) => strin
   for (const session of [user, order]) await session.run("rollback")
 }
 
-const openTransactions = "transactions that somebody left open"
+const openTransactions = "transactions that were left open"
 
 /** What can happen to the databases; `length` in seconds. */
 export const databaseFaults = (length: number): ReadonlyArray<Fault> => [
@@ -202,7 +202,7 @@ export const databaseFaults = (length: number): ReadonlyArray<Fault> => [
       whileHeld(world, (module) => `select pg_current_xact_id(); select count(*) from "${module}".outbox`, length),
   },
   {
-    name: "rows that everybody needs, locked by somebody",
+    name: "rows that all need, locked by a foreign session",
     happen: (world) =>
       whileHeld(
         world,
@@ -290,7 +290,7 @@ export interface TakeOver {
 
 /**
  * Lets something befall the process that relays for `order`, then users order at the others, and says how long it took
- * until those orders were told, and until all users see theirs processed.
+ * until those orders were published, and until all users see theirs processed.
  */
 export const takeOver = async (world: Production, befall: (part: Part) => void | Promise<void>): Promise<TakeOver> => {
   const { gateway } = world
@@ -326,7 +326,7 @@ export const takeOver = async (world: Production, befall: (part: Part) => void |
 
 const relayingOnce = async (world: Production) => {
   let part: Part | undefined
-  await until("somebody relays", async () => (part = await relaying(world, "order")) !== undefined)
+  await until("a process relays", async () => (part = await relaying(world, "order")) !== undefined)
   return part!
 }
 
@@ -376,7 +376,7 @@ export const comeAndGo = async (world: Production, random: Random, length: numbe
       const signal = random() < 0.5 ? "SIGTERM" : "SIGKILL"
       const gone = part.galleria.stop(signal).then((exit) => {
         leaving.delete(part.name)
-        // Whoever has not said a word is not yet where it hears signals.
+        // A process without any output does not handle signals yet.
         const heard = part.galleria.output() !== ""
         if (signal === "SIGTERM" && heard && exit.code !== 0) faults.push(`${part.name}: ${JSON.stringify(exit)}`)
       })

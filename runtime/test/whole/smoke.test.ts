@@ -45,7 +45,7 @@ const named = (name: string) => endings.find((ending) => ending.name === name)!
 const all = new Set(["user", "order", "payment", "inventory", "notification"])
 
 describe("An ending", () => {
-  it("tells of no payment where orders need none", () => {
+  it("expects no payment when orders need none", () => {
     expect(expectedOf(named("paid and in stock"), ["inventory"]).notifications).toBe("order_created, order_processed")
     expect(expectedOf(named("paid and in stock"), ["payment"]).notifications).toBe(
       "order_created, order_paid, order_processed",
@@ -126,7 +126,7 @@ describe("The smoke test of one process", () => {
     }
   })
 
-  /** What is told wrongly, the path that tells it, and the step that sees it. */
+  /** A wrong answer, its path, and the step that detects it. */
   const lies: ReadonlyArray<readonly [step: string, path: RegExp, lie: (body: any) => object]> = [
     ["order", /^\/orders\/\d+$/u, (order) => ({ ...order, status: "created" })],
     ["payment", /^\/payments\?order_id/u, (page) => ({ ...page, items: [...page.items, ...page.items] })],

@@ -47,7 +47,7 @@ interface Course {
  * user module, by a trigger in its database.
  *
  * Checked all the time: `/livez` of the processes that go on is green, and they log no error. After each turn of all spells,
- * and in the end: everything was delivered; what shoppers were told is so; all processes are ready, alone in their groups;
+ * and in the end: everything was delivered; what shoppers were answered is so; all processes are ready, alone in their groups;
  * no event is set aside but those of that user. In the end, once those were redriven and took effect: `npm run audit` finds
  * nothing, and neither do the databases and the log by themselves. And what it all takes up is where it was after the
  * warm-up (`footprint.ts`): memory, sockets and files of the processes that ran from beginning to end, the disk for each
@@ -55,7 +55,7 @@ interface Course {
  */
 export const soak = async ({ millis, seed, say }: SoakOptions): Promise<Soaked> => {
   const random = randomOf(seed)
-  // News of a user may take longer than any wait: whoever ordered too early orders for another one then.
+  // user_created may take longer than any wait: a shopper who ordered too early then orders for another user.
   await using world = await makeProduction(seed, { USER_WAIT_MS: "3000" }, true)
   const slot = Math.min(40, Math.max(6, (millis / 1_000) * (0.5 / spells.length)))
   const course = { world, random, slot, say, pace: slot < 20 ? 150 : 400, victim: await makeVictim(world) }

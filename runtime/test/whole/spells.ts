@@ -43,7 +43,7 @@ const dump = async (world: Production, module: string) => {
   }
 }
 
-/** Does it while nobody else is in that database, or gets in. */
+/** Runs it while no other session is in that database or can connect. */
 const whileClosed = async (
   admin: Awaited<ReturnType<typeof connectTo>>,
   database: string,

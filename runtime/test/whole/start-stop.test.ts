@@ -99,7 +99,7 @@ describe("Starting", () => {
       const env = { DATA_DIR: folder.path, HOST, PORT: port }
       expect(await replay(env, "user.record-order")).toEqual({
         code: 0,
-        output: expect.stringMatching(/^user\.record-order has seen 0 records of order_created again$/mu),
+        output: expect.stringMatching(/^user\.record-order has read 0 records of order_created again$/mu),
       })
     },
   )
@@ -211,20 +211,20 @@ describe("Starting", () => {
     expect(warnings).toEqual([expect.stringMatching(/^No module here publishes order_created, /u)])
   })
 
-  it("warns of steps in ORDER_STEPS that nobody does, and takes them at their word", async () => {
+  it("warns of steps in ORDER_STEPS that no module performs, and uses them as set", async () => {
     using folder = temporaryFolder(prepared.path)
     const env = { ORDER_STEPS: "inventory", MODULES: "user,order" }
     await using galleria = await start({ dataDir: folder.path, env })
 
     const warnings = galleria.records.filter(({ level, message }) => level === "warn" && /ORDER_STEPS/u.test(message))
-    expect(warnings).toMatchObject([{ message: expect.stringMatching(/inventory, which nobody here does/u) }])
+    expect(warnings).toMatchObject([{ message: expect.stringMatching(/inventory, which no module here performs/u) }])
   })
 })
 
-/** What became of a request, as whoever sent it sees it. */
+/** The result of a request, as its client sees it. */
 type Fate =
   | { readonly is: "answered"; readonly status: number; readonly tag: string }
-  /** The connection was a new one, and nobody took it. */
+  /** The connection was new and was not accepted. */
   | { readonly is: "refused"; readonly tag: string }
   | { readonly is: "lost"; readonly why: string; readonly tag: string }
 

@@ -36,7 +36,7 @@ export const storm = async (options: {
   readonly say: (line: string) => void
 }): Promise<Weather> => {
   const random = randomOf(options.seed)
-  // News of a user may take longer than any wait: whoever ordered too early orders for another one then.
+  // user_created may take longer than any wait: a shopper who ordered too early then orders for another user.
   await using world = await makeProduction(options.seed, { USER_WAIT_MS: "500" })
   const count = (path: string) =>
     world.shoppers.ledger.wishes.filter((wish) => wish.path === path && wish.id !== undefined).length
