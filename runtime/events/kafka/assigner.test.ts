@@ -1,8 +1,18 @@
 import { describe, expect, it } from "vitest"
-import kafkajs, { type Cluster } from "kafkajs"
+import kafkajs, { type Cluster, type Logger } from "kafkajs"
 import { assigner } from "./assigner.ts"
 
 const { MemberAssignment } = kafkajs.AssignerProtocol
+
+const silence = () => {}
+const logger: Logger = {
+  info: silence,
+  error: silence,
+  warn: silence,
+  debug: silence,
+  namespace: () => logger,
+  setLogLevel: silence,
+}
 
 interface Member {
   readonly topics: ReadonlyArray<string>
@@ -19,7 +29,7 @@ const deal = async (members: Readonly<Record<string, Member>>, partitions: Reado
       // Of topics that it was not told of a client knows nothing.
       Array.from({ length: known.has(topic) ? partitions[topic]! : 0 }, (_, n) => ({ partitionId: n })).toReversed(),
   } as unknown as Cluster
-  const one = assigner({ cluster, groupId: "group", logger: undefined as never })
+  const one = assigner({ cluster, groupId: "group", logger })
   const dealt = await one.assign({
     members: Object.entries(members).map(([memberId, { topics }]) => ({
       memberId,
