@@ -29,7 +29,7 @@ const place = (server: Postgres) =>
     Place,
     Effect.gen(function* () {
       const url = yield* newDatabase(server.url)
-      const context = yield* Layer.build(databaseAt({ url: Redacted.make(url), schema: "admin" }))
+      const context = yield* Layer.build(databaseAt({ url: Redacted.make(url), schema: "admin", alone: false }))
       return { url, admin: Context.get(context, SqlClient.SqlClient), server }
     }),
   )
@@ -428,7 +428,9 @@ const tests = (server: Postgres) =>
           const child = yield* holder(schema, { MIGRATING: "yes" })
           yield* until("the server is busy with it", isRunning("select pg_sleep(600)"))
           child.kill("SIGKILL")
-          const context = yield* Layer.build(databaseAt({ url: Redacted.make((yield* Place).url), schema }))
+          const context = yield* Layer.build(
+            databaseAt({ url: Redacted.make((yield* Place).url), schema, alone: false }),
+          )
           const began = performance.now()
           yield* Effect.provideContext(migrate({ "0001_stuck": create }), context)
           expect(performance.now() - began).toBeLessThan(10_000)
@@ -444,7 +446,7 @@ const tests = (server: Postgres) =>
       const goods = Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.asVoid(sql`create table goods (n int)`))
 
       const at = (schema: string) =>
-        Effect.flatMap(Place, ({ url }) => Layer.build(databaseAt({ url: Redacted.make(url), schema })))
+        Effect.flatMap(Place, ({ url }) => Layer.build(databaseAt({ url: Redacted.make(url), schema, alone: false })))
 
       /** A start that migrates, with what it said of its waiting; undefined: it went on. */
       const starting = (database: Context.Context<Database | SqlClient.SqlClient>, migrations: Migrations) =>
