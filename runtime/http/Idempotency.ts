@@ -92,8 +92,13 @@ const annotation = "galleria/answers"
 /** How the values of a use case are encoded as answers. */
 export interface Answers {
   readonly answer: (value: any) => Answer
-  /** The same without the `id`: it is missing in the body, and the location has `:id` in its place. */
-  readonly draft: (value: any) => Answer
+  /** For a value without its `id`, which is encoded once. */
+  readonly draft: (value: any) => {
+    /** The answer without the `id`: it is missing in the body, and the location has `:id` in its place. */
+    readonly withoutId: () => Answer
+    /** The answer, with the `id` as the first member of the body. */
+    readonly withId: (id: number) => Answer
+  }
 }
 
 type Members = Readonly<Record<string, Schema.Codec<any, any>>>
@@ -109,7 +114,13 @@ const answersBy = (body: Schema.Struct<Members>, status: 200 | 201, location?: s
   }
   const encode = Schema.encodeSync(body)
   const encodeRest = Schema.encodeSync(Schema.Struct(rest))
-  return { answer: (value) => answerOf(encode(value)), draft: (value) => answerOf(encodeRest(value)) }
+  return {
+    answer: (value) => answerOf(encode(value)),
+    draft: (value) => {
+      const encoded = encodeRest(value)
+      return { withoutId: () => answerOf(encoded), withId: (id) => answerOf({ id, ...encoded }) }
+    },
+  }
 }
 
 const replayed = {
@@ -120,7 +131,7 @@ const replayed = {
 
 /**
  * The success of an endpoint that takes an `Idempotency-Key` and creates something: 201, with the path of what was created in
- * `Location`. In `/users/:id` the member `id` of the body is put in. An `id` must be the first member of the body.
+ * `Location`. `/users/:id` gets the member `id` of the body.
  */
 export const created = <Fields extends Members>(body: Schema.Struct<Fields>, location: `/${string}`) =>
   HttpApiSchema.WithHeaders(body.pipe(HttpApiSchema.status(201)), {

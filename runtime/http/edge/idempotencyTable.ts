@@ -145,13 +145,13 @@ const keyIn = (request: HttpServerRequest.HttpServerRequest) =>
 const claimOf = <A>(answers: Answers, key: Key | undefined): Claim<A> => ({
   key,
   answer: (value) => answered(value, answers.answer(value)),
-  draft: (value) => ({
-    row: key === undefined ? null : { ...key, ...answers.draft(value) },
-    complete: (id) => {
-      const whole = { ...value, id } as A
-      return answered(whole, answers.answer(whole))
-    },
-  }),
+  draft: (value) => {
+    const { withoutId, withId } = answers.draft(value)
+    return {
+      row: key === undefined ? null : { ...key, ...withoutId() },
+      complete: (id) => answered({ ...value, id } as A, withId(id)),
+    }
+  },
 })
 
 const answered = <A>(value: A, answer: Answer) => ({ value, answer }) as Answered<A>
