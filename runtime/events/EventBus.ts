@@ -170,7 +170,7 @@ export class EventBus extends Context.Service<
     /** The unique identity of this log, such as `kafka:MkU3OEVBNTcwNTJENDM2Qk`. It never changes. */
     readonly identity: Effect.Effect<string, EventBusError>
 
-    /** Succeeds when the log responds, and the last sends have not failed. */
+    /** Succeeds when the log responds and, as far as this process knows, accepts records. */
     readonly probe: Effect.Effect<void, EventBusError>
   }
 >()("galleria/EventBus") {}

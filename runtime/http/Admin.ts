@@ -18,7 +18,7 @@ export class Admin extends HttpApiMiddleware.Service<Admin>()("galleria/Admin", 
     HttpApiSchema.WithHeaders(Unauthorized, { "www-authenticate": Schema.Literal("Bearer") }),
     Forbidden,
     HttpApiSchema.WithHeaders(TooManyRequests, {
-      "retry-after": Schema.String.annotate({ description: "Seconds until a retry.", pattern: "^\\d+$" }),
+      "retry-after": Schema.String.annotate({ description: "Seconds to wait before a retry.", pattern: "^\\d+$" }),
     }),
   ],
   security: {

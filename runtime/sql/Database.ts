@@ -64,7 +64,7 @@ export class Database extends Context.Service<
     /** The bell of that name. */
     readonly bell: (name: string) => Bell
 
-    /** Succeeds when the database responds, and can be written to. */
+    /** Succeeds when the database responds. */
     readonly probe: Effect.Effect<void, DatabaseUnavailable>
 
     /** Fails while nothing may be written, as on a disk that is nearly full. Free of cost; use it before each write. */

@@ -63,7 +63,7 @@ class Server extends HttpApiMiddleware.Service<Server>()("galleria/Server", {
     HeadersTooLarge,
     Internal,
     HttpApiSchema.WithHeaders(Unavailable, {
-      "retry-after": Schema.String.annotate({ description: "Seconds until a retry.", pattern: "^\\d+$" }),
+      "retry-after": Schema.String.annotate({ description: "Seconds to wait before a retry.", pattern: "^\\d+$" }),
     }),
   ],
 }) {}

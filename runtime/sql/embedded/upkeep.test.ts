@@ -65,7 +65,7 @@ layer(postgres(), { excludeTestServices: true })("The upkeep of the embedded dat
     }),
   )
 
-  it.effect("stops nobody for a table that is large, also when much of it is deleted", () =>
+  it.effect("blocks no request for a large table, also when much of it is deleted", () =>
     Effect.gen(function* () {
       const { sql, turn } = yield* scene("large")
       let longest = 0

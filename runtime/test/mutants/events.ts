@@ -130,7 +130,7 @@ const logs: ReadonlyArray<Mutant> = [
     replace: "void seat",
     breaks: "The offset that is committed at the broker decides where a member begins.",
     test: kafkaTest,
-    fails: "EventBus (kafka) > reads where the positions of a group of",
+    fails: "EventBus (kafka) > reads at the positions that a group of",
   },
   {
     name: "a partition that failed rests for ever",
