@@ -556,7 +556,7 @@ describe.skipIf(postgres === undefined)("a restart in the middle of a payment", 
   it.live("loses neither the payment nor the sandbox's charge, and charges nothing again", () =>
     Effect.gen(function* () {
       const url = Redacted.make(yield* newDatabase(postgres!))
-      const databases = Layer.succeed(Databases, { of: (schema: string) => databaseAt({ url, schema }) })
+      const databases = Layer.succeed(Databases, { of: (schema: string) => databaseAt({ url, schema, alone: false }) })
       // One log for both lives: the database belongs to it.
       const site = Layer.merge(Layer.succeedContext(yield* Layer.build(drivers())), databases)
       const running = () => scenario([payment], {}, site)

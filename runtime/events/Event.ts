@@ -1,19 +1,19 @@
 import { Schema } from "effect"
 
 /**
- * A kind of event: its name, which is also its topic; the version of its data; and what keeps its order.
+ * A type of event: its name, which is also its topic, the schema and version of its data, and its key.
  *
- * Within a version a field may be added, none renamed or removed.
+ * Within a version fields may be added, but not renamed or removed.
  */
 export interface EventType<Type extends string = string, Data extends Schema.Codec<any, any> = Schema.Codec<any, any>> {
   readonly type: Type
   readonly version: number
   readonly data: Data
-  /** The member of the data that is the record's key: events of one key keep their order within the topic. */
+  /** The member of the data that is the record's key: a topic keeps the order of events of one key. */
   readonly key: string
-  /** The member that names what the event is about: the aggregate's id, CloudEvents' `subject`. */
+  /** The member of the data that has the aggregate's id: CloudEvents' `subject`. */
   readonly subject: string
-  /** Its topic is never pruned, so that a module which is added later learns all of it. */
+  /** Records of its topic are never removed, so that a module that is added later can read the whole history. */
   readonly keptForever: boolean
 }
 
@@ -28,7 +28,7 @@ export const define = <const Type extends string, Data extends Schema.Codec<any,
   },
 ): EventType<Type, Data> => ({ version: 1, keptForever: false, ...options, type })
 
-/** Something that happened, not yet written down: what a decision returns. */
+/** An event that a decision returns, before it is stored. */
 export interface Fact<E extends EventType = EventType> {
   readonly event: E
   readonly data: E["data"]["Type"]
@@ -36,7 +36,7 @@ export interface Fact<E extends EventType = EventType> {
 
 export const fact = <E extends EventType>(event: E, data: E["data"]["Type"]): Fact<E> => ({ event, data })
 
-/** An event as a reaction meets it. `source` and `id` together identify it; `key` is what it is ordered by. */
+/** An event as a reaction gets it. `source` and `id` together identify it; events of one `key` are in order. */
 export interface Event<Data = unknown> {
   readonly id: string
   readonly source: string
@@ -44,6 +44,6 @@ export interface Event<Data = unknown> {
   readonly time: Date
   readonly key: string | null
   readonly data: Data
-  /** The data as it came: before defaults, and with the members that this release does not know. */
+  /** The data as received: without defaults, and with members that this release does not know. */
   readonly received: unknown
 }

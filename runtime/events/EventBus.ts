@@ -2,7 +2,7 @@ import { Context, type Duration, type Effect, type Latch, Schema, type Scope } f
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { textOf } from "../loop/defect.ts"
 
-/** What goes onto a topic. Header names are lower case; value and headers arrive as they were sent, byte by byte. */
+/** A record to send. Header names are lower case; value and headers arrive unchanged, byte by byte. */
 export interface Outgoing {
   readonly topic: string
   readonly key: string | null
@@ -10,7 +10,7 @@ export interface Outgoing {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** What comes from a topic: `offset` counts up within a partition, from 0, and `time` is when the bus took it (ms). */
+/** A record as read: `offset` counts up within its partition, from 0; `time` is when the log appended it (Unix ms). */
 export interface Received extends Outgoing {
   readonly partition: number
   readonly offset: number
@@ -19,25 +19,25 @@ export interface Received extends Outgoing {
 
 export interface Topic {
   readonly name: string
-  /** How many partitions it gets when it does not exist yet; undefined: the bus' default of 6. */
+  /** Partitions of a topic that is created; undefined: `defaultPartitions`. */
   readonly partitions: number | undefined
-  /** How long a record stays at least; undefined: for ever. */
+  /** How long records are kept at least; undefined: for ever. */
   readonly retention: Duration.Duration | undefined
 }
 
-/** How long the log keeps the records of a topic, as it is set now. */
+/** The current retention of a topic. */
 export interface Retention {
   readonly topic: string
-  /** A record stays at least as long; undefined: for ever. */
+  /** How long records are kept at least; undefined: for ever. */
   readonly retention: Duration.Duration | undefined
-  /** What may remove a record before that, such as `retention.bytes=1000`; undefined: nothing. */
+  /** A setting that may remove records earlier, such as `retention.bytes=1000`; undefined: none. */
   readonly sooner: string | undefined
 }
 
 export interface Lag {
   readonly topic: string
   readonly partition: number
-  /** Records that the group has not finished. */
+  /** Records that the group has not handled yet. */
   readonly records: number
 }
 
@@ -50,43 +50,43 @@ export interface Partition {
 /** The name of a partition, such as `order_created/3`. */
 export const partitionName = ({ topic, partition }: Partition): string => `${topic}/${partition}`
 
-/** What a partition holds: the records from `first` up to `next`, the offset that its next record gets. */
+/** The records of a partition: from `first` up to, and without, `next`, the offset of the next record to be appended. */
 export interface End extends Partition {
   readonly first: number
   readonly next: number
 }
 
-/** Where a group goes on in a partition. */
+/** The next offset that a group reads in a partition. */
 export interface Position extends Partition {
   readonly next: number
 }
 
-/** What a call of `handle` covers of one partition: there is no other record from `from` up to `next`. */
+/** What a call of `handle` covers of a partition: the call has every record from `from` up to, and without, `next`. */
 export interface Span extends Partition {
   readonly from: number
   readonly next: number
 }
 
 /**
- * Positions that a group keeps by itself, in the database of its effects: they decide where it reads. The bus keeps a copy
- * of its own, some moments behind, for tools and for pruning.
+ * Positions that a group stores itself, in the database of its effects: they decide where it reads. The log has a copy,
+ * committed a moment later, for tools and for pruning.
  */
 export interface Positions {
   /**
-   * Where this member begins in partitions that it was just given, or after `moved`. Reads the kept positions before it
-   * asks for `ends`, so that what another member has just finished is not taken for more than there is.
+   * Where this member begins in partitions that it was just assigned, or after `moved`. Reads the stored positions before
+   * it asks for `ends`; otherwise a position that another member has just moved could be beyond the ends.
    */
   readonly begin: (
     partitions: ReadonlyArray<Partition>,
     ends: Effect.Effect<ReadonlyArray<End>, EventBusError>,
   ) => Effect.Effect<ReadonlyArray<Position>, unknown>
-  /** Spans without any record for the group, such as a marker that ends a transaction. */
+  /** Moves the positions over spans without a record, such as a marker that ends a transaction. */
   readonly pass: (spans: ReadonlyArray<Span>) => Effect.Effect<void, unknown>
-  /** Opened when positions were moved by anyone but this member: it begins anew everywhere. */
+  /** Opened when something other than this member has moved positions: it begins again in all its partitions. */
   readonly moved: Latch.Latch
 }
 
-/** The bus is away or refuses. Nothing that it was asked to keep is lost by asking again. */
+/** The log is unavailable or has rejected the call. Every call may be repeated. */
 export class EventBusError extends Schema.TaggedError<EventBusError>()("EventBusError", {
   operation: Schema.String,
   cause: Schema.Defect(),
@@ -96,86 +96,86 @@ export class EventBusError extends Schema.TaggedError<EventBusError>()("EventBus
   }
 }
 
-/** A topic that exists has another number of partitions than was asked for: going on would break the order of keys. */
+/** An existing topic has another number of partitions than asked for. To go on would break the order of keys. */
 export class PartitionsDiffer extends Schema.TaggedError<PartitionsDiffer>()("PartitionsDiffer", {
   topic: Schema.String,
   wanted: Schema.Int,
   found: Schema.Int,
 }) {
   override get message(): string {
-    return `topic ${this.topic} has ${this.found} partitions, not ${this.wanted}: the number must not change, for it decides the order of keys`
+    return `topic ${this.topic} has ${this.found} partitions, not ${this.wanted}: the number must not change, because the order of keys depends on it`
   }
 }
 
 /**
- * A log of topics with partitions, written by key and read by groups: the port under which Galleria runs on its
- * embedded log or on Kafka. `EventBusSuite.ts` holds every driver to what is said here.
+ * An event log of partitioned topics, written by key and read by consumer groups: the port of the embedded log and of
+ * Kafka. Every driver passes `EventBusSuite.ts`.
  *
  * **Order.** Records of one key land in one partition (murmur2 of the key, as Java's client does), those of one
  * `send` in the order given. A partition is read in the order of its offsets. Between partitions and between topics
- * there is no order. Order per key needs one sender at a time: whoever sends has one `send` in flight.
+ * there is no order. Order per key needs one sender at a time, with one `send` in flight.
  *
- * **Durability.** When `send` succeeds, all its records are kept. When it fails or is interrupted, any part of them
- * may have been kept all the same: sending them again is right, and readers see a copy.
+ * **Durability.** When `send` succeeds, all its records are stored. When it fails or is interrupted, any of them may have
+ * been stored: send them again, and readers get copies.
  *
  * **Delivery.** At least once to each group. A group's position in a partition moves only after `handle` has
- * succeeded; whatever was not finished comes again: after a failure, a crash, a rebalance. A group that is new starts
- * at the oldest record that is kept. A group with `Positions` of its own begins where these say, and nowhere else.
- * A record is gone when its retention has passed.
+ * succeeded; unhandled records are delivered again after a failure, a crash or a rebalance. A new group begins at the
+ * oldest record. A group with `Positions` begins at these, and nowhere else. Records are removed when their retention has
+ * passed.
  */
 export class EventBus extends Context.Service<
   EventBus,
   {
-    /** Makes the topics that don't exist yet; repeating it changes nothing. */
+    /** Creates the topics that do not exist. Idempotent. */
     readonly ensure: (topics: ReadonlyArray<Topic>) => Effect.Effect<void, EventBusError | PartitionsDiffer>
 
     /** Appends the records; see *Order* and *Durability*. An empty list is fine. */
     readonly send: (records: ReadonlyArray<Outgoing>) => Effect.Effect<void, EventBusError>
 
     /**
-     * Joins `group` as one more member that reads `topics`, and reads until the scope closes.
+     * Joins `group` with a new member that reads `topics` until the scope closes.
      *
-     * A call of `handle` brings records of one topic, of one or more of its partitions, those of a partition in order
-     * and without gap. A partition is never in two calls of one group at once, as far as the bus can know: a member
-     * that was frozen may still be busy when another has taken over, so `handle` must stand repetition.
-     * When `handle` fails, the same records come again after a pause; the bus never skips. Whatever fails holds up its
-     * own partition alone: where a call of several fails, each comes by itself. A call that takes longer than
-     * `HandleWithin` is interrupted, and has failed.
-     * A member has no more in hand than its calls: what is slow to handle waits in the log.
-     * Closing the scope waits some seconds for the running `handle`, commits what it finished, and leaves the group.
+     * A call of `handle` has records of one topic, of one or more of its partitions; those of a partition are in order and
+     * without gap. No two calls of a group have the same partition at once, as far as the log can know: a member that
+     * was frozen may still run when another has taken over, so `handle` must be idempotent.
+     * When `handle` fails, the same records are delivered again after a pause; none is skipped. A failure holds up its own
+     * partition only: after a call for several partitions has failed, each is called alone. A call that takes longer than
+     * `HandleWithin` is interrupted, which is a failure.
+     * A member buffers no more than the records of its calls: the rest waits in the log.
+     * When the scope closes, the member waits some seconds for the running `handle`, commits, and leaves the group.
      */
     readonly consume: (options: {
       readonly group: string
       readonly topics: ReadonlyArray<string>
       readonly handle: Handle
-      /** Left out, the bus keeps the group's positions. */
+      /** Undefined: the log stores the group's positions. */
       readonly positions?: Positions | undefined
     }) => Effect.Effect<void, EventBusError, Scope.Scope>
 
-    /** How far `group` is behind, for each partition of the topics that it reads. */
+    /** The lag of `group` in each partition of the topics that it reads. */
     readonly lag: (group: string) => Effect.Effect<ReadonlyArray<Lag>, EventBusError>
 
     /**
-     * Where the topics begin and end, partition by partition: every record whose `send` had succeeded when this was
-     * called is before the end. Topics that do not exist are left out.
+     * Where each partition of the topics begins and ends: every record whose `send` had succeeded before the call is
+     * before the end. Topics that do not exist are left out.
      */
     readonly ends: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<End>, EventBusError>
 
-    /** In each partition of a topic the first offset whose record the bus took at `time` (ms) or later, else its end. */
+    /** In each partition of a topic the first offset appended at `time` (Unix ms) or later, or its end. */
     readonly since: (topic: string, time: number) => Effect.Effect<ReadonlyArray<Position>, EventBusError>
 
-    /** How long the records of these topics are kept. Topics that do not exist are left out. */
+    /** The retention of the topics. Topics that do not exist are left out. */
     readonly retentions: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Retention>, EventBusError>
 
-    /** The name of this log, which no other log has, such as `kafka:MkU3OEVBNTcwNTJENDM2Qk`. It never changes. */
+    /** The unique identity of this log, such as `kafka:MkU3OEVBNTcwNTJENDM2Qk`. It never changes. */
     readonly identity: Effect.Effect<string, EventBusError>
 
-    /** Succeeds when the bus answers. */
+    /** Succeeds when the log responds and, as far as this process knows, accepts records. */
     readonly probe: Effect.Effect<void, EventBusError>
   }
 >()("galleria/EventBus") {}
 
-/** How long a call of `handle` may take; read where `consume` is called. */
+/** How long a call of `handle` may take; read when `consume` is called. */
 export const HandleWithin = Context.Reference<Duration.Input>("galleria/events/HandleWithin", {
   defaultValue: () => "30 seconds",
 })
@@ -187,15 +187,15 @@ export class HandledTooLate extends Schema.TaggedError<HandledTooLate>()("Handle
   }
 }
 
-/** `spans` say what the call covers, for each partition of its records; a bus always gives them. */
+/** `spans` has what the call covers of each partition of its records. */
 export type Handle = (
   records: NonEmptyReadonlyArray<Received>,
   spans?: ReadonlyArray<Span>,
 ) => Effect.Effect<void, unknown>
 
 /**
- * A `handle`, or `pass`, fails with this when the group's own position is before what the call covers: something moved
- * it back. The bus asks for the position again and goes on there.
+ * `handle` or `pass` fails with this when the stored position is before what the call covers, because it was moved back.
+ * The member asks for the position again and reads from there.
  */
 export class PositionMoved extends Schema.TaggedError<PositionMoved>()("PositionMoved", {
   topic: Schema.String,

@@ -147,7 +147,7 @@ describe("decode", () => {
     expect(decode(structured({}, { value: null }))).toEqual({ _tag: "Tombstone" })
   })
 
-  /** Valid JSON that overflows the stack of whoever walks it by recursion. */
+  /** Valid JSON that overflows the stack of a recursive function. */
   const deep = (name: string) =>
     utf8(`{"id":"e-1","source":"/shop","type":"user_created","${name}":${"[".repeat(100_000)}${"]".repeat(100_000)}}`)
 

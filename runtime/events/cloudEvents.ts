@@ -2,7 +2,7 @@ import { createHash } from "node:crypto"
 import { isUtf8 } from "node:buffer"
 import type { Outgoing, Received } from "./EventBus.ts"
 
-/** A CloudEvent whose data is still to be read by its schema. */
+/** A CloudEvent whose data is not decoded yet. */
 export interface Envelope {
   readonly id: string
   readonly source: string
@@ -13,29 +13,29 @@ export interface Envelope {
   readonly data: unknown
 }
 
-/** What a record on a topic turned out to be. */
+/** The result of `decode`. */
 export type Decoded =
   | { readonly _tag: "Event"; readonly envelope: Envelope }
   | { readonly _tag: "Malformed"; readonly reason: string; readonly id: string; readonly source: string }
   | { readonly _tag: "Tombstone" }
 
-/** The version in a `dataschema` of ours, or in another that ends in `/<type>/<version>`; any other says nothing of one. */
+/** The version in a `dataschema` of Galleria, or in another that ends in `/<type>/<version>`; otherwise 1. */
 const versionOf = (type: string, schema: string | undefined): number => {
   const [, named = "", version] = /^(.*)\/(\d+)$/su.exec(schema ?? "") ?? []
-  const isOurs = named === `/schemas/${type}`
-  const isVersion = isOurs || (named.endsWith(`/${type}`) && /^[1-9]\d{0,2}$/u.test(version!))
+  const isOwn = named === `/schemas/${type}`
+  const isVersion = isOwn || (named.endsWith(`/${type}`) && /^[1-9]\d{0,2}$/u.test(version!))
   return isVersion ? Number(version) : 1
 }
 
 const iso = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?$/u
 
-/** Of an RFC 3339 time; one without a zone is UTC, whatever zone this process is in. Of all else, not a number. */
+/** Unix ms of an RFC 3339 time; UTC when it has no zone. NaN for any other text. */
 const millisOf = (time: string): number => {
   const parts = iso.exec(time)
   return parts === null ? Number.NaN : Date.parse(parts[1] === undefined ? `${time}Z` : time)
 }
 
-/** An event of ours as a record, in CloudEvents' binary mode: the value is the data alone. */
+/** Encodes an event as a record in CloudEvents' binary mode: the value is the data alone. */
 export const encode = (event: {
   readonly id: string
   readonly source: string
@@ -63,20 +63,20 @@ export const encode = (event: {
   },
 })
 
-/** Whether the value of a record is the whole event, not its data alone. */
+/** Whether a record is in CloudEvents' structured mode: its value is the whole event, not only its data. */
 export const isStructured = (headers: Readonly<Record<string, string>>): boolean =>
   /^application\/cloudevents\+json\b/iu.test(headers["content-type"] ?? "")
 
 /**
- * Reads a record in CloudEvents' binary or structured mode, or as bare JSON of a foreign producer. Never throws.
+ * Decodes a record in CloudEvents' binary or structured mode, or bare JSON of a foreign producer. Never throws.
  *
- * What identifies a bare record, or one that cannot be read, comes from where it lies and what it says, so that a
- * resent batch is recognised and a recreated topic does not repeat an id.
+ * The id of bare JSON, and of a record that cannot be decoded, is derived from its topic, partition, offset, time and value:
+ * the same record has the same id each time that it is read, and a recreated topic does not repeat ids.
  */
 export const decode = (record: Received): Decoded => {
   if (record.value === null) return { _tag: "Tombstone" }
   const value = Buffer.from(record.value.buffer, record.value.byteOffset, record.value.byteLength)
-  // Made when it is needed: its hashes cost more than all the rest.
+  // Computed on demand: its hashes take longer than everything else here.
   const foreign = () => ({ id: foreignId(record, value), source: `/foreign/${record.topic}` })
   const malformed = (reason: string): Decoded => ({ _tag: "Malformed", reason, ...foreign() })
 
@@ -137,13 +137,13 @@ const fromHeaders = (headers: Readonly<Record<string, string>>): Record<string, 
   return said
 }
 
-/** The key of an event whose record has none. */
+/** The key of an event whose record has none: `user_id` of its data. */
 export const keyIn = (data: unknown): string | null => {
   const user = isObject(data) ? data["user_id"] : undefined
   return typeof user === "number" || (typeof user === "string" && user !== "") ? String(user) : null
 }
 
-/** A foreign key may be anything; ours is text that a database can store and index. */
+/** A foreign key may be any text. One that a database cannot store or index is replaced by its hash. */
 export const storable = (key: string | null): string | null =>
   key === null || isName(key) ? key : createHash("sha256").update(key).digest("hex")
 
@@ -152,15 +152,15 @@ const isTime = (millis: number) => millis >= 0 && millis < Date.UTC(10_000, 0)
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** 1 to 200 characters (code points) that every database can store. */
+/** 1 to 200 code points that every database can store. */
 const isName = (value: unknown): value is string =>
   typeof value === "string" && /^[^\0]{1,200}$/u.test(value) && value.isWellFormed()
 
-// Only text is quoted: JSON.stringify overflows the stack on what is nested too deep.
+// Only text is quoted: JSON.stringify overflows the stack on a value that is nested too deep.
 const show = (value: unknown): string =>
   typeof value === "string" ? JSON.stringify(value.slice(0, 80)) : value === undefined ? "missing" : `a ${typeof value}`
 
-/** The namespace of our UUIDv5s (RFC 9562 §5.5); any fixed UUID does. */
+/** The namespace of the UUIDv5s of foreign records (RFC 9562 §5.5). */
 const namespace = Buffer.from("6f0c1b1e5d0e5b6f9b0a3f6f3c8f7a52", "hex")
 
 const foreignId = (record: Received, value: Buffer): string => {

@@ -2,7 +2,7 @@ const encoder = new TextEncoder()
 
 /**
  * The partition of a key: murmur2 over its UTF-8 bytes, made positive, modulo the number of partitions, as
- * `org.apache.kafka.clients.producer` does (`Utils.murmur2`, `toPositive`), so that producers in Java agree with ours.
+ * `org.apache.kafka.clients.producer` does (`Utils.murmur2`, `toPositive`), so that producers in Java choose the same.
  */
 export const partitionOf = (key: string, partitions: number): number =>
   (murmur2(encoder.encode(key)) & 0x7fffffff) % partitions

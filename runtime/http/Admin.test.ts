@@ -169,7 +169,7 @@ describe("Attempts", () => {
     while (wrong(attempts, "a", now) === "wrong") continue
     const wait = wrong(attempts, "a", now)
     expect(wait).toBeGreaterThanOrEqual(1)
-    // Whoever has not shown the right token is not told whether this one is.
+    // An address that has not sent the right token yet does not learn whether this one is right.
     expect(attempts.judge({ address: "a", isRight: true, now })).toBe(wait)
     now += Number(wait) * second
     expect(wrong(attempts, "a", now)).toBe("wrong")

@@ -10,22 +10,22 @@ class Forbidden extends declare<Forbidden>()("Forbidden", Kinds.forbidden) {}
 class TooManyRequests extends declare<TooManyRequests>()("TooManyRequests", Kinds.tooManyRequests) {}
 
 /**
- * What every address under `/admin` goes through: the bearer token where `ADMIN_TOKEN` is set, else a loopback peer with
- * a loopback `Host`, no `Origin` but this very host and port, and no sign of a proxy.
+ * The middleware of every path under `/admin`. Requires the bearer token where `ADMIN_TOKEN` is set; otherwise a loopback
+ * peer with a loopback `Host`, no `Origin` of another host or port, and no header of a proxy.
  */
 export class Admin extends HttpApiMiddleware.Service<Admin>()("galleria/Admin", {
   error: [
     HttpApiSchema.WithHeaders(Unauthorized, { "www-authenticate": Schema.Literal("Bearer") }),
     Forbidden,
     HttpApiSchema.WithHeaders(TooManyRequests, {
-      "retry-after": Schema.String.annotate({ description: "Seconds after which to ask again.", pattern: "^\\d+$" }),
+      "retry-after": Schema.String.annotate({ description: "Seconds to wait before a retry.", pattern: "^\\d+$" }),
     }),
   ],
   security: {
     bearer: HttpApiSecurity.bearer.pipe(
       HttpApiSecurity.annotate(
         OpenApi.Description,
-        "The token of `ADMIN_TOKEN`. Where none is set, only requests of the machine itself are answered, without one.",
+        "The token in `ADMIN_TOKEN`. While that is unset, only requests from the machine itself are allowed, without a token.",
       ),
     ),
   },
@@ -56,7 +56,7 @@ const forbidden = responseOf(Kinds.forbidden)
 const unauthorized = responseOf(Kinds.unauthorized, { "www-authenticate": "Bearer" })
 const tooManyRequests = (seconds: number) => responseOf(Kinds.tooManyRequests, { "retry-after": String(seconds) })
 
-/** Compares without telling by its time how much agrees: of each the whole length counts. */
+/** Compares in constant time. */
 const isSame = (given: string, right: string) => {
   const digest = (text: string) => createHash("sha256").update(text).digest()
   return timingSafeEqual(digest(given), digest(right))
@@ -66,7 +66,7 @@ const loopbackName = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/iu
 const loopbackAddress = /^(?:::ffff:)?127\.|^::1$/u
 const ofProxy = /^(?:forwarded|via|x-real-ip|x-forwarded-.*)$/iu
 
-/** Whether a request comes from this machine: from no page of another server, and past no proxy. */
+/** Whether a request comes from this machine, without a proxy, and not from a page of another origin. */
 export const isNear = (asked: {
   readonly address: string | undefined
   readonly headers: Readonly<Record<string, string | undefined>>
@@ -81,11 +81,11 @@ export const isNear = (asked: {
   )
 }
 
-/** So many wrong tokens at once, and then one for each such time. */
+/** Token buckets of wrong attempts: the burst, and the time until one more is allowed. */
 const ofAddress = { burst: 20, everyMillis: 3_000 }
 const ofAll = { burst: 1_000, everyMillis: 100 }
 
-/** Addresses that are remembered; the longest known is forgotten first. */
+/** The most addresses with a bucket; the oldest is removed first. */
 const mostAddresses = 10_000
 
 const makeBucket = ({ burst, everyMillis }: typeof ofAddress) => {
@@ -96,7 +96,7 @@ const makeBucket = ({ burst, everyMillis }: typeof ofAddress) => {
     at = now
   }
   return {
-    /** Seconds until there is one; 0 when there is. */
+    /** Seconds until an attempt is allowed; 0 when it is. */
     wait: (now: number) => {
       refill(now)
       return left >= 1 ? 0 : Math.ceil(((1 - left) * everyMillis) / 1_000)
@@ -106,8 +106,8 @@ const makeBucket = ({ burst, everyMillis }: typeof ofAddress) => {
 }
 
 /**
- * Bounds how often tokens can be guessed, from one address and from all together. An address that has shown the right
- * token is not shut out by what others try from there.
+ * Limits the rate of wrong tokens, for each address and in total. An address that has once sent the right token can
+ * always use it.
  */
 export const makeAttempts = () => {
   const all = makeBucket(ofAll)
@@ -123,7 +123,7 @@ export const makeAttempts = () => {
     return bucket
   }
 
-  /** What a token is; for one that is not looked at, the seconds until the next is. */
+  /** The verdict on a token, or the seconds until the next attempt is allowed. */
   const judge = (attempt: { readonly address: string; readonly isRight: boolean; readonly now: number }) => {
     const { address, isRight, now } = attempt
     if (isRight && proven.has(address)) return "right"

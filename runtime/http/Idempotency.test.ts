@@ -37,7 +37,7 @@ const isReplay = ({ headers }: Answered) => headers["idempotency-replayed"] === 
 
 const isReused = { status: 422, body: { type: "/problems/idempotency-key-reused" } }
 
-/** What can be created: at which path, a body that is new each time, a member to change, and what is told of it. */
+/** What can be created: its path, a body that is new each time, a member to change, and the event. */
 interface Creation {
   readonly path: string
   readonly table: "users" | "orders"
@@ -288,7 +288,7 @@ layer(scenario([user, order], { USER_WAIT_MS: "5000" }), { excludeTestServices: 
     }),
   )
 
-  it.effect("is told from one that is taken even where the request would fail", () =>
+  it.effect("is distinguished from a used one even where the request would fail", () =>
     Effect.gen(function* () {
       const [key, body] = [newKey(), { user_id: yield* aUser, amount: 1 }]
       yield* post("/orders", body, key)

@@ -25,15 +25,15 @@ export class RequestInProgress extends declare<RequestInProgress>()("RequestInPr
   detail: "The first request with this Idempotency-Key is still running; retry later.",
 }) {}
 
-/** A key that is well-formed. */
+/** Matches a valid key. */
 export const keyPattern = /^[\x20-\x7e]{1,255}$/u
 
-/** What an endpoint that takes the header says of it. */
+/** The header, for the declaration of an endpoint that takes it. */
 export const headers = {
   "idempotency-key": Schema.optionalKey(
     Schema.String.annotate({
       description:
-        "Makes it safe to ask again: for 24 hours the same key with the same body, compared as JSON, is given the first answer again. After any other answer than 2xx the key is free.",
+        "Makes the request safe to retry: for 24 hours the same key with the same body, compared as JSON, replays the first answer. After an answer other than 2xx the key can be used again.",
       pattern: keyPattern.source,
       examples: ["8e03978e-40d5-43e8-bc93-6894a57f9324"],
     }),
@@ -43,7 +43,7 @@ export const headers = {
 /** The problems of an endpoint that takes the header. */
 export const problems = [InvalidIdempotencyKey, IdempotencyKeyReused, RequestInProgress] as const
 
-/** An answer as it is sent, and sent again. */
+/** An answer as it is sent and stored. */
 export interface Answer {
   readonly status: number
   readonly location: string | null
@@ -51,7 +51,7 @@ export interface Answer {
   readonly body: string
 }
 
-/** An answer to something whose `id` only the statement that creates it knows. */
+/** The answer to the creation of something whose `id` the inserting statement assigns. */
 export interface Draft<in out A> {
   /** For `Idempotency.insert`; null where the request carries no key. */
   readonly row: (Key & Answer) | null
@@ -61,39 +61,44 @@ export interface Draft<in out A> {
 
 declare const made: unique symbol
 
-/** What a use case did, with its answer. Only a claim makes one. */
+/** The result of a use case, with its answer. Only a `Claim` makes one. */
 export interface Answered<out A> {
   readonly value: A
   readonly answer: Answer
   readonly [made]: true
 }
 
-/** What identifies a request that is to be done once: its method and path, its key, and a hash of its body as JSON. */
+/** An idempotency key: its scope, which is the method and path of the request, the key, and a hash of the body as JSON. */
 export interface Key {
   readonly scope: string
   readonly key: string
   readonly hash: string
 }
 
-/** How the success of one request is answered, and under which key that is kept. */
+/** How the success of a request is answered, and under which key the answer is stored. */
 export interface Claim<in out A> {
-  /** Undefined: the request carries no key, so nothing is kept. */
+  /** Undefined: the request has no key, and nothing is stored. */
   readonly key: Key | undefined
   readonly answer: (value: A) => Answered<A>
-  /** For a set statement that assigns the `id`. */
+  /** For a use case whose statement assigns the `id`. */
   readonly draft: (value: Omit<A, "id">) => Draft<A>
 }
 
-/** The key was claimed before: nothing was done now. */
+/** The key was claimed before. Nothing was done. */
 export class KeyTaken extends Schema.TaggedError<KeyTaken>()("KeyTaken", {}) {}
 
 const annotation = "galleria/answers"
 
-/** How values become answers. */
+/** How the values of a use case are encoded as answers. */
 export interface Answers {
   readonly answer: (value: any) => Answer
-  /** Without the `id`: it is missing in the body, and `:id` stands in the location. */
-  readonly draft: (value: any) => Answer
+  /** For a value without its `id`, which is encoded once. */
+  readonly draft: (value: any) => {
+    /** The answer without the `id`: it is missing in the body, and the location has `:id` in its place. */
+    readonly withoutId: () => Answer
+    /** The answer, with the `id` as the first member of the body. */
+    readonly withId: (id: number) => Answer
+  }
 }
 
 type Members = Readonly<Record<string, Schema.Codec<any, any>>>
@@ -109,18 +114,24 @@ const answersBy = (body: Schema.Struct<Members>, status: 200 | 201, location?: s
   }
   const encode = Schema.encodeSync(body)
   const encodeRest = Schema.encodeSync(Schema.Struct(rest))
-  return { answer: (value) => answerOf(encode(value)), draft: (value) => answerOf(encodeRest(value)) }
+  return {
+    answer: (value) => answerOf(encode(value)),
+    draft: (value) => {
+      const encoded = encodeRest(value)
+      return { withoutId: () => answerOf(encoded), withId: (id) => answerOf({ id, ...encoded }) }
+    },
+  }
 }
 
 const replayed = {
   "idempotency-replayed": Schema.optionalKey(
-    Schema.Literal("true").annotate({ description: "This answer was given before." }),
+    Schema.Literal("true").annotate({ description: "The answer is a replay." }),
   ),
 }
 
 /**
- * The success of an endpoint that takes an `Idempotency-Key` and creates: 201, with the path of what was created in
- * `Location`, where members of the body are put in: `/users/:id`.
+ * The success of an endpoint that takes an `Idempotency-Key` and creates something: 201, with the path of what was created in
+ * `Location`. `/users/:id` gets the member `id` of the body.
  */
 export const created = <Fields extends Members>(body: Schema.Struct<Fields>, location: `/${string}`) =>
   HttpApiSchema.WithHeaders(body.pipe(HttpApiSchema.status(201)), {
@@ -132,25 +143,25 @@ export const created = <Fields extends Members>(body: Schema.Struct<Fields>, loc
 export const updated = <Fields extends Members>(body: Schema.Struct<Fields>) =>
   HttpApiSchema.WithHeaders(body, replayed).annotate({ [annotation]: answersBy(body as never, 200) })
 
-/** How an endpoint answers, as `created` or `updated` noted it at its success; undefined where that is another. */
+/** How an endpoint encodes its answers; undefined where its success was declared neither by `created` nor by `updated`. */
 export const answersOf = ({ success }: Pick<HttpApiEndpoint.Top, "success">): Answers | undefined =>
   [...success].flatMap(({ ast }) => (ast.annotations?.[annotation] as Answers | undefined) ?? [])[0]
 
-/** What an endpoint answers with. */
+/** The body of an endpoint's success. */
 type AnswerOf<Endpoint extends HttpApiEndpoint.Constraint> =
   Endpoint["~Success"]["Type"] extends HttpApiSchema.withHeaders<infer A, any> ? A : never
 
 /**
- * `Idempotency-Key` (IETF draft-ietf-httpapi-idempotency-key-header): the same key and body replays the first answer.
- * A key is claimed in the transaction of the work, so only answers of the 2xx kind are kept, for 24 hours. It is
- * scoped to the method and the path of the request.
+ * `Idempotency-Key` (IETF draft-ietf-httpapi-idempotency-key-header): the same key with the same body replays the first
+ * answer. A key is claimed in the transaction of the work, so only 2xx answers are stored, for 24 hours. Its scope is the
+ * method and path of the request.
  */
 export class Idempotency extends Context.Service<
   Idempotency,
   {
     /**
-     * Answers a request by a use case, which is given the claim that the request makes and returns what `keep`, or
-     * `Draft.complete`, makes of it. When the use case fails with `KeyTaken`, answers as the first time.
+     * Answers a request by a use case, which gets the claim of the request and returns the result of `keep` or
+     * `Draft.complete`. When the use case fails with `KeyTaken`, replays the first answer.
      */
     readonly once: <Endpoint extends HttpApiEndpoint.Constraint, E, R>(
       asked: { readonly request: HttpServerRequest.HttpServerRequest; readonly endpoint: Endpoint },
@@ -161,15 +172,15 @@ export class Idempotency extends Context.Service<
       R
     >
 
-    /** Claims the key, does the work and keeps its answer, in one transaction, or in the one that runs already. */
+    /** Claims the key, does the work and stores its answer, in one transaction, or in the one that is running. */
     readonly keep: <A, E, R>(
       claim: Claim<A>,
       work: Effect.Effect<A, E, R>,
     ) => Effect.Effect<Answered<A>, E | KeyTaken, R>
 
     /**
-     * The same as part of a set statement that creates: an INSERT of the rows `(claim json, id bigint)`, each key once,
-     * where `claim` is the `row` of a draft. Returns `scope` and `key` of those that were free.
+     * The same as a part of the statement that creates rows: an INSERT from rows `(claim json, id bigint)`, where `claim` is
+     * the `row` of a draft, and each key occurs once. Returns `scope` and `key` of those that were free.
      */
     readonly insert: (rows: Statement.Fragment) => Effect.Effect<Statement.Fragment>
   }

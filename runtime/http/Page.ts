@@ -5,7 +5,7 @@ export class InvalidCursor extends declare<InvalidCursor>()("InvalidCursor", {
   slug: "invalid-cursor",
   status: 400,
   title: "Invalid cursor",
-  detail: "The cursor was altered or belongs to another list; start without one.",
+  detail: "The cursor was altered or belongs to another list; start again without one.",
 }) {}
 
 const usual = 50
@@ -15,24 +15,24 @@ const Limit = Schema.String.check(
 ).pipe(
   Schema.decodeTo(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200 })).annotate({
-      description: "How many items the page has at most.",
+      description: "The most items of the page.",
       default: usual,
     }),
     SchemaTransformation.transform({ decode: Number, encode: String }),
   ),
 )
 
-/** The query parameters of a list: `limit` from 1 to 200, 50 when left out, and the `cursor` of the page before. */
+/** The query parameters of a list: `limit` from 1 to 200, default 50, and the `cursor` of the previous page. */
 export const PageQuery = {
   limit: Limit.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(usual))),
   cursor: Schema.optionalKey(
     Schema.String.annotate({
-      description: "The `next_cursor` of the page before, of the same list with the same filters.",
+      description: "The `next_cursor` of the previous page of the same list with the same filters.",
     }),
   ),
 }
 
-/** A page: `next_cursor` is null on the last one, and on no other, however few items there are. */
+/** A page: `next_cursor` is null on the last one only, however few items a page has. */
 export const page = <Item extends Schema.Top>(item: Item) =>
   Schema.Struct({
     items: Schema.Array(item),
@@ -44,16 +44,16 @@ export const page = <Item extends Schema.Top>(item: Item) =>
   }).annotate({ description: "A page of the list." })
 
 /**
- * Keyset pages with signed cursors: a cursor says after which position to go on, and which list it belongs to. It
- * holds across restarts and instances, and pages neither skip nor repeat while rows are added.
+ * Keyset pages with signed cursors: a cursor has the position of the last row and the name of its list. Cursors are valid
+ * across restarts and instances, and pages neither skip nor repeat rows while others are added.
  */
 export class Page extends Context.Service<
   Page,
   {
     /**
-     * One page of `list`, its name with the filters that it was asked for. `read` brings up to `limit` rows after a
-     * position, from the start when there is none; `position` is a row's place, which no other row has. A page of large
-     * rows ends early, at about 2 MiB; `rowsAtOnce` says how many are read at once, 64 unless rows may be very large.
+     * One page of `list`, the name of the list and its filters. `read` returns up to `limit` rows after a position, or from
+     * the start; `position` is unique to a row. A page of large rows ends early, at about 2 MiB. `rowsAtOnce` is the most
+     * rows of one `read`, 64 by default; set it lower for very large rows.
      */
     readonly of: <Row, E, R>(options: {
       readonly list: ReadonlyArray<string | number | undefined>

@@ -2,7 +2,7 @@ import { Effect, Schema } from "effect"
 import { HttpServerResponse, ProblemDetails } from "effect/http"
 import { HttpApiError, HttpApiMiddleware } from "effect/http-api"
 
-/** A kind of problem as `/problems/<slug>` explains it. */
+/** A type of problem, as `/problems/<slug>` explains it. */
 export interface Kind {
   readonly slug: string
   readonly status: number
@@ -12,17 +12,17 @@ export interface Kind {
 
 const kinds = new Map<string, Kind>()
 
-/** Every kind that this process may answer with, by slug. */
+/** Every type of problem of this process, in order of the slugs. */
 export const catalogue = (): ReadonlyArray<Kind> => [...kinds.values()].sort((a, b) => (a.slug < b.slug ? -1 : 1))
 
-/** Several contracts may declare one kind, if they mean the same. */
+/** Several contracts may declare one type, with equal members. */
 const register = <const K extends Kind>(kind: K): K => {
   const known = kinds.get(kind.slug)
   const differs = known && (["status", "title", "detail"] as const).filter((member) => known[member] !== kind[member])
   if (differs !== undefined && differs.length > 0) {
-    const said = ({ status, title, detail }: Kind) => JSON.stringify({ status, title, detail })
+    const shown = ({ status, title, detail }: Kind) => JSON.stringify({ status, title, detail })
     throw new Error(
-      `the problem ${kind.slug} is declared twice, with another ${differs.join(" and ")}: ${said(known!)} and ${said(kind)}`,
+      `the problem ${kind.slug} is declared twice, with another ${differs.join(" and ")}: ${shown(known!)} and ${shown(kind)}`,
     )
   }
   kinds.set(kind.slug, kind)
@@ -30,8 +30,8 @@ const register = <const K extends Kind>(kind: K): K => {
 }
 
 /**
- * Declares a problem of RFC 9457 as an error that endpoints can name: `type` is `/problems/<slug>`, `detail` what is
- * said unless an instance says it better, `fields` what a program may want to know.
+ * Declares a problem (RFC 9457) as an error of endpoints: `type` is `/problems/<slug>`, `detail` the default of the member
+ * of that name, `fields` are further members.
  */
 export const declare =
   <Self>() =>
@@ -56,28 +56,28 @@ export const declare =
     } as Fields & { readonly detail: typeof detail })
   }
 
-/** What is wrong with one value of a request: a pointer (RFC 6901) into the body, or the name of a query parameter. */
+/** A fault of one value of a request: a pointer (RFC 6901) into the body, or the name of a query parameter. */
 export const Fault = Schema.Union([
   Schema.Struct({
     pointer: Schema.String.annotate({
-      description: "Where in the body (RFC 6901); empty for the whole of it.",
+      description: "JSON pointer (RFC 6901) into the body; empty for the whole body.",
       examples: ["/items/0/price"],
     }),
     detail: Schema.String.annotate({ examples: ["expected 1 or more"] }),
   }),
   Schema.Struct({
-    parameter: Schema.String.annotate({ description: "Which parameter of the query." }),
+    parameter: Schema.String.annotate({ description: "The name of the query parameter." }),
     detail: Schema.String,
   }),
 ]).annotate({ identifier: "Fault", description: "What is wrong with one value of the request." })
 
-/** Problems of the router and the server, which endpoints need not name. */
+/** Problems of the router and the server, which endpoints need not declare. */
 export const Kinds = {
   badRequest: register({
     slug: "bad-request",
     status: 400,
     title: "Bad request",
-    detail: "The request is not HTTP as this server understands it.",
+    detail: "The request is not valid HTTP.",
   }),
   unauthorized: register({
     slug: "unauthorized",
@@ -89,7 +89,7 @@ export const Kinds = {
     slug: "forbidden",
     status: 403,
     title: "Forbidden",
-    detail: "While ADMIN_TOKEN is unset, only direct requests from a loopback address of this machine are answered.",
+    detail: "ADMIN_TOKEN is unset, so only direct requests from a loopback address of this machine are allowed.",
   }),
   tooManyRequests: register({
     slug: "too-many-requests",
@@ -101,13 +101,13 @@ export const Kinds = {
     slug: "not-found",
     status: 404,
     title: "Not found",
-    detail: "There is nothing at this address.",
+    detail: "There is no resource at this path.",
   }),
   methodNotAllowed: register({
     slug: "method-not-allowed",
     status: 405,
     title: "Method not allowed",
-    detail: "The method is not allowed for this address; `Allow` lists those that are.",
+    detail: "The method is not allowed for this path; `Allow` lists the allowed methods.",
   }),
   requestTimeout: register({
     slug: "request-timeout",
@@ -143,7 +143,7 @@ export const Kinds = {
     slug: "unavailable",
     status: 503,
     title: "Unavailable",
-    detail: "This cannot be done right now; try again after `Retry-After` seconds.",
+    detail: "The service is temporarily unavailable; try again after `Retry-After` seconds.",
   }),
 }
 
@@ -165,7 +165,7 @@ export class ValidationFailed extends declare<ValidationFailed>()(
   { errors: Schema.Array(Fault) },
 ) {}
 
-/** This cannot be done right now. Die of it: any request is answered 503 by that, with `Retry-After`. */
+/** As a defect, it makes any request be answered 503 with `Retry-After`. */
 export class Unavailable extends declare<Unavailable>()("Unavailable", Kinds.unavailable) {}
 
 export class NotFound extends declare<NotFound>()("NotFound", Kinds.notFound) {}
@@ -181,8 +181,8 @@ export const responseOf = (kind: Kind, headers: Readonly<Record<string, string>>
   HttpServerResponse.setHeaders(ProblemDetails.toResponse(problemOf(kind)), headers)
 
 /**
- * What every group of endpoints goes through: it answers bad input with a problem that names every fault, and refuses
- * to write while the module's database must not be written to. `group.middleware(Edge)`.
+ * The middleware of every group of endpoints, `group.middleware(Edge)`: answers invalid input with a problem that lists every
+ * fault, and rejects requests other than GET while the module's database is not writable.
  */
 export class Edge extends HttpApiMiddleware.Service<Edge>()("galleria/Edge", {
   error: [MalformedJson, ValidationFailed, NotFound],

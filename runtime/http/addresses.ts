@@ -1,4 +1,4 @@
-/** The modules that a walk knows, and the first part of the paths that each serves. */
+/** The modules, and the first segment of the paths of each. */
 export const firstOf = {
   user: "users",
   order: "orders",
@@ -12,7 +12,7 @@ export const moduleNames = Object.keys(firstOf) as ReadonlyArray<ModuleName>
 
 export interface Address {
   readonly url: string
-  /** What must be served there; undefined: whatever its OpenAPI document lists. */
+  /** The module that must be served there; undefined: whatever its OpenAPI document lists. */
   readonly module?: ModuleName
 }
 
@@ -29,8 +29,8 @@ const addressIn = (text: string): Address | string => {
 }
 
 /**
- * The addresses to walk: the arguments (`URL` or `module=URL`), else those of `MODULE_URLS` (with commas), else
- * `http://localhost:8000`. Texts that are none are returned as faults, each a sentence.
+ * The addresses from the arguments (`URL` or `module=URL`), else from `MODULE_URLS` (separated by commas), else
+ * `http://localhost:8000`. Each invalid text is returned as a fault, a sentence.
  */
 export const addressesOf = (
   given: ReadonlyArray<string>,

@@ -1,7 +1,7 @@
 import { Context, type Deferred, type Effect, type Latch, type Layer, Schema, type Scope } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 
-/** The database is away, or must not be written to for now. */
+/** The database is unavailable, or not writable at the moment. */
 export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>()("DatabaseUnavailable", {
   reason: Schema.String,
 }) {
@@ -10,53 +10,52 @@ export class DatabaseUnavailable extends Schema.TaggedError<DatabaseUnavailable>
   }
 }
 
-/** Tells everybody who waits, in every instance of the module, that something changed. */
+/** Notifies all waiting fibers, in every instance of the module, of a change. */
 export interface Bell {
-  /** Rings after the running transaction has committed, or at once where there is none. A ring may be lost. */
+  /** Notifies after the running transaction has committed, or at once where there is none. A notification may be lost. */
   readonly ring: Effect.Effect<void>
-  /** Take it before looking, look, then await it: no ring in between is missed within the process. */
+  /** Completed by the next ring. Take it, read, then await it: no ring of this process is missed in between. */
   readonly next: Effect.Effect<Deferred.Deferred<void>>
   /** Opens the latch at each ring, until the scope closes. */
   readonly opens: (latch: Latch.Latch) => Effect.Effect<void, never, Scope.Scope>
 }
 
 /**
- * A module's own database, beyond the plain `SqlClient` that comes with it: words for what belongs to a session or
- * to the process, so that a module runs unchanged on the embedded database and on PostgreSQL.
+ * A module's own database: what the `SqlClient` that comes with it lacks, so that a module runs unchanged on the embedded
+ * database and on PostgreSQL.
  */
 export class Database extends Context.Service<
   Database,
   {
     /**
-     * Runs `work` in a transaction, or in the one that runs already. What fails rolls back. Begin and commit that
-     * fail are defects with an `SqlError` in them, as every statement's failure is that nobody can act on.
+     * Runs `work` in a transaction, or in the one that is running. A failure rolls back. A failed BEGIN or COMMIT is a
+     * defect, an `SqlError`.
      */
     readonly transaction: <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
     /**
-     * In the running transaction: waits up to 3 s for a lock from now on, where else a second is the most. For work that
-     * nobody waits for, as a reaction's, on rows that very many transactions want.
+     * In the running transaction, sets the lock time-out to 3 s; the default is 1 s. For background work, such as a
+     * reaction, on rows with much contention.
      */
     readonly patient: Effect.Effect<void>
 
     /**
-     * Lets concurrent callers travel together, for a use case that is called often: while one run of `many` is under
-     * way the next callers gather; alone a caller goes at once. `many` answers each of its inputs, in order, after its
-     * commit, which is one statement's at best. See `coalesce.ts` for what happens when it fails.
+     * Batches concurrent calls of a frequent use case: while `many` runs, further inputs are collected for its next run; a
+     * single call runs at once. `many` returns an output for each input, in order, after its commit, and is best a single
+     * statement. For failures see `coalesce.ts`.
      */
     readonly coalesce: <Input, Output>(
       many: (inputs: ReadonlyArray<Input>) => Effect.Effect<ReadonlyArray<Output>, SqlError.SqlError>,
     ) => Effect.Effect<(input: Input) => Effect.Effect<Output>, never, Scope.Scope>
 
     /**
-     * A client that belongs to one holder at a time over all instances of the module, by a lock that is gone when the
-     * holder is. Waits for it. When its connection dies, every later statement fails: acquire it again.
+     * A client that one holder at a time has, over all instances of the module, by a lock that ends with the holder. Waits
+     * for it. When its connection is lost, every later statement fails: acquire it again.
      */
     readonly exclusive: Effect.Effect<SqlClient.SqlClient, SqlError.SqlError, Scope.Scope>
 
     /**
-     * Runs what changes the shape of the database, on a client of its own that is not held to the time of daily work.
-     * Of all instances one at a time does, and the others wait.
+     * Runs a migration, on a client of its own without the usual time-outs, in one instance at a time; the others wait.
      */
     readonly upgrading: <A, E, R>(
       work: Effect.Effect<A, E, R>,
@@ -65,15 +64,15 @@ export class Database extends Context.Service<
     /** The bell of that name. */
     readonly bell: (name: string) => Bell
 
-    /** Succeeds when the database answers. */
+    /** Succeeds when the database responds. */
     readonly probe: Effect.Effect<void, DatabaseUnavailable>
 
-    /** Fails while nothing may be written, as on a disk that is nearly full. Costs nothing; ask before each write. */
+    /** Fails while nothing may be written, as on a disk that is nearly full. Free of cost; use it before each write. */
     readonly writable: Effect.Effect<void, DatabaseUnavailable>
   }
 >()("galleria/Database") {}
 
-/** Another process works on the database alone, or this one is not let in: to wait would not help. */
+/** The database rejects this process, or another process has it exclusively. Not retriable. */
 export class DatabaseRefused extends Schema.TaggedError<DatabaseRefused>()("DatabaseRefused", {
   module: Schema.String,
   database: Schema.String,
@@ -84,7 +83,7 @@ export class DatabaseRefused extends Schema.TaggedError<DatabaseRefused>()("Data
   }
 }
 
-/** Where modules get their databases: each its own, or a schema of its own in one that several share. */
+/** The databases of the modules: one for each, or a schema for each in a shared one. */
 export class Databases extends Context.Service<
   Databases,
   {

@@ -5,16 +5,16 @@ import { watched } from "../loop/loop.ts"
 import { onBehalfOf, type Place, placeIn } from "../telemetry/trace.ts"
 import { DatabaseUnavailable } from "./Database.ts"
 
-/** Callers in one statement, and callers that may wait before the next is told to come back later. */
+/** The most callers in one run, and the most that may wait; further ones fail. */
 const limits = { together: 128, waiting: 2_000 }
 
 /**
- * Lets concurrent callers travel together: while one run of `many` is under way the next callers gather, alone a
- * caller goes at once. `many` answers each of its inputs, in order, after its commit.
+ * Batches concurrent calls: while `many` runs, further inputs are collected for its next run; a single call runs at once.
+ * `many` returns an output for each input, in order, after its commit.
  *
- * A run that fails by a constraint, or because another transaction was in its way, is tried again one caller at a time, so
- * that only those fail whose input it was. A fault of the infrastructure fails every caller of the run. A caller that
- * leaves takes its input back, but not out of a statement that has begun. `name` is that of the loop, for `/livez`.
+ * A run that fails by a constraint or a conflict with another transaction is repeated for each input alone, so that only
+ * the invalid ones fail. A fault of the infrastructure fails every caller of the run. A caller that is interrupted removes
+ * its input, unless its run has begun. `name` is that of the loop, for `/livez`.
  */
 export const coalesce = <Input, Output>(
   name: string,
@@ -25,8 +25,8 @@ export const coalesce = <Input, Output>(
       readonly input: Input
       readonly caller: Place | undefined
       readonly done: Deferred.Deferred<Output>
-      /** Its caller is gone, and nobody else would know what became of it. */
-      isLeft: boolean
+      /** Its caller was interrupted. */
+      isAbandoned: boolean
     }
     const seen = yield* watched(name)
     const queue = yield* Queue.dropping<Job>(limits.waiting)
@@ -38,13 +38,15 @@ export const coalesce = <Input, Output>(
         if (Exit.isSuccess(exit)) {
           for (const [n, job] of jobs.entries()) Deferred.doneUnsafe(job.done, Exit.succeed(exit.value[n]!))
         } else if (jobs.length > 1 && faultOf(exit.cause) !== "infrastructure" && !Cause.hasInterrupts(exit.cause)) {
-          for (const job of jobs) if (!job.isLeft) yield* seen(answer([job]))
+          for (const job of jobs) if (!job.isAbandoned) yield* seen(answer([job]))
         } else {
           for (const job of jobs) Deferred.doneUnsafe(job.done, Exit.failCause(exit.cause))
         }
       })
 
-    const next = Effect.map(Queue.takeBetween(queue, 1, limits.together), (jobs) => jobs.filter((job) => !job.isLeft))
+    const next = Effect.map(Queue.takeBetween(queue, 1, limits.together), (jobs) =>
+      jobs.filter((job) => !job.isAbandoned),
+    )
     const turn = Effect.flatMap(next, (jobs) => (jobs.length === 0 ? Effect.void : seen(answer(jobs))))
     const answering = Effect.forever(turn)
     yield* Effect.forkScoped(Effect.withTracerEnabled(answering, false))
@@ -52,9 +54,9 @@ export const coalesce = <Input, Output>(
     return (input: Input): Effect.Effect<Output> =>
       Effect.withFiber(({ context }) => {
         const done = Deferred.makeUnsafe<Output>()
-        const job: Job = { input, caller: placeIn(context), done, isLeft: false }
+        const job: Job = { input, caller: placeIn(context), done, isAbandoned: false }
         return Queue.offerUnsafe(queue, job)
-          ? Effect.onInterrupt(Deferred.await(done), () => Effect.sync(() => void (job.isLeft = true)))
+          ? Effect.onInterrupt(Deferred.await(done), () => Effect.sync(() => void (job.isAbandoned = true)))
           : Effect.die(new DatabaseUnavailable({ reason: "too many callers are waiting for the database" }))
       })
   })

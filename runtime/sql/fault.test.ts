@@ -66,7 +66,7 @@ layer(drivers(), { excludeTestServices: true })("faultOf, of what the database s
         const failure = yield* causeOf(sql.unsafe(statement))
         expect(Cause.hasFails(failure)).toBe(true)
         expect(faultOf(failure)).toBe(fault)
-        // Stores turn what nobody can act on into defects.
+        // Stores turn errors that callers cannot handle into defects.
         expect(faultOf(yield* causeOf(Effect.orDie(sql.unsafe(statement))))).toBe(fault)
       }),
     )

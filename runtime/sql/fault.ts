@@ -4,11 +4,11 @@ import { DatabaseUnavailable } from "./Database.ts"
 import { sqlErrorIn } from "./transaction.ts"
 
 /**
- * Whose fault a failure is (DELIVERY.md, *Whose fault it is*).
+ * The class of a failure (DELIVERY.md, *Whose fault it is*).
  *
- * - `infrastructure`: would have met any event; wait and do the same again.
- * - `again`: two transactions stood in each other's way; do the same at once.
- * - `event`: this event cannot be handled; it steps aside.
+ * - `infrastructure`: every event would have failed; retry with back-off.
+ * - `again`: a conflict of two transactions; retry at once.
+ * - `event`: this event cannot be handled; it becomes a dead letter.
  */
 export type Fault = "infrastructure" | "again" | "event"
 
@@ -21,8 +21,9 @@ const infrastructure = new Set([
 const again = new Set(["DeadlockError", "SerializationError", "LockTimeoutError"])
 
 /**
- * PostgreSQL's class 53 (insufficient resources), 57 (operator intervention), 58 (system error), XX (an internal error,
- * as of a damaged page or index), 25006 (read only), 25P03 and 25P04 (the session was ended for how long its transaction idled or took, as that of a frozen process).
+ * PostgreSQL's class 53 (insufficient resources), 57 (operator intervention), 58 (system error), XX (internal error, such
+ * as a damaged page or index), 25006 (read only), 25P03 and 25P04 (the session was ended because its transaction was idle
+ * or took too long, as after the process was frozen).
  */
 const awayCodes = /^(?:53|57|58|XX)|^25(?:006|P03|P04)$/u
 
@@ -39,7 +40,7 @@ export const faultOf = (cause: Cause.Cause<unknown>): Fault => {
   return "event"
 }
 
-/** PostgreSQL's SQLSTATE, empty for what it did not say itself. */
+/** PostgreSQL's SQLSTATE; empty for an error that does not come from the server. */
 export const codeOf = (error: SqlError.SqlError): string => {
   const cause = error.reason.cause
   return typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : ""

@@ -11,7 +11,7 @@ import { createPositions } from "./migrations/0004_create_positions.ts"
 import { markReady } from "./migrations/0003_mark_ready.ts"
 import { reasonOf } from "./onceThere.ts"
 
-/** Names sort in the order in which they run: `0001_create_orders`, counted from 1. Never edited after a release. */
+/** By name, such as `0001_create_orders`: numbered from 1, run in that order, never edited after a release. */
 export type Migrations = Readonly<Record<string, Effect.Effect<void, unknown, SqlClient.SqlClient>>>
 
 const runtime: Migrations = {
@@ -24,8 +24,8 @@ const runtime: Migrations = {
   "0007_index_parked": Effect.asVoid(indexParked),
 }
 
-/** A migration that cannot be done, whose and where it is, and what the database says of it. */
-export class MigrationFailed extends Schema.TaggedError<MigrationFailed>()("MigrationFailed", {
+/** A migration failed. `reason` is the message of the database. */
+class MigrationFailed extends Schema.TaggedError<MigrationFailed>()("MigrationFailed", {
   module: Schema.String,
   migration: Schema.String,
   file: Schema.String,
@@ -37,9 +37,9 @@ export class MigrationFailed extends Schema.TaggedError<MigrationFailed>()("Migr
 }
 
 /**
- * Brings the database of `module` to what this release needs: first the runtime's own tables, then the module's, each in
- * one transaction. A database that a later release has brought further is left as it is. Fails with `MigrationFailed`,
- * or by the fault of the infrastructure.
+ * Runs the migrations that the database of `module` lacks: first those of the runtime, then those of the module, each in
+ * one transaction. A database that a later release has migrated further is left unchanged. Fails with `MigrationFailed`,
+ * or with the error of the infrastructure.
  */
 export const migrate = (migrations: Migrations, module = "a module") =>
   Effect.flatMap(Database, ({ upgrading }) =>
@@ -51,7 +51,7 @@ export const migrate = (migrations: Migrations, module = "a module") =>
     ),
   )
 
-/** The same, where a failure that is the migration's own says which one it was. */
+/** The same migrations, failing with `MigrationFailed` unless the infrastructure has failed. */
 const named = (migrations: Migrations, module: string, folder: string): Migrations =>
   Object.fromEntries(
     Object.entries(migrations).map(([migration, work]) => [
@@ -66,7 +66,7 @@ const named = (migrations: Migrations, module: string, folder: string): Migratio
 
 const migrator = Migrator.make({})
 
-/** The migrator has an error of its own round each failure; what it is about counts here. */
+/** Runs migrations, and unwraps the migrator's own error. */
 const run = (table: string, migrations: Migrations) =>
   Effect.mapError(migrator({ table, loader: Migrator.fromRecord(migrations) }), (error) =>
     error._tag === "MigrationError" && error.kind === "Failed"

@@ -2,7 +2,7 @@ import { Cause, Deferred, Effect, Exit, type Latch, Option } from "effect"
 import { type SqlClient, SqlError } from "effect/sql"
 import type { Bell } from "./Database.ts"
 
-/** `Database.transaction` over any client: joins the running transaction, for a nested one would be a savepoint. */
+/** `Database.transaction` on any client. Joins the running transaction, where the client would make a savepoint. */
 export const transactionOf =
   (sql: SqlClient.SqlClient) =>
   <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -16,7 +16,7 @@ export const transactionOf =
           ),
     )
 
-/** A bell within this process. */
+/** A bell of this process only. */
 export interface LocalBell extends Bell {
   readonly ringUnsafe: () => void
 }
@@ -38,7 +38,7 @@ export const localBell = (sql: SqlClient.SqlClient): LocalBell => {
   return { ring: sql.afterCommit(Effect.sync(ringUnsafe)), ringUnsafe, next: Effect.sync(() => current), opens }
 }
 
-/** The `SqlError` in a cause, be it a failure or a defect. */
+/** The `SqlError` in a cause, as a failure or as a defect. */
 export const sqlErrorIn = (cause: Cause.Cause<unknown>): SqlError.SqlError | undefined =>
   cause.reasons
     .map((reason) =>

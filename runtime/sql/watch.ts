@@ -1,19 +1,19 @@
 import { Effect, Option } from "effect"
 import type { SqlClient, SqlConnection } from "effect/sql"
 
-/** How often is looked whether work gets on, in milliseconds. */
+/** Between two checks of progress, in milliseconds. */
 const tickMillis = 250
 
-/** The statements of a running transaction: how many are under way, and how many there ever were. */
+/** The statements of a running transaction: how many are in progress, and how many have begun. */
 interface Statements {
-  underWay: number
-  ever: number
+  running: number
+  begun: number
 }
 
 /**
- * Runs work in the running transaction, and fails with `stuck` when it did nothing for `millis`: no statement was under
- * way, none began, and the work did not end. A statement has limits of its own, so a database that is slow stops no
- * work here; and time that the process itself did not run does not count.
+ * Runs work in the running transaction, and fails with `stuck` when it has made no progress for `millis`: no statement was
+ * running, none began, and the work did not end. A slow database is no reason: statements have time-outs of their own.
+ * Time during which the process was frozen does not count.
  */
 export const unlessStuck = <A, E, R, E2>(
   sql: SqlClient.SqlClient,
@@ -22,14 +22,14 @@ export const unlessStuck = <A, E, R, E2>(
 ): Effect.Effect<A, E | E2, R> =>
   Effect.flatMap(Effect.serviceOption(sql.transactionService), (running) => {
     if (Option.isNone(running)) return work
-    const statements: Statements = { underWay: 0, ever: 0 }
+    const statements: Statements = { running: 0, begun: 0 }
     const counted = onConnection(running.value, (connection) => counting(connection, statements), work)
     return Effect.raceFirst(counted, Effect.andThen(idleFor(statements, options.millis), options.stuck))
   })
 
 /**
- * Runs work on another connection in the running transaction. The transaction's own value changes and is no copy, for
- * `afterCommit` knows a transaction by the identity of this value, and takes a copy for none.
+ * Runs work on another connection in the running transaction. The value of the transaction is changed in place, not copied:
+ * `afterCommit` identifies a transaction by this value.
  */
 const onConnection = <A, E, R>(
   transaction: readonly [SqlConnection.Connection, number],
@@ -46,27 +46,27 @@ const onConnection = <A, E, R>(
     )
   })
 
-/** Ends once there was no statement for so many ticks in a row: ticks, for a process that was frozen has none. */
+/** Succeeds after that time without a statement, measured in ticks, which a frozen process does not have. */
 const idleFor = (statements: Statements, millis: number) =>
   Effect.gen(function* () {
     let seen = -1
     for (let ticks = 0; ticks * tickMillis < millis; ticks++) {
       yield* Effect.sleep(tickMillis)
-      if (statements.underWay === 0 && statements.ever === seen) continue
-      seen = statements.ever
+      if (statements.running === 0 && statements.begun === seen) continue
+      seen = statements.begun
       ticks = 0
     }
   })
 
-/** The same connection, whose statements are counted. */
+/** A connection that counts its statements. */
 const counting = (connection: SqlConnection.Connection, statements: Statements): SqlConnection.Connection => {
   const during = <A, E, R>(statement: Effect.Effect<A, E, R>) =>
     Effect.suspend(() => {
-      statements.underWay++
-      statements.ever++
+      statements.running++
+      statements.begun++
       return Effect.ensuring(
         statement,
-        Effect.sync(() => void statements.underWay--),
+        Effect.sync(() => void statements.running--),
       )
     })
   return {

@@ -294,7 +294,7 @@ if (url !== undefined) {
   it.live("two workers of tasks share the work on PostgreSQL, and the bell of one wakes the other", () =>
     Effect.gen(function* () {
       const own = yield* newDatabase(url)
-      const instance = Layer.build(databaseAt({ url: Redacted.make(own), schema: "suite" }))
+      const instance = Layer.build(databaseAt({ url: Redacted.make(own), schema: "suite", alone: false }))
       const [one, other] = [yield* instance, yield* instance]
       yield* Effect.provideContext(migrate({}), one)
       const outsides = [

@@ -6,14 +6,14 @@ import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
 import { defaultPartitions, EventBus, EventBusError, type Outgoing, PartitionsDiffer } from "../EventBus.ts"
 import { partitionOf } from "../partition.ts"
 import { createLog, keepFirst, nameLog } from "./createLog.ts"
-import type { Group } from "./group.ts"
+import { type Groups, makeGroups } from "./group.ts"
 import { logTable, type LogTable } from "./logTable.ts"
 import { join, type Member } from "./member.ts"
 
-/** How often records whose retention has passed are removed. */
+/** Between two removals of records whose retention has passed. */
 const pruneEvery = "1 minute"
 
-/** Records that one statement removes, so that requests get their turn. */
+/** Records that one statement removes. Requests wait meanwhile. */
 const perPrune = 1_000
 
 const attempt = <A, R>(operation: string, work: Effect.Effect<A, SqlError.SqlError, R>) =>
@@ -22,56 +22,29 @@ const attempt = <A, R>(operation: string, work: Effect.Effect<A, SqlError.SqlErr
 /**
  * The event log in tables of the embedded database: records by topic and partition, and the position of each group.
  *
- * It fails the way Kafka fails. Positions are committed after `handle`, in a transaction of their own, so a crash in
- * between brings the records again; a member that lost a partition while it was busy has its commit refused.
- * One process holds it, so the members of a group are those of this process.
+ * Positions are committed after `handle`, in a transaction of their own, and a member that has lost a partition meanwhile
+ * does not commit: as on Kafka, a crash in between brings the records again. One process has the log, so the members of a
+ * group are those of this process.
+ *
+ * `prune` removes all records that are due, as the loop in the background does once a minute.
  */
 export const make = Effect.gen(function* () {
   const postgres = yield* EmbeddedPostgres
   const sql = yield* postgres.client("events")
   const loops = yield* Loops
-  const loader = Migrator.fromRecord({
-    "0001_create_log": createLog,
-    "0002_keep_first": keepFirst,
-    "0003_name_log": nameLog,
-  })
-  yield* Migrator.make({})({ table: "migrations", loader }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
+  yield* migrate(sql)
   const table = logTable(sql)
   const topics = yield* topicsIn(table)
-  const groups = new Map<string, Group<Member>>()
-  const groupOf = (name: string) => {
-    const known = groups.get(name) ?? { members: [], busy: new Set<string>() }
-    groups.set(name, known)
-    return known
-  }
-
-  const send: EventBus["Service"]["send"] = (records) =>
-    Effect.gen(function* () {
-      if (records.length === 0) return
-      const rows = yield* topics.place(records)
-      yield* attempt("send", table.append(rows, new Date(yield* Clock.currentTimeMillis)))
-      const touched = new Set(records.map((record) => record.topic))
-      for (const { members } of groups.values()) {
-        for (const member of members) if (member.topics.some((topic) => touched.has(topic))) member.wake.openUnsafe()
-      }
-    })
-
-  const ends: EventBus["Service"]["ends"] = (names) =>
-    Effect.map(attempt("tell where topics end", table.ends(names)), (rows) =>
-      rows.map((row) => ({ ...row, first: Number(row.first), next: Number(row.next) })),
-    )
+  const groups = makeGroups<Member>()
+  const { ends, ...queries } = queriesOn(table)
 
   const consume: EventBus["Service"]["consume"] = (options) =>
     Effect.gen(function* () {
-      yield* attempt("learn of the topics", topics.learn)
-      yield* join({ table, counts: topics.counts, ends }, groupOf(options.group), options)
+      yield* attempt("list topics", topics.refresh)
+      yield* join({ table, counts: topics.counts, ends }, groups.of(options.group), options)
     }).pipe(Effect.provideService(Loops, loops))
 
-  /** One step; says whether there may be more. */
-  const prune = Effect.gen(function* () {
-    const pruned = yield* table.prune(new Date(yield* Clock.currentTimeMillis), perPrune)
-    return pruned.length > 0
-  })
+  const prune = pruneOnce(table)
   const trusted = yield* makeWallClockTrust
   yield* loop({
     name: "events.prune",
@@ -86,41 +59,84 @@ export const make = Effect.gen(function* () {
   return {
     bus: EventBus.of({
       ensure: topics.ensure,
-      send,
+      send: sendBy(table, topics.place, groups),
       consume,
       ends,
-      since: (topic, time) =>
-        Effect.map(attempt("look for a time", table.since(topic, new Date(time))), (rows) =>
-          rows.map((row) => ({ ...row, next: Number(row.next) })),
-        ),
-      lag: (group) =>
-        Effect.map(attempt("tell the lag", table.lag(group)), (rows) =>
-          rows.map((row) => ({ ...row, records: Number(row.records) })),
-        ),
-      retentions: (names) =>
-        Effect.map(attempt("read retentions", table.retentions(names)), (rows) =>
-          rows.map(({ topic, millis }) => ({
-            topic,
-            retention: millis === null ? undefined : Duration.millis(Number(millis)),
-            sooner: undefined,
-          })),
-        ),
-      identity: Effect.map(attempt("read the name of the log", table.identity), ([row]) => `embedded:${row!.id}`),
-      probe: attempt("answer", Effect.asVoid(sql`select 1`)),
+      ...queries,
+      probe: attempt("respond", Effect.asVoid(sql`select 1`)),
     }),
     prune: Effect.asVoid(Effect.repeat(prune, { while: (more) => more })),
   }
 })
 
-/** The topics that there are, as this process knows them. */
+const migrate = (sql: SqlClient.SqlClient) => {
+  const loader = Migrator.fromRecord({
+    "0001_create_log": createLog,
+    "0002_keep_first": keepFirst,
+    "0003_name_log": nameLog,
+  })
+  return Migrator.make({})({ table: "migrations", loader }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
+}
+
+/** Removes records of one partition whose retention has passed; true when there may be more. */
+const pruneOnce = (table: LogTable) =>
+  Effect.gen(function* () {
+    const pruned = yield* table.prune(new Date(yield* Clock.currentTimeMillis), perPrune)
+    return pruned.length > 0
+  })
+
+/** Appends records, and wakes the members that read their topics. */
+const sendBy =
+  (table: LogTable, place: Topics["place"], groups: Groups<Member>): EventBus["Service"]["send"] =>
+  (records) =>
+    Effect.gen(function* () {
+      if (records.length === 0) return
+      const rows = yield* place(records)
+      yield* attempt("send", table.append(rows, new Date(yield* Clock.currentTimeMillis)))
+      const touched = new Set(records.map((record) => record.topic))
+      for (const member of groups.members()) {
+        if (member.topics.some((topic) => touched.has(topic))) member.wake.openUnsafe()
+      }
+    })
+
+/** The queries of the port. */
+const queriesOn = (
+  table: LogTable,
+): Pick<EventBus["Service"], "ends" | "since" | "lag" | "retentions" | "identity"> => ({
+  ends: (names) =>
+    Effect.map(attempt("read the ends of topics", table.ends(names)), (rows) =>
+      rows.map((row) => ({ ...row, first: Number(row.first), next: Number(row.next) })),
+    ),
+  since: (topic, time) =>
+    Effect.map(attempt("find offsets by time", table.since(topic, new Date(time))), (rows) =>
+      rows.map((row) => ({ ...row, next: Number(row.next) })),
+    ),
+  lag: (group) =>
+    Effect.map(attempt("read the lag", table.lag(group)), (rows) =>
+      rows.map((row) => ({ ...row, records: Number(row.records) })),
+    ),
+  retentions: (names) =>
+    Effect.map(attempt("read retentions", table.retentions(names)), (rows) =>
+      rows.map(({ topic, millis }) => ({
+        topic,
+        retention: millis === null ? undefined : Duration.millis(Number(millis)),
+        sooner: undefined,
+      })),
+    ),
+  identity: Effect.map(attempt("read the identity of the log", table.identity), ([row]) => `embedded:${row!.id}`),
+})
+
+type Topics = Effect.Success<ReturnType<typeof topicsIn>>
+
+/** The topics of the log, and how many partitions each has, as this process has read them. */
 const topicsIn = (table: LogTable) =>
   Effect.gen(function* () {
     const counts = new Map<string, number>()
-    const learn = Effect.map(table.topics, (rows) => rows.forEach(({ name, count }) => counts.set(name, count)))
-    yield* learn
+    const refresh = Effect.map(table.topics, (rows) => rows.forEach(({ name, count }) => counts.set(name, count)))
+    yield* refresh
 
     const ensure: EventBus["Service"]["ensure"] = Effect.fnUntraced(function* (wanted) {
-      yield* attempt("make topics", learn)
+      yield* attempt("create topics", refresh)
       for (const { name, partitions } of wanted) {
         const found = counts.get(name)
         if (partitions !== undefined && found !== undefined && partitions !== found) {
@@ -132,11 +148,11 @@ const topicsIn = (table: LogTable) =>
         partitions,
         retention_ms: retention === undefined ? null : Duration.toMillis(retention),
       }))
-      yield* attempt("make topics", Effect.andThen(table.makeTopics(rows), learn))
+      yield* attempt("create topics", Effect.andThen(table.makeTopics(rows), refresh))
     })
 
     let unkeyed = 0
-    /** Records as rows, each with its partition; those without a key take turns. */
+    /** Records as rows, each with its partition; those without a key go to the partitions in turn. */
     const place = (records: ReadonlyArray<Outgoing>) =>
       Effect.forEach(records, ({ topic, key, value, headers }, n) => {
         const count = counts.get(topic)
@@ -148,7 +164,7 @@ const topicsIn = (table: LogTable) =>
         return Effect.succeed({ n, topic, part, key, value: text, headers })
       })
 
-    return { counts, learn, ensure, place }
+    return { counts, refresh, ensure, place }
   })
 
 export const layer = Layer.effect(

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
-/** The name of this log, by which a module's database knows it again. */
+/** The identity of this log, which a module's database keeps. */
 export const nameLog = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`create table identity (id uuid not null)`
@@ -32,10 +32,10 @@ export const createLog = Effect.gen(function* () {
     grp text not null, topic text not null, part int not null, next bigint not null, primary key (grp, topic, part))`
 })
 
-/** Each partition knows where it begins: to look for its oldest record is to walk over all that were removed. */
+/** The beginning of each partition. To search for its oldest record would read all index entries of removed ones. */
 export const keepFirst = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  // first: the offset of the oldest record that is kept; `next` where there is none.
+  // first: the offset of the oldest record; `next` where there is none.
   yield* sql`alter table partition add column first bigint not null default 0`
   yield* sql`update partition e set first = coalesce(
     (select min("offset") from record r where r.topic = e.topic and r.part = e.part), e.next)`

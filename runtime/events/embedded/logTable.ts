@@ -1,7 +1,7 @@
 import type { SqlClient } from "effect/sql"
 import type { Partition, Position, Span } from "../EventBus.ts"
 
-/** A record as it is kept. */
+/** A stored record. */
 export interface Row {
   readonly topic: string
   readonly partition: number
@@ -12,8 +12,8 @@ export interface Row {
   readonly time: Date
 }
 
-/** A record that is to be kept: in base64, for it goes through JSON. */
-export interface NewRow {
+/** A record to append. Its value is base64, because rows are passed as JSON. */
+interface NewRow {
   readonly n: number
   readonly topic: string
   readonly part: number
@@ -22,7 +22,7 @@ export interface NewRow {
   readonly headers: Readonly<Record<string, string>>
 }
 
-export interface NewTopic {
+interface NewTopic {
   readonly name: string
   readonly partitions: number
   readonly retention_ms: number | null
@@ -30,6 +30,16 @@ export interface NewTopic {
 
 /** The statements of the embedded log, over its tables (`createLog.ts`). */
 export const logTable = (sql: SqlClient.SqlClient) => ({
+  ...topicStatements(sql),
+  ...recordStatements(sql),
+  ...positionStatements(sql),
+  prune: pruneStatement(sql),
+})
+
+export type LogTable = ReturnType<typeof logTable>
+
+/** Topics, their partitions, and the log itself. */
+const topicStatements = (sql: SqlClient.SqlClient) => ({
   topics: sql<{ name: string; count: number }>`select name, partitions as count from topic`,
 
   makeTopics: (topics: ReadonlyArray<NewTopic>) => sql`
@@ -42,6 +52,20 @@ export const logTable = (sql: SqlClient.SqlClient) => ({
     insert into partition (topic, part) select name, generate_series(0, partitions - 1) from made
     on conflict do nothing`,
 
+  ends: (topics: ReadonlyArray<string>) => sql<{ topic: string; partition: number; first: bigint; next: bigint }>`
+    select e.topic, e.part as partition, e.first, e.next
+    from partition e where e.topic in (select json_array_elements_text(${JSON.stringify(topics)}::json))
+    order by e.topic, e.part`,
+
+  retentions: (topics: ReadonlyArray<string>) => sql<{ topic: string; millis: bigint | null }>`
+    select name as topic, retention_ms as millis from topic
+    where name in (select json_array_elements_text(${JSON.stringify(topics)}::json)) order by name`,
+
+  identity: sql<{ id: string }>`select id from identity`,
+})
+
+/** Records. */
+const recordStatements = (sql: SqlClient.SqlClient) => ({
   append: (rows: ReadonlyArray<NewRow>, now: Date) => sql`
     with input as materialized (
       select * from json_to_recordset(${JSON.stringify(rows)}::json)
@@ -56,7 +80,7 @@ export const logTable = (sql: SqlClient.SqlClient) => ({
       i.key, decode(i.value, 'base64'), i.headers, ${now}
     from input i join moved m on m.topic = i.topic and m.part = i.part`,
 
-  /** Records from these positions on; each partition that has some gets the same share, so that none waits for another. */
+  /** Records from these positions on. Each partition that has some gets the same share, so that none waits for another. */
   read: (positions: ReadonlyArray<Position>, limit: number) => sql<Row>`
     with due as materialized (
       select m.topic, m.partition as part, greatest(m.next, e.first) as next
@@ -68,7 +92,17 @@ export const logTable = (sql: SqlClient.SqlClient) => ({
       order by r."offset" limit greatest(1, ${limit} / (select count(*) from due))) r
     order by r.topic, r.part, r."offset"`,
 
-  /** Where a group is, by the log's own account; a group that is new in a partition begins at its oldest record. */
+  since: (topic: string, time: Date) => sql<{ topic: string; partition: number; next: bigint }>`
+    select e.topic, e.part as partition, coalesce(
+      (select min(r."offset") from record r
+        where r.topic = e.topic and r.part = e.part and r."offset" >= e.first and r.time >= ${time}),
+      e.next) as next
+    from partition e where e.topic = ${topic} order by e.part`,
+})
+
+/** Positions of groups. */
+const positionStatements = (sql: SqlClient.SqlClient) => ({
+  /** The committed positions of a group; one that is new in a partition begins at its oldest record. */
   begin: (group: string, partitions: ReadonlyArray<Partition>) => sql<{
     topic: string
     partition: number
@@ -95,56 +129,37 @@ export const logTable = (sql: SqlClient.SqlClient) => ({
     select p.topic, p.part as partition, e.next - p.next as records
     from position p join partition e on e.topic = p.topic and e.part = p.part
     where p.grp = ${group} order by p.topic, p.part`,
-
-  ends: (topics: ReadonlyArray<string>) => sql<{ topic: string; partition: number; first: bigint; next: bigint }>`
-    select e.topic, e.part as partition, e.first, e.next
-    from partition e where e.topic in (select json_array_elements_text(${JSON.stringify(topics)}::json))
-    order by e.topic, e.part`,
-
-  since: (topic: string, time: Date) => sql<{ topic: string; partition: number; next: bigint }>`
-    select e.topic, e.part as partition, coalesce(
-      (select min(r."offset") from record r
-        where r.topic = e.topic and r.part = e.part and r."offset" >= e.first and r.time >= ${time}),
-      e.next) as next
-    from partition e where e.topic = ${topic} order by e.part`,
-
-  retentions: (topics: ReadonlyArray<string>) => sql<{ topic: string; millis: bigint | null }>`
-    select name as topic, retention_ms as millis from topic
-    where name in (select json_array_elements_text(${JSON.stringify(topics)}::json)) order by name`,
-
-  identity: sql<{ id: string }>`select id from identity`,
-
-  /**
-   * Removes at most `limit` records of one partition: from its beginning to the first whose retention has not passed, or
-   * that a known group has not read. Brings a row when there may be more.
-   */
-  prune: (now: Date, limit: number) => sql`
-    with old as materialized (
-      select e.topic, e.part, e.first, least(e.next, (
-          select min(p.next) from position p where p.topic = e.topic and p.part = e.part)) as unread,
-        ${now}::timestamptz - t.retention_ms * interval '1 millisecond' as before
-      from partition e join topic t on t.name = e.topic
-      where t.retention_ms is not null),
-    due as materialized (
-      select * from old
-      where (
-        select r.time < old.before from record r
-        where r.topic = old.topic and r.part = old.part and r."offset" >= old.first and r."offset" < old.unread
-        order by r."offset" limit 1)
-      limit 1),
-    cut as materialized (
-      select due.topic, due.part, due.first as since,
-        coalesce(min(r."offset") filter (where r.time >= due.before), max(r."offset") + 1) as first
-      from due cross join lateral (
-        select r."offset", r.time from record r
-        where r.topic = due.topic and r.part = due.part and r."offset" >= due.first and r."offset" < due.unread
-        order by r."offset" limit ${limit}) r
-      group by due.topic, due.part, due.first),
-    gone as (
-      delete from record r using cut c
-      where r.topic = c.topic and r.part = c.part and r."offset" >= c.since and r."offset" < c.first)
-    update partition e set first = c.first from cut c where e.topic = c.topic and e.part = c.part
-    returning 1`,
 })
 
-export type LogTable = ReturnType<typeof logTable>
+/**
+ * Removes at most `limit` records of one partition: from its beginning to the first record whose retention has not passed,
+ * or that a known group has not read. Returns a row when there may be more.
+ */
+const pruneStatement = (sql: SqlClient.SqlClient) => (now: Date, limit: number) =>
+  sql`
+  with old as materialized (
+    select e.topic, e.part, e.first, least(e.next, (
+        select min(p.next) from position p where p.topic = e.topic and p.part = e.part)) as unread,
+      ${now}::timestamptz - t.retention_ms * interval '1 millisecond' as before
+    from partition e join topic t on t.name = e.topic
+    where t.retention_ms is not null),
+  due as materialized (
+    select * from old
+    where (
+      select r.time < old.before from record r
+      where r.topic = old.topic and r.part = old.part and r."offset" >= old.first and r."offset" < old.unread
+      order by r."offset" limit 1)
+    limit 1),
+  cut as materialized (
+    select due.topic, due.part, due.first as since,
+      coalesce(min(r."offset") filter (where r.time >= due.before), max(r."offset") + 1) as first
+    from due cross join lateral (
+      select r."offset", r.time from record r
+      where r.topic = due.topic and r.part = due.part and r."offset" >= due.first and r."offset" < due.unread
+      order by r."offset" limit ${limit}) r
+    group by due.topic, due.part, due.first),
+  gone as (
+    delete from record r using cut c
+    where r.topic = c.topic and r.part = c.part and r."offset" >= c.since and r."offset" < c.first)
+  update partition e set first = c.first from cut c where e.topic = c.topic and e.part = c.part
+  returning 1`

@@ -21,13 +21,13 @@ import { restMillis } from "../../loop/rest.ts"
 import { type Group, ownerOf, partitionsOf } from "./group.ts"
 import type { LogTable, Row } from "./logTable.ts"
 
-/** Records that one turn of a member reads. */
+/** Records that a member reads in one turn. */
 const perTurn = 500
 
-/** Closing waits that long for the running `handle`; then it is interrupted, and its records come again. */
+/** When the scope closes, the running `handle` may take this long; then it is interrupted, and its records come again. */
 const closeWithin = "4 seconds"
 
-/** How often in a row a partition failed by itself, and until when it rests (ms of the monotonic clock). */
+/** How often in a row a partition failed alone, and until when it is paused (ms of the monotonic clock). */
 interface Failing extends Partition {
   readonly times: number
   readonly until: number
@@ -37,15 +37,15 @@ interface Failing extends Partition {
 export interface Member {
   readonly topics: ReadonlyArray<string>
   readonly wake: Latch.Latch
-  /** It has not left its group. */
+  /** False once it has left its group. */
   present: boolean
-  /** Its `handle` runs, or the commit after it. */
+  /** `handle` is running, or the commit after it. */
   handling: boolean
-  /** Where it goes on in the partitions that it has, by their place; one that is missing is asked for. */
+  /** The next offset in its partitions, by name. A missing one is read from the database. */
   readonly next: Map<string, number>
-  /** Partitions whose `handle` failed, by their place. */
+  /** Partitions whose `handle` failed, by name. */
   readonly failing: Map<string, Failing>
-  /** A failure was reported, and the recovery is still to be. */
+  /** A failure was reported, and its recovery was not. */
   isFailing: boolean
 }
 
@@ -58,20 +58,20 @@ interface Options {
 
 interface Log {
   readonly table: LogTable
-  /** How many partitions each topic has. */
+  /** The number of partitions of each topic. */
   readonly counts: ReadonlyMap<string, number>
   readonly ends: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<End>, EventBusError>
 }
 
-/** Members begin anew wherever another has had their partitions meanwhile. */
+/** Members read their positions again: other members may have had their partitions meanwhile. */
 const rebalance = (group: Group<Member>) =>
   group.members.forEach((member) => {
     member.next.clear()
-    for (const [place, failing] of member.failing) if (ownerOf(group, failing) !== member) member.failing.delete(place)
+    for (const [name, failing] of member.failing) if (ownerOf(group, failing) !== member) member.failing.delete(name)
     member.wake.openUnsafe()
   })
 
-/** Joins the group with a member that reads until the scope closes. */
+/** Joins the group with a new member that reads until the scope closes. */
 export const join = (log: Log, group: Group<Member>, options: Options) =>
   Effect.gen(function* () {
     const loops = yield* Loops
@@ -127,7 +127,7 @@ interface Reader extends Log, Options {
   readonly loops: Loops["Service"]
 }
 
-/** Handles what is due now, and says whether there may be more. */
+/** Handles the records that are due; true when there may be more. */
 const makeTurn = (reader: Reader) =>
   Effect.gen(function* () {
     const { member, table, loops, name } = reader
@@ -143,7 +143,7 @@ const makeTurn = (reader: Reader) =>
     return more
   })
 
-/** Where the member goes on, in the partitions that it has and that do not rest. */
+/** The next offset in each partition of the member, without those that are busy or paused. */
 const due = (reader: Reader, now: number) =>
   Effect.gen(function* () {
     const { members, member, counts } = reader
@@ -153,10 +153,10 @@ const due = (reader: Reader, now: number) =>
       for (const position of yield* begin(reader, unknown)) member.next.set(partitionName(position), position.next)
     }
     return mine.flatMap((partition) => {
-      const place = partitionName(partition)
-      const next = member.next.get(place)
-      const rests = members.busy.has(place) || (member.failing.get(place)?.until ?? 0) > now
-      return next === undefined || rests ? [] : [{ ...partition, next }]
+      const name = partitionName(partition)
+      const next = member.next.get(name)
+      const isPaused = members.busy.has(name) || (member.failing.get(name)?.until ?? 0) > now
+      return next === undefined || isPaused ? [] : [{ ...partition, next }]
     })
   })
 
@@ -171,22 +171,22 @@ const begin = ({ table, group, positions, ends }: Reader, partitions: ReadonlyAr
     return found
   })
 
-/** Handles records of one topic, and notes what failed; true when that has to be seen again at once. */
+/** Handles records of one topic, and notes failures; true when there may be more to do at once. */
 const take = (reader: Reader, records: NonEmptyReadonlyArray<Received>) =>
   Effect.gen(function* () {
     const { members, member, handle, group, table } = reader
     const partitions = new Map(records.map((record) => [partitionName(record), record]))
-    const isOurs = ([place, partition]: readonly [string, Partition]) =>
-      !members.busy.has(place) && ownerOf(members, partition) === member && member.next.has(place)
-    // Another member may have got a partition, or the position have moved, since the records were read.
+    const isOwn = ([name, partition]: readonly [string, Partition]) =>
+      !members.busy.has(name) && ownerOf(members, partition) === member && member.next.has(name)
+    // Since the records were read a partition may have gone to another member, or a position may have moved.
     const spans = spansOf(records, member.next)
-    if (![...partitions].every(isOurs) || spans === undefined) return true
-    for (const place of partitions.keys()) members.busy.add(place)
+    if (![...partitions].every(isOwn) || spans === undefined) return true
+    for (const name of partitions.keys()) members.busy.add(name)
     member.handling = true
     const free = Effect.sync(() => {
       member.handling = false
-      for (const [place, partition] of partitions) {
-        members.busy.delete(place)
+      for (const [name, partition] of partitions) {
+        members.busy.delete(name)
         ownerOf(members, partition)?.wake.openUnsafe()
       }
     })
@@ -198,11 +198,11 @@ const take = (reader: Reader, records: NonEmptyReadonlyArray<Received>) =>
       Effect.exit,
     )
     if (Exit.isFailure(exit)) return yield* fail(reader, [...partitions.values()], exit.cause)
-    for (const place of partitions.keys()) member.failing.delete(place)
+    for (const name of partitions.keys()) member.failing.delete(name)
     return true
   })
 
-/** Moves the position, where the partition is still the member's. */
+/** Commits the positions in the partitions that the member still has. */
 const commit = (
   table: LogTable,
   group: string,
@@ -211,15 +211,15 @@ const commit = (
   spans: ReadonlyArray<Span>,
 ): Effect.Effect<unknown, SqlError.SqlError> =>
   Effect.suspend(() => {
-    const ours = spans.filter(
+    const own = spans.filter(
       (span) =>
         member.present && ownerOf(members, span) === member && member.next.get(partitionName(span)) === span.from,
     )
-    for (const span of ours) member.next.set(partitionName(span), span.next)
-    return table.commit(group, ours)
+    for (const span of own) member.next.set(partitionName(span), span.next)
+    return table.commit(group, own)
   })
 
-/** A call failed: of several partitions it is not known which is to blame, until each comes by itself. */
+/** A call failed. After a call for several partitions each is called alone, which shows the one that fails. */
 const fail = (reader: Reader, partitions: ReadonlyArray<Partition>, cause: Cause.Cause<unknown>) =>
   Effect.gen(function* () {
     const { member, loops, name } = reader
@@ -227,7 +227,7 @@ const fail = (reader: Reader, partitions: ReadonlyArray<Partition>, cause: Cause
       for (const partition of partitions) member.next.delete(partitionName(partition))
       return true
     }
-    // A member that is being stopped ends here; a handle that interrupted itself has failed like any other.
+    // A member that is being stopped is interrupted here; a `handle` that interrupted itself has failed as any other.
     yield* Effect.yieldNow
     if (!member.isFailing) yield* Effect.logWarning(`${name} failed; retrying with back-off`, cause)
     member.isFailing = true
@@ -243,14 +243,14 @@ const fail = (reader: Reader, partitions: ReadonlyArray<Partition>, cause: Cause
     return !isOne
   })
 
-/** What records cover of each partition; undefined when one of these is no longer where it was read from. */
+/** What the records cover of each partition; undefined when a position has moved since they were read. */
 const spansOf = (
   records: ReadonlyArray<Received>,
   next: ReadonlyMap<string, number>,
 ): ReadonlyArray<Span> | undefined => {
   const spans: Array<Span> = []
-  for (const [place, those] of Map.groupBy(records, partitionName)) {
-    const from = next.get(place)
+  for (const [name, those] of Map.groupBy(records, partitionName)) {
+    const from = next.get(name)
     const [first] = those
     if (from === undefined || first === undefined || first.offset < from) return undefined
     spans.push({ topic: first.topic, partition: first.partition, from, next: those.at(-1)!.offset + 1 })
@@ -259,8 +259,8 @@ const spansOf = (
 }
 
 /**
- * Rows in order of topic, partition and offset become one call for each topic, but for what has failed: that becomes
- * one for each partition.
+ * Divides rows in order of topic, partition and offset into calls of `handle`: one for each topic, and one for each
+ * partition that has failed.
  */
 const callsOf = (
   rows: ReadonlyArray<Row>,

@@ -21,7 +21,7 @@ if (servers !== undefined) {
   })
 
   describe("KafkaEventBus", () => {
-    it.live("tells what fails, and no more of it once another member has that partition", () =>
+    it.live("reports a failure until another member has the partition", () =>
       Effect.gen(function* () {
         const [one, other] = [yield* open, yield* open]
         const topic = yield* Effect.provideService(newTopic(2), EventBus, one.bus)
@@ -37,8 +37,8 @@ if (servers !== undefined) {
           Effect.sync(() => new Set(group.received().map(({ partition }) => partition)).size === 2),
         )
         yield* until(
-          "it is told",
-          Effect.map(fault, (told) => told === "refused"),
+          "it is reported",
+          Effect.map(fault, (reason) => reason === "refused"),
         )
         const { mine } = yield* Effect.provideService(group.join(), EventBus, other.bus)
         yield* until(
@@ -48,8 +48,8 @@ if (servers !== undefined) {
         heals = true
         yield* Effect.provideService(group.settled, EventBus, one.bus)
         yield* until(
-          "nothing is told any more",
-          Effect.map(fault, (told) => told === undefined),
+          "nothing is reported any more",
+          Effect.map(fault, (reason) => reason === undefined),
         )
         expect(new Set(mine.flat().map(({ partition }) => partition)).size).toBe(1)
       }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None")),

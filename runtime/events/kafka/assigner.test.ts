@@ -1,8 +1,18 @@
 import { describe, expect, it } from "vitest"
-import kafkajs, { type Cluster } from "kafkajs"
+import kafkajs, { type Cluster, type Logger } from "kafkajs"
 import { assigner } from "./assigner.ts"
 
 const { MemberAssignment } = kafkajs.AssignerProtocol
+
+const silence = () => {}
+const logger: Logger = {
+  info: silence,
+  error: silence,
+  warn: silence,
+  debug: silence,
+  namespace: () => logger,
+  setLogLevel: silence,
+}
 
 interface Member {
   readonly topics: ReadonlyArray<string>
@@ -16,10 +26,10 @@ const deal = async (members: Readonly<Record<string, Member>>, partitions: Reado
   const cluster = {
     addMultipleTargetTopics: async (topics: ReadonlyArray<string>) => topics.forEach((topic) => known.add(topic)),
     findTopicPartitionMetadata: (topic: string) =>
-      // Of topics that it was not told of a client knows nothing.
+      // A client has no metadata of topics that were not added.
       Array.from({ length: known.has(topic) ? partitions[topic]! : 0 }, (_, n) => ({ partitionId: n })).toReversed(),
   } as unknown as Cluster
-  const one = assigner({ cluster, groupId: "group", logger: undefined as never })
+  const one = assigner({ cluster, groupId: "group", logger })
   const dealt = await one.assign({
     members: Object.entries(members).map(([memberId, { topics }]) => ({
       memberId,
@@ -57,7 +67,7 @@ describe("assigner", () => {
     expect(loads).toEqual([4, 4, 4])
   })
 
-  it("gives a topic to those alone that read it, whoever leads", async () => {
+  it("gives a topic only to members that read it, whichever member leads", async () => {
     const assignment = await deal({ a: { topics: ["x"] }, b: { topics: ["x", "y"] } }, { x: 4, y: 4 })
     expect(partitionsOf(assignment, "x")).toEqual([0, 1, 2, 3])
     expect(ownersOf(assignment, "y")).toEqual([0, 1, 2, 3].map((n) => [n, "b"]))

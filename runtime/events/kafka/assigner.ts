@@ -6,16 +6,22 @@ const name = "galleria"
 const version = 1
 const nothing = Buffer.alloc(0)
 
-/** What an assigner may ask of the client's picture of the cluster; kafkajs says no more than that it exists. */
+/** The cluster's methods that an assigner uses: kafkajs declares `Cluster` as an empty type. */
 interface Cluster {
   readonly addMultipleTargetTopics: (topics: ReadonlyArray<string>) => Promise<void>
   readonly findTopicPartitionMetadata: (topic: string) => ReadonlyArray<{ readonly partitionId: number }>
 }
 
+/** A member of the group and the topics that it subscribes to. */
+interface Reader {
+  readonly memberId: string
+  readonly topics: ReadonlyArray<string>
+}
+
 /**
- * Shares the partitions of each topic among the members that read it. The assigner that comes with kafkajs knows the
- * topics of the leader alone and deals them to everybody: where members read different ones, as in a rolling upgrade
- * that adds a topic, some partitions would silently be read by nobody.
+ * Assigns the partitions of each topic to the members that subscribe to it. kafkajs' own assigner assigns only the
+ * leader's topics, and to all members: where members subscribe to different topics, as in a rolling upgrade that adds
+ * one, some partitions would silently have no reader.
  */
 export const assigner: PartitionAssigner = (config): Assigner => {
   const cluster = config.cluster as unknown as Cluster
@@ -27,30 +33,42 @@ export const assigner: PartitionAssigner = (config): Assigner => {
       metadata: MemberMetadata.encode({ version, topics, userData: nothing }),
     }),
     assign: async ({ members }) => {
-      const readers = members
-        .map(({ memberId, memberMetadata }) => ({ memberId, ...MemberMetadata.decode(memberMetadata)! }))
-        .sort((a, b) => (a.memberId < b.memberId ? -1 : 1))
-        .map(({ memberId, topics }) => ({
-          memberId,
-          topics: new Set(topics),
-          parts: {} as Record<string, Array<number>>,
-          load: 0,
-        }))
-      const topics = [...new Set(readers.flatMap((reader) => [...reader.topics]))].sort()
-      await cluster.addMultipleTargetTopics(topics)
-      for (const topic of topics) {
-        const all = readers.filter((reader) => reader.topics.has(topic))
-        const parts = cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => partitionId)
-        for (const part of parts.sort((a, b) => a - b)) {
-          const reader = all.reduce((least, next) => (next.load < least.load ? next : least))
-          reader.load++
-          ;(reader.parts[topic] ??= []).push(part)
-        }
-      }
-      return readers.map(({ memberId, parts }) => ({
+      const readers = members.map(({ memberId, memberMetadata }) => {
+        const { topics } = MemberMetadata.decode(memberMetadata)!
+        return { memberId, topics }
+      })
+      await cluster.addMultipleTargetTopics([...new Set(readers.flatMap(({ topics }) => topics))].sort())
+      const partitionsOf = (topic: string) =>
+        cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => partitionId)
+      return Array.from(assign(readers, partitionsOf), ([memberId, assignment]) => ({
         memberId,
-        memberAssignment: MemberAssignment.encode({ version, assignment: parts, userData: nothing }),
+        memberAssignment: MemberAssignment.encode({ version, assignment, userData: nothing }),
       }))
     },
   }
+}
+
+/** Gives each partition to the reader of its topic that has the fewest. The same members get the same partitions. */
+const assign = (
+  members: ReadonlyArray<Reader>,
+  partitionsOf: (topic: string) => ReadonlyArray<number>,
+): ReadonlyMap<string, Record<string, Array<number>>> => {
+  const readers = members
+    .map(({ memberId, topics }) => ({
+      memberId,
+      topics: new Set(topics),
+      partitions: {} as Record<string, Array<number>>,
+      count: 0,
+    }))
+    .sort((a, b) => (a.memberId < b.memberId ? -1 : 1))
+  const topics = [...new Set(members.flatMap(({ topics }) => topics))].sort()
+  for (const topic of topics) {
+    const candidates = readers.filter((reader) => reader.topics.has(topic))
+    for (const partition of partitionsOf(topic).toSorted((a, b) => a - b)) {
+      const reader = candidates.reduce((least, next) => (next.count < least.count ? next : least))
+      reader.count++
+      ;(reader.partitions[topic] ??= []).push(partition)
+    }
+  }
+  return new Map(readers.map(({ memberId, partitions }) => [memberId, partitions]))
 }

@@ -117,7 +117,7 @@ const brokenDrivers: ReadonlyArray<Misused> = [
           return { ...admin, fetchTopicOffsets }
         },
       }),
-    red: { "tells where topics end: behind every record whose send had succeeded": "the ends" },
+    red: { "returns the ends of topics: behind every record whose send had succeeded": "the ends" },
   },
   {
     driver: "turns the records of a send round",

@@ -3,29 +3,29 @@ import kafkajs, { type Kafka, type KafkaConfig, type SASLOptions } from "kafkajs
 import { EventBusError } from "../EventBus.ts"
 
 export interface KafkaSettings {
-  /** `host:port` each, any of which tells of the others. */
+  /** Bootstrap servers, each `host:port`. */
   readonly servers: ReadonlyArray<string>
   readonly ssl: boolean
   readonly sasl: Sasl | undefined
 }
 
-export interface Sasl {
+interface Sasl {
   readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
   readonly username: string
   readonly password: Redacted.Redacted
 }
 
-/** Its answers come within this, or the request has failed. Longer than a fetch waits for records. */
+/** Time-out of one request. Longer than a fetch waits for records. */
 const requestMillis = 5_000
 
-/** Patience within one call is short: whoever calls goes on trying, with a new client. */
+/** kafkajs' own retries are short: the caller retries, with a new client. */
 export const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5 }
 
 /**
- * Makes clients of the cluster. A member needs one of its own: of one client, kafkajs lets the members of a group share
- * what they know of its positions, so that one which joins takes it from the others, and they end.
+ * Makes clients of the cluster. Each member needs one of its own: consumers of one client share kafkajs' cache of the
+ * group's offsets, and one that joins ends the others.
  *
- * What kafkajs logs is for debugging: whoever uses it tells what fails, and when it goes on.
+ * What kafkajs logs is logged as debug: its callers report failures and recoveries.
  */
 export const makeKafka = (settings: KafkaSettings): Effect.Effect<() => Kafka> =>
   Effect.map(Effect.context(), (context) => {
@@ -50,17 +50,17 @@ export const makeKafka = (settings: KafkaSettings): Effect.Effect<() => Kafka> =
 const saslOf = ({ mechanism, username, password }: Sasl) =>
   ({ mechanism, username, password: Redacted.value(password) }) as SASLOptions
 
-/** The innermost cause: kafkajs wraps what happened, and says "not retriable" of every outage. */
+/** The innermost cause: kafkajs wraps the original error, for any outage in "not retriable". */
 export const rootOf = (error: unknown): unknown =>
   error instanceof Error && error.cause instanceof Error ? rootOf(error.cause) : error
 
-/** The broker's own name of an error, as `UNKNOWN_TOPIC_OR_PARTITION`. */
+/** The broker's error code by name, such as `UNKNOWN_TOPIC_OR_PARTITION`; undefined for other errors. */
 export const typeOf = (error: unknown): string | undefined => {
   const root = rootOf(error)
   return typeof root === "object" && root !== null && "type" in root ? String(root.type) : undefined
 }
 
-/** Calls kafkajs, which may never answer: then, too, it has failed. */
+/** Calls kafkajs, whose promise may never settle, with a time-out. */
 export const call = <A>(operation: string, within: Duration.Input, promise: () => Promise<A>) =>
   attempt(operation, promise).pipe(inTime(operation, within))
 
@@ -81,24 +81,21 @@ interface Client {
   readonly disconnect: () => Promise<void>
 }
 
+/** A client that is connected on first use, shared by its callers, and replaced after any failure. */
+export interface Renewable<C> {
+  /** `within` starts with the call and includes the time to connect. */
+  readonly use: <A>(
+    operation: string,
+    within: Duration.Input,
+    work: (client: C) => Promise<A>,
+  ) => Effect.Effect<A, EventBusError>
+}
+
 /**
- * A client that is made when it is needed, shared, and thrown away after anything that failed with it, so that no
- * state of a failure lives on (a producer that is kept may lose what it sends next). Closed with the scope.
+ * Makes a `Renewable`. A client is dropped after any failure, so that none of its state survives (a producer that is kept
+ * may lose the records that it sends next). Closed with the scope.
  */
-export const renewable = <C extends Client>(
-  make: () => C,
-): Effect.Effect<
-  {
-    /** `within` counts from the call, and what has to be connected first counts. */
-    readonly use: <A>(
-      operation: string,
-      within: Duration.Input,
-      work: (client: C) => Promise<A>,
-    ) => Effect.Effect<A, EventBusError>
-  },
-  never,
-  Scope.Scope
-> =>
+export const renewable = <C extends Client>(make: () => C): Effect.Effect<Renewable<C>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const one = yield* Semaphore.make(1)
@@ -106,11 +103,11 @@ export const renewable = <C extends Client>(
     let connecting: Fiber.Fiber<C, EventBusError> | undefined
 
     const close = (client: C) => Effect.ignore(call("disconnect", "10 seconds", () => client.disconnect()))
-    /** How many calls are under way with each. */
+    /** The number of calls in progress of each client. */
     const inUse = new Map<C, number>()
     const take = (client: C) => Effect.sync(() => inUse.set(client, (inUse.get(client) ?? 0) + 1))
     const discard = (client: C) => Effect.sync(() => void (current = current === client ? undefined : current))
-    /** One that was thrown away is closed behind the last call: the others' need not fail for the one that did. */
+    /** A dropped client is closed after its last call, so that one failure does not fail the other calls. */
     const leave = (client: C) =>
       Effect.suspend(() => {
         const left = inUse.get(client)! - 1
@@ -126,7 +123,7 @@ export const renewable = <C extends Client>(
         Effect.ensuring(Effect.sync(() => (connecting = undefined))),
       )
     })
-    /** It goes on for others when one who waits for it has no more patience. */
+    /** Connecting continues for the other callers when one of them times out. */
     const connected = one
       .withPermit(
         Effect.gen(function* () {
@@ -152,3 +149,10 @@ export const renewable = <C extends Client>(
         ).pipe(inTime(operation, within)),
     }
   })
+
+/** What a promise was rejected with; undefined when it was fulfilled. */
+export const rejectionOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  )

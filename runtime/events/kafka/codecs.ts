@@ -2,7 +2,7 @@ import { lz4Compress, lz4Decompress, snappyCompress, snappyDecompress } from "@p
 import kafkajs from "kafkajs"
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib"
 
-/** Java's client frames snappy in chunks behind this header, a version and a compatible version; librdkafka does not. */
+/** Java's client frames snappy: this header, a version, a compatible version, then chunks. librdkafka does not. */
 const framed = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0])
 const frameHeader = framed.length + 8
 
@@ -25,8 +25,8 @@ const codec = (compress: (bytes: Buffer) => Uint8Array, decompress: (bytes: Buff
 const { CompressionCodecs, CompressionTypes } = kafkajs
 
 /**
- * Teaches kafkajs what it lacks beside gzip, without native builds: a consumer that meets a batch whose codec it does
- * not know stops for good, and takes its other partitions with it.
+ * Adds snappy, LZ4 and zstd to kafkajs, which has only gzip, without native builds. A consumer that gets a batch with an
+ * unknown codec stops for good, with all its partitions.
  */
 export const installCodecs = (): void => {
   Object.assign(CompressionCodecs, {

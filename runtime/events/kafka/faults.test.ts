@@ -56,7 +56,7 @@ if (servers !== undefined) {
         }),
       )
 
-      it.effect("says that nothing can be sent for as long as somebody tries, and not for ever", () =>
+      it.effect("reports that sending fails while it is retried, and not for ever", () =>
         Effect.gen(function* () {
           const topic = yield* newTopic(1)
           const { probe } = yield* EventBus
@@ -105,7 +105,7 @@ if (servers !== undefined) {
           })
           yield* until("all partitions are read", more)
           yield* group.settled
-          // What was sent to a partition that nobody led yet was sent again.
+          // A record for a partition without a leader was sent again.
           expect(new Set(textsOf(group.received()))).toEqual(new Set(textsOf(numbered(topic, 0, sent))))
         }),
       )

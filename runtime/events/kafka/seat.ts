@@ -4,19 +4,19 @@ import { EventBusError } from "../EventBus.ts"
 import { assigner } from "./assigner.ts"
 import { call, retry, rootOf } from "./client.ts"
 
-/** A member that Kafka has not heard of for that long has left its group. A transaction that stands still ends well before. */
+/** Kafka's session time-out. A transaction that is stuck ends well before. */
 const sessionMillis = 10_000
 
-/** How long a rebalance waits for members that are busy: for any `handle` that ends in time. */
+/** How long a rebalance waits for busy members: for any `handle` that ends in time. */
 const rebalanceMillis = 35_000
 
-/** Leaving a group may take this long. */
+/** Time-out of leaving a group. */
 const leaveWithin = "4 seconds"
 
 /** The partitions of a member, by topic. */
 export type Assignment = Readonly<Record<string, ReadonlyArray<number>>>
 
-/** A batch that kafkajs is done with; `firstOffset` is null where it was empty. */
+/** A batch that kafkajs has processed; `firstOffset` is null where it was empty. */
 export interface EndedBatch {
   readonly topic: string
   readonly partition: number
@@ -26,32 +26,67 @@ export interface EndedBatch {
 }
 
 export interface Seat {
-  readonly consumer: Consumer
   /** Why it reads no more; undefined while it does. */
   readonly fault: () => EventBusError | undefined
-  /** When it last heard of Kafka, or finished something (ms). */
-  readonly heard: () => number
+  /** The time (ms, of `performance.now`) of the last answer to a fetch, end of a batch or join. */
+  readonly lastActive: () => number
 }
 
 /**
  * Takes a seat in a group, and gives it back with the scope. kafkajs' own restarts are switched off: they go on after
- * a disconnect, and after some failures they never come. Whoever finds a `fault` takes a new seat.
+ * a disconnect, and after some failures they never happen. After a `fault` the owner takes a new seat.
  */
 export const takeSeat = (options: {
   readonly kafka: () => Kafka
   readonly group: string
   readonly topics: ReadonlyArray<string>
   readonly eachBatch: (payload: EachBatchPayload) => Promise<void>
-  /** Called after each join, the first and those that rebalances bring. */
-  readonly joined?: (seat: { readonly consumer: Consumer; readonly assignment: Assignment }) => void
-  /** Called after each batch, those that held no record for a member included. */
-  readonly ended?: (batch: EndedBatch) => void
-  /** Called when there is a fault to be seen. */
-  readonly faulted?: () => void
+  /** Called after each join: the first one, and after each rebalance. */
+  readonly joined: (seat: { readonly consumer: Consumer; readonly assignment: Assignment }) => void
+  /** Called after each batch, also one without a record for the member. */
+  readonly ended: (batch: EndedBatch) => void
+  /** Called when there is a `fault`. */
+  readonly faulted: () => void
 }): Effect.Effect<Seat, EventBusError, Scope.Scope> =>
   Effect.gen(function* () {
     let fault: EventBusError | undefined
-    let heard = performance.now()
+    let lastActive = performance.now()
+    const consumer = yield* connectedConsumer(options)
+    const { CRASH, FETCH, END_BATCH_PROCESS, GROUP_JOIN } = consumer.events
+    const active = () => void (lastActive = performance.now())
+    consumer.on(FETCH, active)
+    consumer.on(END_BATCH_PROCESS, ({ payload }) => {
+      options.ended(payload)
+      active()
+    })
+    consumer.on(GROUP_JOIN, ({ payload }) => {
+      options.joined({ consumer, assignment: payload.memberAssignment })
+      active()
+    })
+    consumer.on(CRASH, ({ payload }) => {
+      fault = new EventBusError({ operation: "consume", cause: rootOf(payload.error) })
+      options.faulted()
+    })
+    yield* call("join a group", "45 seconds", () =>
+      consumer.run({
+        autoCommit: false,
+        eachBatchAutoResolve: false,
+        partitionsConsumedConcurrently: 3,
+        eachBatch: options.eachBatch,
+      }),
+    )
+    // `run` does not reject when the consumer could not join.
+    if (fault !== undefined) return yield* fault
+    return { fault: () => fault, lastActive: () => lastActive }
+  })
+
+/** A consumer that has subscribed to the topics; it leaves its group and disconnects with the scope. */
+const connectedConsumer = (options: {
+  readonly kafka: () => Kafka
+  readonly group: string
+  readonly topics: ReadonlyArray<string>
+}) =>
+  Effect.gen(function* () {
     const consumer = yield* Effect.acquireRelease(
       Effect.sync(() =>
         options.kafka().consumer({
@@ -68,34 +103,9 @@ export const takeSeat = (options: {
       ),
       (consumer) => Effect.ignore(call("leave a group", leaveWithin, () => consumer.disconnect())),
     )
-    const { CRASH, FETCH, END_BATCH_PROCESS, GROUP_JOIN } = consumer.events
-    const hear = () => void (heard = performance.now())
-    consumer.on(FETCH, hear)
-    consumer.on(END_BATCH_PROCESS, ({ payload }) => {
-      options.ended?.(payload)
-      hear()
-    })
-    consumer.on(GROUP_JOIN, ({ payload }) => {
-      options.joined?.({ consumer, assignment: payload.memberAssignment })
-      hear()
-    })
-    consumer.on(CRASH, ({ payload }) => {
-      fault = new EventBusError({ operation: "consume", cause: rootOf(payload.error) })
-      options.faulted?.()
-    })
     yield* call("connect", "20 seconds", () => consumer.connect())
     yield* call("subscribe", "20 seconds", () =>
       consumer.subscribe({ topics: [...options.topics], fromBeginning: true }),
     )
-    yield* call("join a group", "45 seconds", () =>
-      consumer.run({
-        autoCommit: false,
-        eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: 3,
-        eachBatch: options.eachBatch,
-      }),
-    )
-    // It does not reject when it could not join.
-    if (fault !== undefined) return yield* fault
-    return { consumer, fault: () => fault, heard: () => heard }
+    return consumer
   })

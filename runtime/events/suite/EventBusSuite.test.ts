@@ -62,14 +62,14 @@ const deadline = "interrupts a handle that takes longer than it may, and brings 
 const closing = "closes within seconds though a handle hangs, and brings its records again"
 const inHand = "has no more in hand than its calls while they are slow, and one for each partition at most"
 const positionsOf = (members: number) =>
-  `reads where the positions of a group of ${members} say, whatever its own are, and tells what each call covers`
+  `reads at the positions that a group of ${members} keeps, whatever is committed, with what each call covers`
 const positionsMoved = "begins again where the positions say when they were moved, also while a member is busy"
 const positionsRefuse = "asks again where to begin when a call finds its position moved back, and goes on there"
 const positionsUnknown = "handles nothing until it is known where to begin"
 const positionsEnds = "says where a topic ends, and since which offset it has what it took at a time or later"
-const endsBehind = "tells where topics end: behind every record whose send had succeeded"
+const endsBehind = "returns the ends of topics: behind every record whose send had succeeded"
 const named = "says how long the records of a topic are kept, and has one name for as long as it lives"
-const oldest = "tells the oldest record that is kept of each partition, or that there is none"
+const oldest = "returns the oldest offset of each partition, or that it has no record"
 
 const again = (how: string) => `brings the same records again, and skips none, after a handle that ${how}`
 
@@ -466,7 +466,7 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
     red: { [positionsUnknown]: "the answers" },
   },
   {
-    driver: "tells of calls that they cover less than they do",
+    driver: "reports smaller spans than its calls cover",
     breaking: (bus) => ({
       ...bus,
       consume: (options) =>
@@ -521,7 +521,7 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
     },
   },
   {
-    driver: "tells no lag",
+    driver: "returns no lag",
     breaking: (bus) => ({
       ...bus,
       lag: (group) => Effect.map(bus.lag(group), (lags) => lags.map((lag) => ({ ...lag, records: 0 }))),
@@ -547,7 +547,7 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
     red: { [endsBehind]: "the ends", [oldest]: "what is kept" },
   },
   {
-    driver: "tells of each partition its last record, not its end",
+    driver: "returns the last offset of each partition as its end",
     breaking: (bus) => ({
       ...bus,
       ends: (topics) =>
@@ -556,7 +556,7 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
     red: { [endsBehind]: "the ends" },
   },
   {
-    driver: "tells ends of topics that it does not have",
+    driver: "returns ends of topics that do not exist",
     breaking: (bus) => ({
       ...bus,
       ends: (topics) =>

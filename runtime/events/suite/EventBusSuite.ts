@@ -359,7 +359,7 @@ export const checks: ReadonlyArray<Check> = [
         "the first member is busy",
         Effect.sync(() => group.calls.length > 0),
       )
-      // A bus may hold back whoever joins until the others are ready.
+      // A log may delay a member that joins until the others are ready.
       const joined = yield* Effect.forkChild(group.join())
       yield* send(numbered(topic, 40, 80))
       // As long as a machine that is busy may take to bring the other one what it must not.
@@ -506,7 +506,7 @@ export const checks: ReadonlyArray<Check> = [
     }),
   },
   {
-    name: "tells where topics end: behind every record whose send had succeeded",
+    name: "returns the ends of topics: behind every record whose send had succeeded",
     check: Effect.gen(function* () {
       const [topic, other] = [yield* newTopic(3), yield* newTopic(2)]
       const bus = yield* EventBus

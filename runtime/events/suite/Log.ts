@@ -4,7 +4,7 @@ import type { EventBus } from "../EventBus.ts"
 type Bus = EventBus["Service"]
 
 /** What drivers may differ in. */
-export interface Differences {
+interface Differences {
   /** The longest that anything takes, such as a rebalance or a redelivery, on a machine that is busy. */
   readonly patience: Duration.Input
   /** For so long a member may be silent before others get what it has. A log that is one process' own needs none. */

@@ -112,7 +112,7 @@ export const ofMembers: ReadonlyArray<Check> = [
       yield* send(numbered(topic, 0, 10))
       const first = yield* group.join(() => Effect.sleep(long))
       yield* isBusy(first)
-      // A bus may hold back whoever joins until the others are ready.
+      // A log may delay a member that joins until the others are ready.
       const second = yield* Effect.forkChild(group.join(() => Effect.sleep(long)))
       yield* group.settled
       yield* Fiber.join(second)
@@ -208,7 +208,7 @@ export const ofMembers: ReadonlyArray<Check> = [
       const { open } = yield* Log
       const topic = yield* newTopic(3)
       const group = newGroup(topic)
-      expect(yield* lagOf(group.name), "the lag of a group that nobody knows").toEqual([])
+      expect(yield* lagOf(group.name), "the lag of an unknown group").toEqual([])
       const only = yield* group.join()
       yield* group.settled
       yield* send(numbered(topic, 0, 20))

@@ -66,7 +66,7 @@ const reached = (own: ReturnType<typeof kept>, records: number) =>
 /** A group that keeps its own positions. */
 export const ofPositions: ReadonlyArray<Check> = [
   ...[1, 2].map((members) => ({
-    name: `reads where the positions of a group of ${members} say, whatever its own are, and tells what each call covers`,
+    name: `reads at the positions that a group of ${members} keeps, whatever is committed, with what each call covers`,
     check: Effect.gen(function* () {
       const topic = yield* newTopic(4)
       yield* send(numbered(topic, 0, 40))
@@ -134,7 +134,7 @@ export const ofPositions: ReadonlyArray<Check> = [
       const own = kept()
       yield* group.join(own.handle, undefined, own.positions)
       yield* reached(own, 10)
-      // Without a word: as when what should tell of it was lost.
+      // Without a notification, as when it was lost.
       for (const name of own.next.keys()) own.next.set(name, 3)
       const calls = group.calls.length
       yield* send(numbered(topic, 10, 12))

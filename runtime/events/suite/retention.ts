@@ -92,7 +92,7 @@ export const ofRetention: ReadonlyArray<Check> = [
     }),
   },
   {
-    name: "tells the oldest record that is kept of each partition, or that there is none",
+    name: "returns the oldest offset of each partition, or that it has no record",
     check: Effect.gen(function* () {
       const { age } = yield* Log
       const bus = yield* EventBus

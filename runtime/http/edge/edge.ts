@@ -2,14 +2,14 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import { Effect, Layer, SchemaIssue } from "effect"
 import { HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
-// What bodies and answers are read and written by is compiled when it is first used.
+// Compiles the decoders and encoders of schemas on first use.
 import "effect/schema/SchemaJITCompiler/enable"
 import { Database } from "../../sql/Database.ts"
 import { Received } from "../server/body.ts"
 import * as json from "./json.ts"
-import { Edge, Kinds, MalformedJson, NotFound, responseOf, ValidationFailed } from "../Problem.ts"
+import { Edge, type Fault, Kinds, MalformedJson, NotFound, responseOf, ValidationFailed } from "../Problem.ts"
 
-/** The `Edge` of a module's endpoints, behind `serve`: it looks at bodies that have been received there. */
+/** The `Edge` of a module's endpoints, behind `serve`, which has received their bodies. */
 export const layer = Layer.effect(
   Edge,
   Effect.gen(function* () {
@@ -32,7 +32,7 @@ const explained = <E, R>(answer: Effect.Effect<HttpServerResponse.HttpServerResp
 
 const utf8 = new TextDecoder("utf-8", { fatal: true })
 
-/** Answers with the body as the schema is to see it. */
+/** Checks the body that was received, then answers. */
 const receive = <E, R>(
   request: HttpServerRequest.HttpServerRequest,
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
@@ -52,10 +52,19 @@ const receive = <E, R>(
     const errors = prepared.tooLong.map((name) => ({ pointer: pointer([name]), detail }))
     return Effect.fail(new ValidationFailed({ errors }))
   }
-  text = prepared.text
-  Object.defineProperty(request, "text", { value: Effect.succeed(text) })
+  setText(request, prepared.text)
   return answer
 }
+
+/**
+ * Sets the text from which the framework decodes the payload.
+ *
+ * Works round its request, whose `text` reads the stream of Node's request: `serve` has read that already, to bound it, and
+ * `request.modify` cannot replace a body. So an own property hides the getter of the class. Can go when `modify` takes
+ * a body.
+ */
+const setText = (request: HttpServerRequest.HttpServerRequest, text: string) =>
+  Object.defineProperty(request, "text", { value: Effect.succeed(text) })
 
 const bodyOf = (request: HttpServerRequest.HttpServerRequest) => {
   const received = NodeHttpServerRequest.toIncomingMessage(request)
@@ -94,20 +103,22 @@ const isJson = (request: HttpServerRequest.HttpServerRequest) =>
 
 const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** One fault for each place, which says all that is wrong there. */
-const faultsIn = <Place extends object>(
+type Place = { readonly pointer: string } | { readonly parameter: string }
+
+/** One fault for each place, with the messages of all issues there. */
+const faultsIn = (
   error: HttpApiError.HttpApiSchemaError,
   place: (path: ReadonlyArray<PropertyKey>) => Place,
-) => {
-  const details = new Map<string, { readonly at: Place; readonly said: Set<string> }>()
+): ReadonlyArray<typeof Fault.Type> => {
+  const details = new Map<string, { readonly at: Place; readonly messages: Set<string> }>()
   for (const { path = [], message } of issuesOf(error.cause.issue).issues) {
     const at = place(path.map((part) => (typeof part === "object" ? part.key : part)))
     const id = JSON.stringify(at)
-    const known = details.get(id) ?? { at, said: new Set<string>() }
+    const known = details.get(id) ?? { at, messages: new Set<string>() }
     details.set(id, known)
-    known.said.add(message)
+    known.messages.add(message)
   }
-  return [...details.values()].map(({ at, said }) => ({ ...at, detail: [...said].join("; ") }) as never)
+  return Array.from(details.values(), ({ at, messages }) => ({ ...at, detail: [...messages].join("; ") }))
 }
 
 /** RFC 6901. */

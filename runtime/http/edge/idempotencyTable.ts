@@ -18,48 +18,15 @@ import {
   RequestInProgress,
 } from "../Idempotency.ts"
 
-/** How long an answer is kept. */
+/** How long an answer is stored. */
 export const keptMillis = 24 * 60 * 60 * 1_000
 
 /** `Idempotency` in the table of that name. */
 export const layer = Layer.effect(
   Idempotency,
   Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
     const { transaction } = yield* Database
-
-    /** Rows `(scope, key, hash, status, location, body)`. */
-    const put = (rows: Statement.Fragment) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const old = new Date(now - keptMillis)
-        return sql<{ scope: string; key: string }>`
-          insert into idempotency (scope, key, hash, status, location, body, created_at)
-          select scope, key, hash, status, location, body, ${new Date(now)}
-          from (${rows}) as r (scope, key, hash, status, location, body) order by scope, key
-          on conflict (scope, key) do update
-            set hash = excluded.hash, status = excluded.status, location = excluded.location, body = excluded.body,
-              created_at = excluded.created_at
-            where idempotency.created_at <= ${old}
-          returning scope, key`
-      })
-
-    const insert = (rows: Statement.Fragment) =>
-      put(sql`
-        select c.scope, c.key, c.hash, c.status, replace(c.location, ':id', id::text),
-          completed('{"id":' || id || '}', c.body)
-        from (${rows}) as r (claim, id)
-        cross join lateral json_to_record(r.claim) as c (scope text, key text, hash text, status int, location text, body text)`)
-
-    const claim = Effect.fnUntraced(function* ({ scope, key, hash }: Key) {
-      const free = yield* put(sql`
-        select ${scope}::text, ${key}::text, ${hash}::text, null::int, null::text, null::text`)
-      if ((yield* Effect.orDie(free)).length === 0) return yield* new KeyTaken()
-    })
-
-    const keepAnswer = ({ scope, key }: Key, { status, location, body }: Answer) =>
-      Effect.orDie(sql`
-        update idempotency set status = ${status}, location = ${location}, body = ${body}
-        where scope = ${scope} and key = ${key}`)
+    const { insert, claim, store, find } = statementsOf(yield* SqlClient.SqlClient)
 
     const keep: Idempotency["Service"]["keep"] = ({ key, answer }, work) => {
       const answered = Effect.map(work, answer)
@@ -67,31 +34,21 @@ export const layer = Layer.effect(
       return transaction(
         Effect.andThen(
           claim(key),
-          Effect.tap(answered, (done) => keepAnswer(key, done.answer)),
+          Effect.tap(answered, (done) => store(key, done.answer)),
         ),
       )
     }
 
-    const keptOf = Effect.fnUntraced(function* ({ scope, key }: Key) {
-      const now = yield* Clock.currentTimeMillis
-      const [kept] = yield* Effect.orDie(
-        sql<Answer & { hash: string }>`
-          select hash, status, location, body from idempotency
-          where scope = ${scope} and key = ${key} and created_at > ${new Date(now - keptMillis)}`,
-      )
-      return kept
+    const replay = Effect.fnUntraced(function* (key: Key) {
+      const stored = yield* find(key)
+      if (stored === undefined) return yield* new RequestInProgress({})
+      if (stored.hash !== key.hash) return yield* new IdempotencyKeyReused({})
+      return responseOf(stored, { "idempotency-replayed": "true" })
     })
 
-    const recall = Effect.fnUntraced(function* (key: Key) {
-      const kept = yield* keptOf(key)
-      if (kept === undefined) return yield* new RequestInProgress({})
-      if (kept.hash !== key.hash) return yield* new IdempotencyKeyReused({})
-      return responseOf(kept, { "idempotency-replayed": "true" })
-    })
-
-    /** A request that was refused before it came to its key may still have come with one that is taken. */
+    /** A request that failed before it claimed its key may be the repetition of one that succeeded. */
     const failIfTaken = Effect.fnUntraced(function* (key: Key | undefined) {
-      if (key !== undefined && (yield* keptOf(key)) !== undefined) return yield* new KeyTaken()
+      if (key !== undefined && (yield* find(key)) !== undefined) return yield* new KeyTaken()
     })
 
     return Idempotency.of({
@@ -109,12 +66,59 @@ export const layer = Layer.effect(
           return yield* run(claimOf(answers, key)).pipe(
             Effect.map(({ answer }) => responseOf(answer)),
             Effect.tapError((error) => (isKeyTaken(error) ? Effect.void : failIfTaken(key))),
-            Effect.catchIf(isKeyTaken, () => recall(key!)),
+            Effect.catchIf(isKeyTaken, () => replay(key!)),
           )
         }),
     })
   }),
 )
+
+const statementsOf = (sql: SqlClient.SqlClient) => {
+  /** Inserts rows `(scope, key, hash, status, location, body)`, also over those that have expired. */
+  const put = (rows: Statement.Fragment) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const old = new Date(now - keptMillis)
+      return sql<{ scope: string; key: string }>`
+        insert into idempotency (scope, key, hash, status, location, body, created_at)
+        select scope, key, hash, status, location, body, ${new Date(now)}
+        from (${rows}) as r (scope, key, hash, status, location, body) order by scope, key
+        on conflict (scope, key) do update
+          set hash = excluded.hash, status = excluded.status, location = excluded.location, body = excluded.body,
+            created_at = excluded.created_at
+          where idempotency.created_at <= ${old}
+        returning scope, key`
+    })
+
+  const insert = (rows: Statement.Fragment) =>
+    put(sql`
+      select c.scope, c.key, c.hash, c.status, replace(c.location, ':id', id::text),
+        completed('{"id":' || id || '}', c.body)
+      from (${rows}) as r (claim, id)
+      cross join lateral json_to_record(r.claim) as c (scope text, key text, hash text, status int, location text, body text)`)
+
+  const claim = Effect.fnUntraced(function* ({ scope, key, hash }: Key) {
+    const free = yield* put(sql`
+      select ${scope}::text, ${key}::text, ${hash}::text, null::int, null::text, null::text`)
+    if ((yield* Effect.orDie(free)).length === 0) return yield* new KeyTaken()
+  })
+
+  const store = ({ scope, key }: Key, { status, location, body }: Answer) =>
+    Effect.orDie(sql`
+      update idempotency set status = ${status}, location = ${location}, body = ${body}
+      where scope = ${scope} and key = ${key}`)
+
+  const find = Effect.fnUntraced(function* ({ scope, key }: Key) {
+    const now = yield* Clock.currentTimeMillis
+    const [stored] = yield* Effect.orDie(
+      sql<Answer & { hash: string }>`
+        select hash, status, location, body from idempotency
+        where scope = ${scope} and key = ${key} and created_at > ${new Date(now - keptMillis)}`,
+    )
+    return stored
+  })
+
+  return { insert, claim, store, find }
+}
 
 const isKeyTaken = (error: unknown): error is KeyTaken => error instanceof KeyTaken
 
@@ -125,7 +129,7 @@ const responseOf = ({ status, location, body }: Answer, headers: Readonly<Record
     headers: { ...(location === null ? {} : { location }), ...headers },
   })
 
-/** The path as it was asked for: one more slash at its end leads to the same endpoint. */
+/** Method and path of a request, without a slash at its end: the router ignores that. */
 const scopeOf = ({ method, url }: HttpServerRequest.HttpServerRequest) =>
   `${method} ${url.split("?")[0]!.replace(/(?<=.)\/$/u, "")}`
 
@@ -142,24 +146,17 @@ const claimOf = <A>(answers: Answers, key: Key | undefined): Claim<A> => ({
   key,
   answer: (value) => answered(value, answers.answer(value)),
   draft: (value) => {
-    const answer = answers.draft(value)
+    const { withoutId, withId } = answers.draft(value)
     return {
-      row: key === undefined ? null : { ...key, ...answer },
-      complete: (id) => answered({ ...value, id } as A, withId(answer, id)),
+      row: key === undefined ? null : { ...key, ...withoutId() },
+      complete: (id) => answered({ ...value, id } as A, withId(id)),
     }
   },
 })
 
 const answered = <A>(value: A, answer: Answer) => ({ value, answer }) as Answered<A>
 
-/** What `completed` does in SQL. */
-const withId = ({ location, body, ...answer }: Answer, id: number): Answer => ({
-  ...answer,
-  location: location?.replaceAll(":id", String(id)) ?? null,
-  body: body === "{}" ? `{"id":${id}}` : `{"id":${id},${body.slice(1)}`,
-})
-
-/** The same text for the same JSON, whatever the order of members and the white space (in the manner of RFC 8785). */
+/** One text for equal JSON, without white space and with sorted members (similar to RFC 8785). */
 const canonical = (body: string): string => {
   try {
     return JSON.stringify(JSON.parse(body), (_, value: unknown) =>
@@ -168,7 +165,7 @@ const canonical = (body: string): string => {
         : value,
     )
   } catch {
-    // Nested too deeply to be walked: compared as it stands.
+    // Nested too deep for the recursion of JSON.stringify: compared as text.
     return body
   }
 }

@@ -5,17 +5,17 @@ import { ofRequest, Patience } from "../../sql/patience.ts"
 import { endpoints, serveAt } from "../openapi/operations.ts"
 import { catalogue, type Kind, Kinds, problemOf, responseOf, Unavailable } from "../Problem.ts"
 
-/** Seconds after which a client may ask again. */
+/** Seconds after which a client may retry. */
 const retryAfter = { "retry-after": "1" }
 
-export interface Route {
+interface Route {
   readonly test: RegExp
   readonly methods: ReadonlyArray<string>
 }
 
 /**
- * Makes a problem of everything that goes wrong outside the endpoints' own errors: an address or method that is not
- * known, a database that is away, and what is our own fault.
+ * Answers with a problem (RFC 9457) what endpoints do not declare: unknown paths and methods, an unavailable database, and
+ * defects.
  */
 export const problemsEverywhere = (routes: ReadonlyArray<Route>) =>
   Effect.flatMap(HttpRouter.HttpRouter, (router) =>
@@ -37,12 +37,12 @@ const answerTo = (
   routes: ReadonlyArray<Route>,
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
   if (httpErrorIn(cause)?.reason._tag === "RouteNotFound") return Effect.succeed(answerToUnknown(request, routes))
-  // The process stops, and this took longer than a stop may take.
+  // The process is stopping, and the request took longer than a stop may take.
   if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(responseOf(Kinds.unavailable, retryAfter))
   if (Cause.squash(cause) instanceof Unavailable) return Effect.succeed(responseOf(Kinds.unavailable, retryAfter))
   if (faultOf(cause) !== "event") {
     return Effect.as(
-      Effect.logWarning(`${request.method} could not be answered: the database is away`, cause),
+      Effect.logWarning(`${request.method} could not be answered: the database is unavailable`, cause),
       responseOf(Kinds.unavailable, retryAfter),
     )
   }
@@ -57,7 +57,7 @@ const answerToUnknown = (request: HttpServerRequest.HttpServerRequest, routes: R
   const path = pathOf(request)
   const methods = new Set(routes.filter(({ test }) => test.test(path)).flatMap((route) => route.methods))
   if (methods.has("GET")) methods.add("HEAD")
-  // An address that has the method, and yet no route: what stands for a parameter cannot be decoded, or is too long.
+  // The path has this method, and yet no route: a parameter in it cannot be decoded, or is too long.
   if (methods.size === 0 || methods.has(request.method)) return responseOf(Kinds.notFound)
   const allow = { allow: [...methods, "OPTIONS"].join(", ") }
   return request.method === "OPTIONS"
@@ -74,7 +74,7 @@ const httpErrorIn = (cause: Cause.Cause<unknown>) =>
     )
     .find(HttpServerError.isHttpServerError)
 
-/** `GET /problems`: every kind; `GET /problems/:slug`: one, explained. A page for whom asks for HTML, else JSON. */
+/** `GET /problems` lists the types of problem, `GET /problems/:slug` has one: as HTML where the client accepts it, else JSON. */
 export const explained = Effect.gen(function* () {
   yield* serveAt(
     endpoints.problems,
@@ -99,7 +99,7 @@ export const explained = Effect.gen(function* () {
 
 const varying = { vary: "accept" }
 
-/** Browsers name HTML and not JSON; programs name JSON, or nothing. */
+/** Browsers accept HTML and not JSON; programs accept JSON, or send no `Accept`. */
 const wantsPage = Effect.map(HttpServerRequest.HttpServerRequest, ({ headers }) => {
   const accept = headers["accept"] ?? ""
   return accept.includes("text/html") && !accept.includes("json")

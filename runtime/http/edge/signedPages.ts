@@ -3,16 +3,16 @@ import { SqlClient } from "effect/sql"
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 import { InvalidCursor, Page } from "../Page.ts"
 
-/** A page ends before its limit once its rows come to that many bytes. */
+/** A page ends before its limit when its rows have this many bytes. */
 const mostBytes = 2 * 1024 * 1024
 
-/** Rows in one reading, unless a list says otherwise. */
+/** The default of `rowsAtOnce`. */
 const usualAtOnce = 64
 
-/** Deeper a value is not looked into. */
+/** Values nested deeper are not measured. */
 const deepest = 20
 
-/** About how many bytes a value takes up as JSON. */
+/** The approximate bytes of a value as JSON. */
 const bytesOf = (value: unknown, depth = 0): number => {
   if (typeof value === "string") return Buffer.byteLength(value) + 2
   if (typeof value !== "object" || value === null || depth > deepest) return 8
@@ -21,7 +21,7 @@ const bytesOf = (value: unknown, depth = 0): number => {
   return bytes
 }
 
-/** `Page` with cursors signed by a key that is kept in the module's database. */
+/** `Page` with cursors signed by a key that is stored in the module's database. */
 export const layer = Layer.effect(
   Page,
   Effect.gen(function* () {
@@ -61,7 +61,7 @@ export const layer = Layer.effect(
           const items: Array<Parameters<typeof position>[0]> = []
           let bytes = 0
           for (;;) {
-            // One more than the page takes says whether there are more.
+            // One more row than the page takes shows whether there is another page.
             const wanted = Math.min(query.limit + 1 - items.length, rowsAtOnce)
             const rows = yield* read(after, wanted)
             for (const row of rows) {

@@ -3,25 +3,25 @@ import { HttpApi, HttpApiEndpoint, type HttpApiGroup, HttpApiMiddleware, HttpApi
 import manifest from "../../../package.json" with { type: "json" }
 import { catalogue, declare, type Kind, Kinds, Unavailable } from "../Problem.ts"
 
-/** Whoever has an API: a module, or the runtime itself. */
+/** A module, or the runtime itself. */
 interface Owner {
   readonly api: HttpApi.Constraint
 }
 
-/** The one cast of the runtime: the type of an API's groups is invariant. */
+/** A cast, because the type of an API's groups is invariant. */
 const open = (api: HttpApi.Constraint) => api as unknown as HttpApi.HttpApi<"galleria", HttpApiGroup.Top>
 
 const wholeOf = (owners: ReadonlyArray<Owner>) =>
   owners.reduce((whole, { api }) => whole.addHttpApi(open(api)), open(HttpApi.make("galleria")))
 
-/** Every endpoint of an API, with all that its group says of it. */
+/** Every endpoint of an API, with the annotations and middleware of its group. */
 export const endpointsOf = (api: HttpApi.Constraint) => {
   const endpoints: Array<HttpApiEndpoint.Top> = []
   HttpApi.reflect(open(api), { onGroup: () => {}, onEndpoint: ({ endpoint }) => void endpoints.push(endpoint) })
   return endpoints
 }
 
-/** Each path that is served with its methods, and a test for a request's path. */
+/** Each path with its methods, and a pattern for the paths of requests. */
 export const routesOf = (owners: ReadonlyArray<Owner>) => {
   const routes = new Map<string, Array<string>>()
   for (const endpoint of endpointsOf(wholeOf(owners))) {
@@ -31,7 +31,7 @@ export const routesOf = (owners: ReadonlyArray<Owner>) => {
   return Array.from(routes, ([path, methods]) => ({ path, methods, test: testOf(path) }))
 }
 
-/** Paths that answer to anybody who just looks: of each API the first that has nothing to fill in, if it has one. */
+/** Of each API the first path that can be requested as it stands: by GET, without parameters. */
 export const placesToLook = (owners: ReadonlyArray<Owner>): ReadonlyArray<string> =>
   owners.flatMap(({ api }) => {
     const plain = endpointsOf(api).filter(({ method, path }) => method === "GET" && !path.includes(":"))
@@ -53,7 +53,7 @@ class UnsupportedMediaType extends declare<UnsupportedMediaType>()(
 class HeadersTooLarge extends declare<HeadersTooLarge>()("HeadersTooLarge", Kinds.headersTooLarge) {}
 class Internal extends declare<Internal>()("Internal", Kinds.internal) {}
 
-/** What is answered at any address, whoever declares it; for the document alone. */
+/** The errors of every endpoint; for the document only. */
 class Server extends HttpApiMiddleware.Service<Server>()("galleria/Server", {
   error: [
     BadRequest,
@@ -63,24 +63,24 @@ class Server extends HttpApiMiddleware.Service<Server>()("galleria/Server", {
     HeadersTooLarge,
     Internal,
     HttpApiSchema.WithHeaders(Unavailable, {
-      "retry-after": Schema.String.annotate({ description: "Seconds after which to ask again.", pattern: "^\\d+$" }),
+      "retry-after": Schema.String.annotate({ description: "Seconds to wait before a retry.", pattern: "^\\d+$" }),
     }),
   ],
 }) {}
 
-const rules = `JSON in and out, \`snake_case\`. Members that are not named here are ignored in bodies and queries, and may be added to answers.
+const rules = `Requests and answers are JSON in \`snake_case\`. Unknown members of bodies and queries are ignored. Clients should ignore unknown members of answers: new ones may be added.
 
-**Problems.** Every answer outside 2xx is \`application/problem+json\` (RFC 9457). Decide by its \`type\`, which is the path of its explanation; \`errors\` names every wrong value by a JSON pointer into the body, or by the query's parameter. Addresses that are not listed here answer 404 \`/problems/not-found\`, other methods 405 \`/problems/method-not-allowed\` with \`Allow\`.
+**Problems.** Every answer other than 2xx is \`application/problem+json\` (RFC 9457). Distinguish problems by \`type\`, which is the path of the explanation; \`errors\` lists every invalid value by a JSON pointer into the body, or by the name of the query parameter. Paths that are not listed here are answered with 404 \`/problems/not-found\`, other methods with 405 \`/problems/method-not-allowed\` and \`Allow\`.
 
-**Methods.** HEAD answers as GET, OPTIONS with \`Allow\`.
+**Methods.** HEAD is answered like GET, OPTIONS with \`Allow\`.
 
-**Lists** come in pages: ask again with \`next_cursor\` as \`cursor\`, until it is null. Pages neither skip nor repeat while things are added.
+**Lists** are paginated: pass \`next_cursor\` as \`cursor\` until it is null. Pages neither skip nor repeat items while others are added.
 
-**Asking again.** Where an \`Idempotency-Key\` is taken, a request that had no answer, or a 5xx, can be sent again with the same key.`
+**Retries.** Where an endpoint takes an \`Idempotency-Key\`, a request without an answer, or with a 5xx, can be sent again with the same key.`
 
 type Json = Record<string, any>
 
-/** Keywords that say what a check cannot say by itself, as annotations of a contract. */
+/** Keywords of JSON Schema that contracts annotate, because a check cannot express them. */
 const keywords = new Set(["anyOf", "pattern", "minimum", "maximum"])
 const options = { includeAnnotationKey: (key: string) => keywords.has(key) }
 
@@ -110,13 +110,13 @@ export const documentOf = (owners: ReadonlyArray<Owner>): OpenApi.OpenAPISpec =>
     describeParameters(operation, endpoint)
     describeBody(operation, endpoint, schemas)
     describeAnswers(operation, endpoint, document.components)
-    // The token is asked for where one is set; else it is enough to be on the machine.
+    // The token is required only where one is set.
     if (operation["security"].length > 0) operation["security"].push({})
   }
   return document
 }
 
-/** Parameters as what they stand for: text in the address, and yet a number to whoever asks. */
+/** The types of parameters after decoding, such as a number for what is text in a URL. */
 const describeParameters = (operation: Json, endpoint: HttpApiEndpoint.Top) => {
   const meant = { ...propertiesOf(endpoint.params), ...propertiesOf(endpoint.query) }
   for (const parameter of operation["parameters"]) {
@@ -131,7 +131,7 @@ const propertiesOf = (fields: Schema.Top | undefined): Json =>
     ? {}
     : (tidy(Schema.toJsonSchemaDocument(Schema.toType(fields), options).schema) as Json)["properties"]
 
-/** A description belongs to the parameter, where all tools look for it. */
+/** Moves the description from the schema to the parameter, where tools expect it. */
 const lift = (parameter: Json) => {
   const { description, ...schema } = parameter["schema"]
   if (description !== undefined) Object.assign(parameter, { description, schema })
@@ -171,14 +171,14 @@ const describeAnswers = (operation: Json, endpoint: HttpApiEndpoint.Top, compone
   }
 }
 
-/** What many answer is said once. */
+/** Replaces an answer that many operations share by a reference. */
 const share = (answers: Json, status: string, name: string, components: Json) => {
   components["responses"] ??= {}
   components["responses"][name] ??= answers[status]
   answers[status] = { $ref: `#/components/responses/${name}` }
 }
 
-/** Problems of what a request does not have are none of its own. */
+/** Whether an endpoint can have the problem: a request without a body has no invalid body. */
 const isPossible = (problem: Json, { method, params, query }: HttpApiEndpoint.Top): boolean => {
   const mayHaveBody = method !== "GET"
   switch (kindOf(problem)!.slug) {
@@ -212,7 +212,7 @@ const problemsOf = (refs: ReadonlyArray<string>, schemas: Json) => {
   }
 }
 
-/** The kind of problem that a schema is of, undefined when it is of none. */
+/** The type of problem that a schema describes; undefined for another schema. */
 const kindOf = (schema: Json): Kind | undefined => {
   const type = schema["properties"]?.type?.enum?.[0]
   return catalogue().find(({ slug }) => type === `/problems/${slug}`)
@@ -223,7 +223,7 @@ const refsIn = ({ $ref, anyOf }: Json): ReadonlyArray<string> =>
 
 const nameOf = (ref: string) => ref.slice(ref.lastIndexOf("/") + 1)
 
-/** What a schema gives as its example, or is put together of those of its parts; undefined where there is none. */
+/** The example of a schema, or one made of the examples of its members; undefined where there is none. */
 const exampleOf = (schema: Json, schemas: Json): unknown => {
   const { $ref, examples, anyOf, type, items, properties } = schema
   if (examples !== undefined) return examples[0]
@@ -238,8 +238,8 @@ const exampleOf = (schema: Json, schemas: Json): unknown => {
 }
 
 /**
- * The same said more simply: parts that only add to a schema stand in it, what an answer may have besides is not
- * forbidden, and nobody needs to know which side of a codec this is.
+ * Simplifies a document: merges `allOf` into its schema, allows additional members, and removes the suffix `Encoded` from
+ * names.
  */
 const tidy = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(tidy)

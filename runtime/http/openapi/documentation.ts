@@ -5,7 +5,7 @@ import { createHash } from "node:crypto"
 import { documentOf } from "./document.ts"
 import { endpoints, serveAt } from "./operations.ts"
 
-/** `GET /openapi.json` and `GET /docs`: the same document for programs and for people, made when it is first asked for. */
+/** `GET /openapi.json` and `GET /docs`: the document as JSON and as a page, both made on first use. */
 export const documentation = (owners: Parameters<typeof documentOf>[0]) =>
   Effect.gen(function* () {
     const document = yield* Effect.cached(Effect.sync(() => documentOf(owners)))
@@ -17,7 +17,7 @@ export const documentation = (owners: Parameters<typeof documentOf>[0]) =>
     yield* serveAt(endpoints.docs, unlessKnown(page))
   })
 
-/** Effect's page, which has all that it needs in itself; the browser is told to fetch nothing from elsewhere. */
+/** Effect's page, which is self-contained. Its policy lets the browser load nothing from other servers. */
 const pageOf = (document: OpenApi.OpenAPISpec) =>
   Effect.promise(async () => {
     const api = HttpApi.make("galleria").annotateMerge(OpenApi.annotations({ transform: () => document }))
@@ -30,7 +30,7 @@ const pageOf = (document: OpenApi.OpenAPISpec) =>
     })
   })
 
-/** Only the script that the page came with runs, and only this server is asked. */
+/** Allows only the scripts in the page, and connections only to this server. */
 const policyOf = (html: string) => {
   const scripts = [...html.matchAll(/<script>(.*?)<\/script>/gsu)].map(([, script]) => `'sha256-${hashOf(script!)}'`)
   return [
@@ -45,7 +45,7 @@ const policyOf = (html: string) => {
 
 const hashOf = (text: string) => createHash("sha256").update(text).digest("base64")
 
-/** To be kept, and asked for again only by its tag. */
+/** An answer to be cached, and revalidated by its tag. */
 const kept = (text: string, contentType: string, headers: Readonly<Record<string, string>> = {}) =>
   HttpServerResponse.text(text, {
     contentType,

@@ -4,7 +4,7 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { declare, Kinds, NotFound } from "../Problem.ts"
 
 const checks = Schema.Record(Schema.String, Schema.String).annotate({
-  description: "By what is looked at: `ok`, or what is wrong with it.",
+  description: "For each check: `ok`, or why it fails.",
   examples: [{ "database.order": "ok", events: "ok" }],
 })
 
@@ -17,60 +17,67 @@ const Explained = Schema.Struct({
   type: Schema.String.annotate({ examples: ["/problems/validation-failed"] }),
   title: Schema.String.annotate({ examples: ["Validation failed"] }),
   status: Schema.Int.check(Schema.isBetween({ minimum: 400, maximum: 599 })).annotate({ examples: [422] }),
-  detail: Schema.String.annotate({ examples: ["Some values of the request are not what they must be."] }),
-}).annotate({ identifier: "Explained", description: "What a type of problem means." })
+  detail: Schema.String.annotate({
+    examples: ["Some values of the request are invalid; `errors` lists each of them."],
+  }),
+}).annotate({ identifier: "Explained", description: "The explanation of a type of problem." })
 
 const html = Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/html" }))
-const unlessAsJson = "A page for whom accepts HTML and not JSON."
+const unlessAsJson = "HTML for clients that accept HTML and not JSON."
 
-/** What is kept by whoever asked before, and not sent again while it is the same. */
+/** A conditional request: an answer that has not changed is not sent again. */
 const kept = {
-  "if-none-match": Schema.optionalKey(Schema.String.annotate({ description: "The `ETag` that is known." })),
+  "if-none-match": Schema.optionalKey(Schema.String.annotate({ description: "The `ETag` of the cached answer." })),
 }
 const tagged = <S extends Schema.Top>(schema: S) =>
   [
     HttpApiSchema.WithHeaders(schema, { etag: Schema.String }),
-    HttpApiSchema.Empty(304).annotate({ description: "It is the same still." }),
+    HttpApiSchema.Empty(304).annotate({ description: "Not modified." }),
   ] as const
 
-/** The addresses that no module declares. */
+/** The endpoints of the runtime itself. */
 export const endpoints = {
   livez: HttpApiEndpoint.get("livez", "/livez", {
-    success: Schema.Struct({ status: Schema.Literal("ok") }).annotate({ description: "Everything turns." }),
+    success: Schema.Struct({ status: Schema.Literal("ok") }).annotate({
+      description: "Every loop of the process makes progress.",
+    }),
   }).annotateMerge(
     OpenApi.annotations({
-      summary: "Is the process alive?",
-      description: "503 when a part of it stands still; restart it then.",
+      summary: "Check liveness",
+      description: "503 when a loop of the process is stuck; restart the process then.",
     }),
   ),
   readyz: HttpApiEndpoint.get("readyz", "/readyz", {
     success: Schema.Struct({ state: Schema.Literals(["ready", "degraded"]), checks }).annotate({
-      description: "Requests can be answered; `degraded` when something that is not needed for it is away.",
+      description: "Ready for requests; `degraded` when something that requests do not need is unavailable.",
     }),
     error: NotReady,
-  }).annotateMerge(OpenApi.annotations({ summary: "Can requests be answered?" })),
+  }).annotateMerge(OpenApi.annotations({ summary: "Check readiness" })),
   metrics: HttpApiEndpoint.get("metrics", "/metrics", {
-    success: Schema.String.annotate({ description: "In the text format of Prometheus." }).pipe(
+    success: Schema.String.annotate({ description: "Metrics in the text format of Prometheus." }).pipe(
       HttpApiSchema.asText({ contentType: "text/plain" }),
     ),
-  }).annotateMerge(OpenApi.annotations({ summary: "Measure" })),
+  }).annotateMerge(OpenApi.annotations({ summary: "Get metrics" })),
   problems: HttpApiEndpoint.get("problems", "/problems", {
-    success: [Schema.Struct({ items: Schema.Array(Explained) }).annotate({ description: "Every type." }), html],
-  }).annotateMerge(OpenApi.annotations({ summary: "Explain every type of problem", description: unlessAsJson })),
+    success: [
+      Schema.Struct({ items: Schema.Array(Explained) }).annotate({ description: "All types of problem." }),
+      html,
+    ],
+  }).annotateMerge(OpenApi.annotations({ summary: "List types of problem", description: unlessAsJson })),
   problem: HttpApiEndpoint.get("problem", "/problems/:slug", {
     params: {
-      slug: Schema.String.annotate({ description: "The end of its `type`.", examples: ["validation-failed"] }),
+      slug: Schema.String.annotate({ description: "The last segment of its `type`.", examples: ["validation-failed"] }),
     },
     success: [Explained, html],
     error: NotFound,
   }).annotateMerge(OpenApi.annotations({ summary: "Explain a type of problem", description: unlessAsJson })),
   openapi: HttpApiEndpoint.get("openapi", "/openapi.json", {
     headers: kept,
-    success: tagged(Schema.Record(Schema.String, Schema.Unknown).annotate({ description: "In OpenAPI 3.1." })),
+    success: tagged(Schema.Record(Schema.String, Schema.Unknown).annotate({ description: "An OpenAPI 3.1 document." })),
   }).annotateMerge(OpenApi.annotations({ summary: "Get this document" })),
   docs: HttpApiEndpoint.get("docs", "/docs", {
     headers: kept,
-    success: tagged(html.annotate({ description: "A page." })),
+    success: tagged(html.annotate({ description: "The document as a page." })),
   }).annotateMerge(OpenApi.annotations({ summary: "Read this document" })),
 }
 
@@ -82,7 +89,7 @@ export const api = HttpApi.make("galleria").add(
     .annotateMerge(OpenApi.annotations({ title: "Operations", description: "For operators." })),
 )
 
-/** Answers at one of these addresses, and no other: what is served is documented. */
+/** Adds the route of one of these endpoints. Other routes cannot be added, so that every route is documented. */
 export const serveAt = <E, R>(
   endpoint: (typeof endpoints)[keyof typeof endpoints],
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,

@@ -1,16 +1,16 @@
 import { IncomingMessage, type ServerResponse } from "node:http"
 
-/** The largest body, in bytes. */
+/** The most bytes of a body. */
 const mostBody = 1024 * 1024
 
-/** Bytes that bodies may take up together, beyond the first `small` of each. */
+/** The most bytes of all bodies together, without the first `small` of each. */
 export const mostHeld = 64 * 1024 * 1024
 const small = 16 * 1024
 
-/** What is still read of a body that was refused, in bytes and milliseconds: a client that sends it all has its answer. */
+/** How much of a rejected body is still read, in bytes and milliseconds: some clients read no answer before they have sent all. */
 const rest = { bytes: 64 * 1024 * 1024, millis: 5_000 }
 
-/** A request with its body, if its method has one, or with what is wrong with that. */
+/** A request with its body, if its method has one, or with the reason why the body was rejected. */
 export class Received extends IncomingMessage {
   body: Buffer | "too large" | "unsupported" | undefined
 }
@@ -19,7 +19,7 @@ export const mayHaveBody = ({ method }: IncomingMessage) => method !== "GET" && 
 
 const isJson = /^\s*application\/json\s*(?:;|$)/iu
 
-/** What is wrong with a body, as far as the headers tell; without a type it is wrong unless it is empty. */
+/** What the headers show to be wrong with a body; one without a media type is wrong unless it is empty. */
 const faultIn = ({ headers }: IncomingMessage): "too large" | "unsupported" | undefined => {
   const length = Number(headers["content-length"] ?? 0)
   if (length === 0 && headers["transfer-encoding"] === undefined) return undefined
@@ -29,7 +29,7 @@ const faultIn = ({ headers }: IncomingMessage): "too large" | "unsupported" | un
   return length > mostBody ? "too large" : undefined
 }
 
-/** Reads on for a while, that a client which sends before it reads has its answer; then ends the connection. */
+/** Reads on within the bounds of `rest`, then ends the connection. */
 const readOff = (request: IncomingMessage, response: ServerResponse) => {
   let bytes = 0
   request.on("data", (part: Buffer) => {
@@ -41,13 +41,13 @@ const readOff = (request: IncomingMessage, response: ServerResponse) => {
   })
 }
 
-/** Bodies that are received by one server. */
+/** Receives the bodies of one server. */
 export const makeBodies = () => {
   let held = 0
 
   /**
-   * Calls `then` once the body is there, or is known to be refused: at once where the headers say so. Calls
-   * `noRoom` instead when all bodies that are being received or worked on take up too much together.
+   * Calls `then` when the body is complete or was rejected, which the headers may show at once. Calls `noRoom` instead when
+   * the bodies of all requests that have not been answered yet exceed `mostHeld`.
    */
   const receive = (request: Received, response: ServerResponse, then: () => void, noRoom: () => void) => {
     const parts: Array<Buffer> = []
@@ -88,5 +88,5 @@ export const makeBodies = () => {
   return { receive }
 }
 
-/** Whether a client that asks first may send its body. */
+/** Whether a client that sends `Expect: 100-continue` may send its body. */
 export const isWelcome = (request: IncomingMessage) => faultIn(request) === undefined

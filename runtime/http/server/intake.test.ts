@@ -53,7 +53,7 @@ describe("A request that is refused before its body is there", () => {
     await answered(/^HTTP\/1\.1 200 [^]*too large$/u)
   })
 
-  it("is not told to go on when it asks first", async () => {
+  it("is not answered 100 when it expects that", async () => {
     const { client } = await bounded()
     const expecting = `${json}\r\nExpect: 100-continue\r\nContent-Length: `
     const large = client(head(`${expecting}${1024 * mebibyte}`))

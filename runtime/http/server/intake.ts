@@ -1,21 +1,23 @@
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import { isWelcome, makeBodies, mayHaveBody, type Received } from "./body.ts"
 import { Kinds, problemOf } from "../Problem.ts"
 
 /**
- * Requests that are worked on at once; more would wait for longer than anybody does. A fast machine answers so many
- * in a fraction of a second, a slow one in two.
+ * The most requests in progress. More would have to wait for longer than clients do. A fast machine answers this many in a
+ * fraction of a second, a slow one in two.
  */
 export const mostAtOnce = 1_024
 
-/** Seconds after which a client that was refused is to come back. */
+/** `Retry-After` of a rejected request, in seconds. */
 const retryAfter = 2
 
-/** Before this nothing more is read of a client that was refused; short enough to refuse it again in time. */
+/** How long the connection of a rejected request is not read. */
 const restMillis = 1_500
 
-/** What must be answered above all when there is too much to do. */
+/** Paths that are answered under overload as well. */
 const vital = new Set(["/livez", "/readyz", "/metrics"])
+
+type Listener = (this: Server<typeof Received>, request: Received, response: ServerResponse) => void
 
 const refusalBody = JSON.stringify(problemOf(Kinds.unavailable))
 const refusal = {
@@ -30,8 +32,8 @@ const refuse = (request: IncomingMessage, response: ServerResponse) => {
 }
 
 /**
- * To refuse costs as well: whoever asks again at once does not get a turn sooner than whoever waits. What is left of
- * the request is read first.
+ * Stops reading from the connection for a while, after the rest of the request. A rejection costs time as well, so a client
+ * that retries at once must not get ahead of those that wait.
  */
 const rest = (request: IncomingMessage) =>
   request.once("close", () => {
@@ -40,13 +42,13 @@ const rest = (request: IncomingMessage) =>
   })
 
 /**
- * Hands a server's listeners requests whose bodies are there, and bounds their work: a request that comes while
- * `mostAtOnce` are worked on is answered 503 at once, before anything is done for it, so that those that are worked on
- * are answered in time however many come. Idle connections, bodies that arrive slowly and answers that are read slowly
- * are no work; bodies are held to a sum. `onRefused` is called with the count of refusals once a second.
+ * Passes requests to a server's listeners once their bodies are complete, and bounds the requests in progress: while there
+ * are `mostAtOnce`, every further one is answered 503 at once, so that those in progress are answered in time. Idle
+ * connections, bodies that arrive slowly and answers that are read slowly do not count; the bytes of all bodies are
+ * bounded. `onRefused` is called with the number of rejections once a second, if there were any.
  */
 export const boundIntake = (server: Server<typeof Received>, onRefused: (count: number) => void) => {
-  const listeners = server.listeners("request") as unknown as ReadonlyArray<RequestListener>
+  const listeners = server.listeners("request") as unknown as ReadonlyArray<Listener>
   const open = new Set<ServerResponse>()
   const bodies = makeBodies()
   let working = 0
@@ -65,7 +67,7 @@ export const boundIntake = (server: Server<typeof Received>, onRefused: (count: 
       open.delete(response)
       working = Math.max(working - 1, 0)
     })
-    for (const listener of listeners) listener.call(server, request, response as never)
+    for (const listener of listeners) listener.call(server, request, response)
   }
 
   const take = (request: Received, response: ServerResponse) => {
@@ -78,7 +80,7 @@ export const boundIntake = (server: Server<typeof Received>, onRefused: (count: 
     )
   }
 
-  // Without a listener of its own, Node asks for nothing to be upgraded.
+  // Without a listener for it, Node ignores a request for an upgrade.
   for (const event of ["request", "checkContinue", "upgrade"]) server.removeAllListeners(event)
   server.on("request", take)
   server.on("checkContinue", (request, response) => {

@@ -12,7 +12,7 @@ import { boundIntake } from "./intake.ts"
 import { type Kind, Kinds, problemOf, responseOf } from "../Problem.ts"
 
 /** The address cannot be listened on. */
-export class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("AddressUnusable", {
+class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("AddressUnusable", {
   host: Schema.String,
   port: Schema.Int,
   cause: Schema.Defect(),
@@ -31,23 +31,23 @@ export class AddressUnusable extends Schema.TaggedError<AddressUnusable>()("Addr
 }
 
 /**
- * Connections that wait to be taken, when many come at once; the system may allow fewer. One that finds no room is
- * dropped without a word, and its client finds out in seconds.
+ * The most connections that wait to be accepted; the system may allow fewer. A further one is dropped, and its client
+ * retries after a second or more.
  */
 const backlog = 4_096
 
-/** How long requests that are under way may take once the process stops; its end comes within 10 s. */
+/** How long requests in progress may take when the process stops, which is to end within 10 s. */
 const graceMillis = 5_000
 
-/** How long a connection that is idle when the process stops may still bring a request: one may be on its way. */
+/** How long idle connections are kept open when the process stops: a request may be in flight. */
 const lullMillis = 500
 
 /**
- * Listens, and says where: answers `meanwhile`, if that is given, until `open` has run, then by the router's routes,
- * which must all be there by then.
+ * Listens on a port, which it returns. Answers with `meanwhile`, if that is given, until `open` has run, and from then on
+ * by the router's routes, which must be complete.
  *
- * When its scope closes, the port closes at once; requests that were sent on open connections are answered, and the
- * connections end with the answers, or soon when they bring nothing more.
+ * When its scope closes, the port is closed at once, requests on open connections are answered, and connections are closed
+ * with the answers, or soon when they are idle.
  */
 export const serve = (options: {
   readonly host: string
@@ -71,8 +71,8 @@ export const serve = (options: {
       Effect.map((context) => Context.get(context, HttpServer.HttpServer)),
     )
     let stopping = false
-    let answer: ReturnType<typeof router.asHttpEffect> = options.meanwhile ?? inSegments(router.asHttpEffect())
-    // Answers tell their clients to go once the process stops, so that connections end while the server closes.
+    let answer: ReturnType<typeof router.asHttpEffect> = options.meanwhile ?? encodingSemicolons(router.asHttpEffect())
+    // While the process stops, each answer closes its connection.
     const routes = Effect.map(refusingHostless(Effect.suspend(() => answer)), (response) =>
       stopping ? HttpServerResponse.setHeader(response, "connection", "close") : response,
     )
@@ -84,15 +84,15 @@ export const serve = (options: {
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         stopping = true
-        endConnections(node, sockets)
+        closeIdleConnections(node, sockets)
       }),
     )
     const address = node.address()
-    const open = Effect.sync(() => void (answer = inSegments(router.asHttpEffect())))
+    const open = Effect.sync(() => void (answer = encodingSemicolons(router.asHttpEffect())))
     return { port: typeof address === "object" && address !== null ? address.port : port, open }
   })
 
-/** Node's own refusal of a request without `Host` (RFC 9112 §3.2) is no problem of RFC 9457. */
+/** Rejects a request without `Host` (RFC 9112 §3.2) with a problem. Node would answer without one. */
 const refusingHostless = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
     request.headers["host"] === undefined && NodeHttpServerRequest.toIncomingMessage(request).httpVersion === "1.1"
@@ -100,8 +100,8 @@ const refusingHostless = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpSer
       : routes,
   )
 
-/** The router would take what follows a semicolon for a query; to us it is a part of the path as any other. */
-const inSegments = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+/** Encodes semicolons in the path. Works round the router, which takes what follows one for a query. */
+const encodingSemicolons = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
     const [path, ...query] = request.url.split("?")
     if (!path!.includes(";")) return routes
@@ -119,7 +119,7 @@ const nodeServer = () => {
     connectionsCheckingInterval: 1_000,
     maxHeaderSize: 16 * 1024,
   })
-  // What else a client expects is left unmet (RFC 9110 §10.1.1 allows it); Node would refuse without a problem.
+  // Other expectations are ignored, which RFC 9110 §10.1.1 allows; Node would answer without a problem.
   server.on("checkExpectation", (request, response) => server.emit("request", request, response))
   server.on("clientError", (error: Error & { code?: string }, socket: Duplex) => {
     if (error.code === "ECONNRESET" || !socket.writable) return socket.destroy()
@@ -135,7 +135,7 @@ const kindOf = (code: string | undefined): Kind =>
       ? Kinds.requestTimeout
       : Kinds.badRequest
 
-/** A problem where there is no response object to write it to. */
+/** A problem as a whole HTTP response, for a socket without a response object. */
 const rawProblem = (kind: Kind): string => {
   const body = JSON.stringify(problemOf(kind))
   return [
@@ -148,16 +148,28 @@ const rawProblem = (kind: Kind): string => {
   ].join("\r\n")
 }
 
-const endConnections = (server: Server, sockets: ReadonlySet<Socket>) => {
-  const closeIdle = server.closeIdleConnections.bind(server)
-  // Node calls it when the server closes, and would reset whoever is sending at that moment.
-  server.closeIdleConnections = () => {}
+/** Closes idle connections while the server closes, from `lullMillis` on. */
+const closeIdleConnections = (server: Server, sockets: ReadonlySet<Socket>) => {
+  const closeIdle = keepIdleConnectionsOnClose(server)
   const began = performance.now()
   const timer = setInterval(() => {
     if (performance.now() - began < lullMillis) return
     closeIdle()
-    // Node takes those that never sent anything, as browsers keep in reserve, for busy.
+    // Node does not count a connection as idle that has never sent anything, such as one that a browser has in reserve.
     for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
   }, 100)
   server.once("close", () => clearInterval(timer))
+}
+
+/**
+ * Keeps idle connections open when the server closes, and returns the method that closes them.
+ *
+ * Works round Node, whose `Server.close` closes idle connections at once, since Node 19 and without an option: a client that
+ * is sending a request at that moment gets a reset. So the method that it calls is replaced. Can go when Node has an
+ * option for it.
+ */
+const keepIdleConnectionsOnClose = (server: Server): (() => void) => {
+  const closeIdle = server.closeIdleConnections.bind(server)
+  server.closeIdleConnections = () => {}
+  return closeIdle
 }

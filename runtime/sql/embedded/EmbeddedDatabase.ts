@@ -6,8 +6,8 @@ import { localBell, transactionOf } from "../transaction.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
 
 /**
- * A module's database as a schema of the embedded one. The folder's lock makes this process the only one, so whoever
- * asks for it is the exclusive holder, and a bell that rings in memory reaches everybody.
+ * A module's database as a schema of the embedded one. The lock of the folder makes this the only process, so every client
+ * is exclusive, and bells need only memory.
  */
 const databaseIn = (postgres: EmbeddedPostgres["Service"], schema: string) =>
   Layer.effectContext(
@@ -22,7 +22,7 @@ const databaseIn = (postgres: EmbeddedPostgres["Service"], schema: string) =>
       }
       const database = Database.of({
         transaction: transactionOf(sql),
-        // One session has nobody to wait for.
+        // There is only one session.
         patient: Effect.void,
         coalesce: (many) => coalesce(`${schema}.coalesced-${++coalesced}`, many),
         exclusive: Effect.succeed(sql),

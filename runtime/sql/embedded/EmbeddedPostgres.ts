@@ -8,42 +8,43 @@ import { loop } from "../../loop/loop.ts"
 import { DatabaseUnavailable } from "../Database.ts"
 import { type Gate, pgliteDuplex } from "./duplex.ts"
 import { takeFolder } from "./folder.ts"
-import { makeUpkeep } from "./upkeep.ts"
+import { makeUpkeep, mostIndexBytes } from "./upkeep.ts"
 
-/** While less is free on the disk, nothing is written: a full disk stops PGlite for good (it spins; seen in 0.5.14). */
+/** With less free space on the disk writes are rejected: on a full disk PGlite spins for ever (seen in 0.5.14). */
 const leastFreeBytes = 64 * 1024 * 1024
 
 /**
- * PostgreSQL in this process: one PGlite, which is one session, shared by a client for each schema. A transaction of
- * one client makes all others wait, so nothing may wait for another transaction while it holds one.
+ * PostgreSQL in this process: one PGlite, with one session, shared by a client for each schema. All others wait for the
+ * transaction of one client, so a transaction must not wait for another one.
  */
 export class EmbeddedPostgres extends Context.Service<
   EmbeddedPostgres,
   {
-    /** A client whose unqualified names are those of `schema`, which is made if it does not exist. */
+    /** A client whose `search_path` is `schema`, which is created if it does not exist. */
     readonly client: (schema: string) => Effect.Effect<PgClient.PgClient, SqlError.SqlError, Scope.Scope>
     /** Fails while the disk is nearly full. */
     readonly writable: Effect.Effect<void, DatabaseUnavailable>
   }
 >()("galleria/EmbeddedPostgres") {
-  /** Kept in a folder, which this process takes for itself. */
+  /** In a folder, which is locked for this process. */
   static readonly layer = (options: { readonly dataDir: string }) =>
     Layer.effect(
       this,
       Effect.gen(function* () {
         const folder = yield* takeFolder(options.dataDir)
-        if (folder.isNew) yield* Effect.logInfo(`Preparing the database in ${options.dataDir}: once, for some seconds`)
+        if (folder.isNew)
+          yield* Effect.logInfo(`Preparing the database in ${options.dataDir}; this takes some seconds, once`)
         const db = yield* open(() => PGlite.create({ dataDir: folder.postgres }))
         yield* folder.keep
         const postgres = make(db, yield* watchDisk(folder.postgres))
-        const turn = makeUpkeep(yield* postgres.client("public"))
+        const turn = makeUpkeep(yield* postgres.client("public"), mostIndexBytes)
         const wake = Latch.makeUnsafe(false)
         yield* Effect.forkScoped(loop({ name: "database.upkeep", turn, wake, poll: "1 second" }))
         return postgres
       }),
     )
 
-  /** In memory, gone with the scope; `snapshot` is a file made by `PGlite.dumpDataDir`, and saves most of the start. */
+  /** In memory, until the scope closes. `snapshot` is a file made by `PGlite.dumpDataDir`, which makes the start faster. */
   static readonly layerMemory = (options: { readonly snapshot?: string } = {}) =>
     Layer.effect(
       this,
@@ -58,8 +59,8 @@ export class EmbeddedPostgres extends Context.Service<
 }
 
 /**
- * The plan of a prepared statement is made once, often while its tables are small, and kept while they grow: every
- * one goes by an index, however few rows there are.
+ * Forces generic plans that use indexes: a prepared statement is planned once, often while its tables are small, and keeps
+ * its plan while they grow.
  */
 const session = `
   set plan_cache_mode = force_generic_plan; set random_page_cost = 1.1;
@@ -94,11 +95,11 @@ const make = (db: PGlite, writable: Effect.Effect<void, DatabaseUnavailable>): E
   return { client, writable }
 }
 
-/** Error 53100 that names the write-ahead log: the next call would never come back, so the process ends here. */
+/** Ends the process at error 53100 (disk full) of the write-ahead log: the next call of PGlite would never return. */
 const endOnFullDisk = (answer: Uint8Array) => {
   const bytes = Buffer.from(answer.buffer, answer.byteOffset, answer.byteLength)
   if (bytes.indexOf("C53100\0") >= 0 && bytes.indexOf("pg_wal") >= 0) {
-    process.stderr.write("The disk is full and the embedded database cannot go on; free some space and start again.\n")
+    process.stderr.write("The disk is full and the embedded database cannot continue; free some space and restart.\n")
     process.exit(1)
   }
 }
@@ -116,7 +117,7 @@ const watchDisk = (path: string) =>
         !changed
           ? Effect.void
           : free < leastFreeBytes
-            ? Effect.logWarning(`Less than 64 MB are free on the disk of the database; writes are rejected`)
+            ? Effect.logWarning("Less than 64 MB are free on the disk of the database; writes are rejected")
             : Effect.logInfo("The disk has room again; writes are accepted"),
       ),
     )

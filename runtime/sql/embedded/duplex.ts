@@ -1,70 +1,56 @@
 import type { PGlite } from "@electric-sql/pglite"
 import { Duplex } from "node:stream"
+import { isIdleAfter, queryOf, takeRequests } from "./messages.ts"
 
 /**
- * Whose turn it is on the one session that PGlite is: a client keeps it while its transaction is open. `schema` is
- * what `search_path` says now, undefined when nobody knows.
+ * The queue for the one session of a PGlite. A client holds the session while its transaction is open. `schema` is the
+ * current `search_path`, undefined when it is not known.
  */
 export interface Gate {
   tail: Promise<void>
   schema: string | undefined
 }
 
-const readyForQuery = { idle: 0x49 }
-const message = { terminate: 0x58, sync: 0x53, query: 0x51 }
-
-const queryOf = (text: string) => {
-  const bytes = Buffer.from(`\0\0\0\0\0${text}\0`)
-  bytes[0] = message.query
-  bytes.writeInt32BE(bytes.length - 1, 1)
-  return bytes
-}
-
-/** How long the event loop may stand for PGlite's sake: a turn takes in one new connection, no more. */
+/** The longest that PGlite may block the event loop: one turn of that accepts only one connection. */
 const longestMillis = 1
 
 let turned = performance.now()
 
 /**
- * Lets the event loop turn. PGlite answers within the call, and what follows an answer follows in promises: as long as
- * there is something to do, no socket would be read and no timer would fire.
+ * Lets the event loop turn. PGlite answers synchronously, and what follows an answer follows in promises: under load, no
+ * socket would be read and no timer would fire.
  */
 const turn = async () => {
   await new Promise<void>((done) => setImmediate(done))
   turned = performance.now()
 }
 
-/** The answer in bytes: PGlite's other ways to ask read it all before the client does. */
+/** The answer to a request, as bytes: PGlite's other methods parse it as well. */
 const ask = async (db: PGlite, request: Uint8Array): Promise<Buffer> => {
   const parts: Array<Buffer> = []
   await db.execProtocolRawStream(request, { onRawData: (part) => void parts.push(Buffer.from(part)) })
   return Buffer.concat(parts)
 }
 
-/**
- * PostgreSQL's wire protocol into an in-process PGlite, for one client of @effect/sql-pg that works in `schema`.
- *
- * Bytes are collected until a Sync, a simple Query or the start-up message ends a request, then handed over whole:
- * requests of several clients never mix. `onAnswer` sees each answer first.
- */
-export const pgliteDuplex = (options: {
+interface Options {
   readonly db: PGlite
   readonly gate: Gate
   readonly schema: string
+  /** Called with each answer before the client gets it. */
   readonly onAnswer: (answer: Uint8Array) => void
-}): Duplex => {
-  const { db, gate, schema } = options
-  let pending: Buffer = Buffer.alloc(0)
-  let started = false
+}
+
+/** Requests of one client, which holds the session from a request until its transaction has ended. */
+const makeSession = ({ db, gate, schema, onAnswer }: Options) => {
   let release: (() => void) | undefined
 
   const enter = async () => {
     if (release !== undefined) return
     const before = gate.tail
-    let leave!: () => void
-    gate.tail = new Promise<void>((done) => (leave = done))
+    const { promise, resolve } = Promise.withResolvers<void>()
+    gate.tail = promise
     await before
-    release = leave
+    release = resolve
     if (gate.schema !== schema) {
       gate.schema = undefined
       await ask(db, queryOf(`set search_path to "${schema}"`))
@@ -78,67 +64,61 @@ export const pgliteDuplex = (options: {
     done?.()
   }
 
-  const run = async (request: Uint8Array) => {
+  const run = async (request: Uint8Array, deliver: (answer: Buffer) => void) => {
     try {
       await enter()
       if (performance.now() - turned > longestMillis) await turn()
       const answer = await db.runExclusive(() => ask(db, request))
-      options.onAnswer(answer)
-      duplex.push(answer)
-      if (answer.length < 6 || answer[answer.length - 1] === readyForQuery.idle) leave()
+      onAnswer(answer)
+      deliver(answer)
+      if (isIdleAfter(answer)) leave()
     } catch (error) {
       leave()
       throw error
     }
   }
 
-  /** Cuts off what is complete; Terminate must not reach PGlite. */
-  const take = (): { readonly request: Buffer | undefined; readonly end: boolean } => {
-    let at = 0
-    let cut = 0
-    let end = false
-    if (!started && pending.length >= 4 && pending.length >= pending.readInt32BE(0)) {
-      at = cut = pending.readInt32BE(0)
-      started = true
-    }
-    while (started && pending.length >= at + 5) {
-      const type = pending[at]
-      const length = pending.readInt32BE(at + 1)
-      if (pending.length < at + 1 + length) break
-      if (type === message.terminate) {
-        end = true
-        break
-      }
-      at += 1 + length
-      if (type === message.sync || type === message.query) cut = at
-    }
-    const request = cut > 0 ? pending.subarray(0, cut) : undefined
-    pending = pending.subarray(cut)
-    return { request, end }
+  /** Rolls back the open transaction, if there is one, of a client that has gone. */
+  const abandon = (then: () => void) => {
+    if (release === undefined) return then()
+    gate.schema = undefined
+    ask(db, queryOf("rollback"))
+      .catch(() => {})
+      .finally(() => {
+        leave()
+        then()
+      })
   }
+
+  return { run, abandon }
+}
+
+/**
+ * PostgreSQL's wire protocol into an in-process PGlite, for one client of @effect/sql-pg that works in `schema`.
+ *
+ * Bytes are collected until they complete a request, then passed on as a whole: requests of several clients never mix.
+ */
+export const pgliteDuplex = (options: Options): Duplex => {
+  const session = makeSession(options)
+  let pending: Buffer = Buffer.alloc(0)
+  let isStarted = false
 
   const duplex: Duplex = new Duplex({
     read() {},
     write(chunk: Buffer, _encoding, done) {
-      pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk])
-      const { request, end } = take()
-      if (end) duplex.push(null)
-      if (request === undefined) return done()
-      run(request).then(() => done(), done)
+      const taken = takeRequests(pending.length === 0 ? chunk : Buffer.concat([pending, chunk]), isStarted)
+      pending = taken.rest
+      isStarted = taken.isStarted
+      if (taken.isEnded) duplex.push(null)
+      if (taken.requests === undefined) return done()
+      session.run(taken.requests, (answer) => duplex.push(answer)).then(() => done(), done)
     },
     final(done) {
       duplex.push(null)
       done()
     },
     destroy(error, done) {
-      if (release === undefined) return done(error)
-      gate.schema = undefined
-      ask(db, queryOf("rollback"))
-        .catch(() => {})
-        .finally(() => {
-          leave()
-          done(error)
-        })
+      session.abandon(() => done(error))
     },
   })
   return duplex

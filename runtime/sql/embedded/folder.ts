@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 
-/** Another process works in the data folder, or it cannot be used. */
-export class FolderUnusable extends Schema.TaggedError<FolderUnusable>()("FolderUnusable", {
+/** The data folder is used by another process, or is not accessible. */
+class FolderUnusable extends Schema.TaggedError<FolderUnusable>()("FolderUnusable", {
   folder: Schema.String,
   reason: Schema.String,
 }) {
@@ -13,19 +13,19 @@ export class FolderUnusable extends Schema.TaggedError<FolderUnusable>()("Folder
   }
 }
 
-export interface Folder {
-  /** Where PostgreSQL's files are. */
+interface Folder {
+  /** The path of PostgreSQL's files. */
   readonly postgres: string
-  /** Nothing was ever stored here. */
+  /** Nothing has been stored in it. */
   readonly isNew: boolean
-  /** To be called once the files are whole: from then on they are kept. */
+  /** Marks the files as complete. Run it once they are: from then on they are kept. */
   readonly keep: Effect.Effect<void>
 }
 
 /**
- * Takes the data folder for this process alone. The lock is a file lock of the operating system, held through an open
- * SQLite transaction, so it is gone the moment its owner is, however it ends. Files of a first start that was killed
- * half-way, when nothing had been acknowledged yet, are removed.
+ * Locks the data folder for this process. The lock is a file lock of the operating system, held by an open SQLite
+ * transaction, so it is released when the process ends, however it ends. Incomplete files of a first start that was killed
+ * are removed: nothing had been acknowledged yet.
  */
 export const takeFolder = (path: string) =>
   Effect.gen(function* () {

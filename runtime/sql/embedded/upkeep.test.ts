@@ -2,7 +2,7 @@ import { expect, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { postgres } from "../../test/harness/memory.ts"
 import { EmbeddedPostgres } from "./EmbeddedPostgres.ts"
-import { makeUpkeep } from "./upkeep.ts"
+import { makeUpkeep, mostIndexBytes } from "./upkeep.ts"
 
 /**
  * Requests wait for a statement: 50 ms of processor time, for the machine may be busy with others, and as much again for
@@ -33,10 +33,10 @@ const stillness = <E, R>(work: Effect.Effect<unknown, E, R>) =>
     return longest
   })
 
-const scene = (schema: string, mostIndexBytes?: number) =>
+const scene = (schema: string, most = mostIndexBytes) =>
   Effect.gen(function* () {
     const sql = yield* (yield* EmbeddedPostgres).client(schema)
-    const turn = makeUpkeep(sql, mostIndexBytes)
+    const turn = makeUpkeep(sql, most)
     const bytesOf = (table: string) =>
       Effect.map(
         sql<{ bytes: number }>`select pg_total_relation_size(${table}::regclass)::float8 as bytes`,
@@ -65,7 +65,7 @@ layer(postgres(), { excludeTestServices: true })("The upkeep of the embedded dat
     }),
   )
 
-  it.effect("stops nobody for a table that is large, also when much of it is deleted", () =>
+  it.effect("blocks no request for a large table, also when much of it is deleted", () =>
     Effect.gen(function* () {
       const { sql, turn } = yield* scene("large")
       let longest = 0

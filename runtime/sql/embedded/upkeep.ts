@@ -3,19 +3,19 @@ import { Effect } from "effect"
 
 const megabyte = 1024 * 1024
 
-/** A table is vacuumed after so many deleted or inserted rows: few at a time, for the vacuum looks at all that is new. */
+/** Deleted or inserted rows after which a table is vacuumed: few, because a vacuum reads all new pages. */
 const vacuumAfter = { dead: 2_000, inserted: 20_000 }
 
 /**
- * A vacuum with deleted rows reads all indexes, some tens of milliseconds for this much, and requests wait meanwhile. A
- * table that has outgrown it is not vacuumed: a vacuum cannot be divided.
+ * The largest indexes of a table that is vacuumed. A vacuum with deleted rows reads all indexes, which takes some tens of
+ * milliseconds at this size, and requests wait meanwhile. It cannot be divided.
  */
-const mostIndexBytes = 16 * megabyte
+export const mostIndexBytes = 16 * megabyte
 
-/** Statistics are a matter of orders of magnitude here, and a sample takes a page for each of its 300 rows by target. */
+/** Statistics need only be right within an order of magnitude. A sample reads a page for each of 300 rows times `target`. */
 const statistics = { rows: 5_000, share: 0.3, target: 3 }
 
-/** A checkpoint writes what has changed since the last, in one call; and a restart after a crash replays it. */
+/** The write-ahead log between two checkpoints. A checkpoint writes it in one call; a restart after a crash replays it. */
 const mostWalBytes = 8 * megabyte
 
 interface Table {
@@ -24,7 +24,7 @@ interface Table {
   readonly live: number
   readonly dead: number
   readonly inserted: number
-  /** Since its statistics were made. */
+  /** Rows that have changed since its statistics were made. */
   readonly changed: number
 }
 
@@ -33,12 +33,11 @@ const isWritten = ({ dead, inserted }: Table) => dead >= vacuumAfter.dead || ins
 const needsStatistics = ({ changed, live }: Table) => changed >= statistics.rows && changed >= live * statistics.share
 
 /**
- * One turn of what PostgreSQL's background processes do, which the embedded one lacks: room of deleted rows is used
- * again, the planner knows how large tables are, and the write-ahead log stays short. No statement of it takes much longer
- * in a large database than in a small one (decision 5).
+ * One turn of the maintenance for which the embedded PostgreSQL has no background processes: vacuum, statistics and
+ * checkpoints. No statement of it takes much longer in a large database than in a small one (decision 5).
  */
-export const makeUpkeep = (sql: PgClient.PgClient, most = mostIndexBytes) => {
-  /** The `seq` up to which an outbox is empty: with one session, rows appear in the order of theirs. */
+export const makeUpkeep = (sql: PgClient.PgClient, mostIndexBytes: number) => {
+  /** By schema, the `seq` up to which its outbox is empty: with one session, rows appear in order of `seq`. */
   const emptyTo = new Map<string, bigint>()
   let lookedAt = 0
   let checkpointAt = 0
@@ -52,7 +51,7 @@ export const makeUpkeep = (sql: PgClient.PgClient, most = mostIndexBytes) => {
 
   const whatIs = ({ schema, name }: Table) => sql`${sql(schema)}.${sql(name)}`
 
-  /** Asked of few tables only: it opens their files. */
+  /** Opens the files of the table, so it is used for few tables only. */
   const indexBytesOf = ({ schema, name }: Table) =>
     Effect.map(
       sql<{ bytes: number }>`
@@ -73,7 +72,7 @@ export const makeUpkeep = (sql: PgClient.PgClient, most = mostIndexBytes) => {
     checkpointAt = at
   })
 
-  /** An outbox that has outgrown the vacuum, after a long outage of the log, is truncated once it is empty. */
+  /** Truncates an empty outbox that is too large for a vacuum, as after a long outage of the log. */
   const truncate = (table: Table) =>
     sql.withTransaction(
       Effect.gen(function* () {
@@ -87,11 +86,11 @@ export const makeUpkeep = (sql: PgClient.PgClient, most = mostIndexBytes) => {
   return Effect.gen(function* () {
     const at = yield* position
     if (at === lookedAt) return false
-    // What this session has counted is seen by the next statement.
+    // Makes the counts of this session visible to the next statement.
     yield* sql`select pg_stat_force_next_flush()`
     for (const table of yield* tables) {
       if (isWritten(table)) {
-        if ((yield* indexBytesOf(table)) <= most) yield* sql`vacuum ${whatIs(table)}`
+        if ((yield* indexBytesOf(table)) <= mostIndexBytes) yield* sql`vacuum ${whatIs(table)}`
         else if (table.name === "outbox") yield* truncate(table)
         yield* checkpoint
       }

@@ -29,7 +29,7 @@ const place = (server: Postgres) =>
     Place,
     Effect.gen(function* () {
       const url = yield* newDatabase(server.url)
-      const context = yield* Layer.build(databaseAt({ url: Redacted.make(url), schema: "admin" }))
+      const context = yield* Layer.build(databaseAt({ url: Redacted.make(url), schema: "admin", alone: false }))
       return { url, admin: Context.get(context, SqlClient.SqlClient), server }
     }),
   )
@@ -67,7 +67,7 @@ const holder = (schema: string, env: Readonly<Record<string, string>> = {}) =>
 
 const certificate = new URL("../../test/harness/localhost.pem", import.meta.url).pathname
 
-/** A way to the server that speaks TLS to whoever asks for it, with a certificate that nobody else signed. */
+/** A proxy of the server that accepts TLS, with a self-signed certificate. */
 const encrypting = ({ server }: Context.Service.Shape<typeof Place>) =>
   Effect.acquireRelease(
     Effect.promise(async () => {
@@ -193,14 +193,14 @@ const tests = (server: Postgres) =>
     })
 
     describe("a bell", () => {
-      const hears = <E, R>(next: Effect.Effect<Deferred.Deferred<void>>, ring: Effect.Effect<unknown, E, R>) =>
+      const rungBy = <E, R>(next: Effect.Effect<Deferred.Deferred<void>>, ring: Effect.Effect<unknown, E, R>) =>
         Effect.gen(function* () {
-          const heard = yield* next
+          const rung = yield* next
           yield* ring
-          yield* Effect.timeout(Deferred.await(heard), "10 seconds")
+          yield* Effect.timeout(Deferred.await(rung), "10 seconds")
         })
 
-      it.effect("is heard in every instance of the module, and of no other, once the ringing has committed", () =>
+      it.effect("rings in every instance of the module, and of no other, after the commit", () =>
         Effect.gen(function* () {
           const [one, other, stranger] = [
             yield* instance({ schema: "rung" }),
@@ -208,7 +208,7 @@ const tests = (server: Postgres) =>
             yield* instance(),
           ]
           const [quiet, early] = [yield* stranger.bell("news").next, yield* other.bell("news").next]
-          yield* hears(
+          yield* rungBy(
             other.bell("news").next,
             one.transaction(
               Effect.gen(function* () {
@@ -218,36 +218,36 @@ const tests = (server: Postgres) =>
               }),
             ),
           )
-          yield* hears(one.bell("news").next, other.bell("news").ring)
+          yield* rungBy(one.bell("news").next, other.bell("news").ring)
           expect(yield* Deferred.isDone(quiet)).toBe(false)
         }),
       )
 
-      it.effect("is heard again after its sessions have ended, and rings in between for what was missed", () =>
+      it.effect("rings again after its sessions have ended, and once for what was missed in between", () =>
         Effect.gen(function* () {
           const [one, other] = [yield* instance({ schema: "rung_again" }), yield* instance({ schema: "rung_again" })]
-          yield* hears(other.bell("news").next, terminate("rung_again"))
-          yield* hears(
+          yield* rungBy(other.bell("news").next, terminate("rung_again"))
+          yield* rungBy(
             other.bell("news").next,
             one.bell("news").ring.pipe(Effect.repeat({ times: 20, schedule: Schedule.spaced("200 millis") })),
           )
         }),
       )
 
-      it.effect("tells others of many rings, one close upon the other, by few notifications", () =>
+      it.effect("sends few notifications for many rings in a short time", () =>
         Effect.gen(function* () {
           const [one, other] = [yield* instance({ schema: "rung_often" }), yield* instance({ schema: "rung_often" })]
-          let heard = 0
-          const listen = Effect.map(Effect.flatMap(other.bell("news").next, Deferred.await), () => heard++)
+          let seen = 0
+          const listen = Effect.map(Effect.flatMap(other.bell("news").next, Deferred.await), () => seen++)
           yield* Effect.forkChild(Effect.forever(listen), { startImmediately: true })
           const rings = 500
           yield* Effect.repeat(Effect.andThen(one.bell("news").ring, Effect.sleep("1 millis")), { times: rings - 1 })
           yield* until(
-            "it is heard",
-            Effect.sync(() => heard > 0),
+            "it has rung",
+            Effect.sync(() => seen > 0),
           )
           yield* Effect.sleep("500 millis")
-          expect(heard).toBeLessThan(rings / 3)
+          expect(seen).toBeLessThan(rings / 3)
         }),
       )
     })
@@ -422,13 +422,15 @@ const tests = (server: Postgres) =>
     })
 
     describe("a migration", () => {
-      it.effect("that is killed half-way leaves nothing behind, and holds nobody up", () =>
+      it.effect("that is killed half-way leaves nothing behind, and blocks no other", () =>
         Effect.gen(function* () {
           const schema = newModule()
           const child = yield* holder(schema, { MIGRATING: "yes" })
           yield* until("the server is busy with it", isRunning("select pg_sleep(600)"))
           child.kill("SIGKILL")
-          const context = yield* Layer.build(databaseAt({ url: Redacted.make((yield* Place).url), schema }))
+          const context = yield* Layer.build(
+            databaseAt({ url: Redacted.make((yield* Place).url), schema, alone: false }),
+          )
           const began = performance.now()
           yield* Effect.provideContext(migrate({ "0001_stuck": create }), context)
           expect(performance.now() - began).toBeLessThan(10_000)
@@ -444,21 +446,21 @@ const tests = (server: Postgres) =>
       const goods = Effect.flatMap(SqlClient.SqlClient, (sql) => Effect.asVoid(sql`create table goods (n int)`))
 
       const at = (schema: string) =>
-        Effect.flatMap(Place, ({ url }) => Layer.build(databaseAt({ url: Redacted.make(url), schema })))
+        Effect.flatMap(Place, ({ url }) => Layer.build(databaseAt({ url: Redacted.make(url), schema, alone: false })))
 
       /** A start that migrates, with what it said of its waiting; undefined: it went on. */
       const starting = (database: Context.Context<Database | SqlClient.SqlClient>, migrations: Migrations) =>
         Effect.gen(function* () {
-          const told: Array<string | undefined> = []
-          const tell = (reason: string | undefined) => Effect.sync(() => void told.push(reason))
+          const reasons: Array<string | undefined> = []
+          const report = (reason: string | undefined) => Effect.sync(() => void reasons.push(reason))
           const work = Effect.provideContext(migrate(migrations, "shop"), database)
-          return { told, fiber: yield* Effect.forkChild(onceThere(work, tell)) }
+          return { reasons, fiber: yield* Effect.forkChild(onceThere(work, report)) }
         })
 
       const columns = (sql: SqlClient.SqlClient) =>
         sql`select attname from pg_attribute where attrelid = 'goods'::regclass and attnum > 0 order by attnum`
 
-      it.effect("waits for whoever has its table, as for a database that is away", () =>
+      it.effect("waits for a lock on its table, as for an unavailable database", () =>
         Effect.gen(function* () {
           const database = yield* at(newModule())
           const sql = Context.get(database, SqlClient.SqlClient)
@@ -475,17 +477,20 @@ const tests = (server: Postgres) =>
             ),
           )
           yield* Deferred.await(held)
-          const { told, fiber } = yield* starting(database, { "0001_create_goods": goods, "0002_price_goods": alter })
+          const { reasons, fiber } = yield* starting(database, {
+            "0001_create_goods": goods,
+            "0002_price_goods": alter,
+          })
           const triedTwice = until(
             "it has tried twice",
-            Effect.sync(() => told.length >= 2),
+            Effect.sync(() => reasons.length >= 2),
           )
           yield* Effect.raceFirst(triedTwice, Fiber.join(fiber))
-          expect(new Set(told)).toEqual(new Set(["canceling statement due to lock timeout"]))
+          expect(new Set(reasons)).toEqual(new Set(["canceling statement due to lock timeout"]))
           yield* Deferred.succeed(go, undefined)
           yield* Fiber.join(fiber)
           yield* Fiber.join(holder)
-          expect(told.at(-1)).toBeUndefined()
+          expect(reasons.at(-1)).toBeUndefined()
           expect(yield* columns(sql)).toEqual([{ attname: "n" }, { attname: "price" }])
         }),
       )
@@ -505,7 +510,7 @@ const tests = (server: Postgres) =>
           )
           for (const { fiber } of starts) yield* Fiber.join(fiber)
           expect(runs).toBe(1)
-          expect(starts.flatMap(({ told }) => told)).toEqual([undefined, undefined, undefined])
+          expect(starts.flatMap(({ reasons }) => reasons)).toEqual([undefined, undefined, undefined])
         }),
       )
 
@@ -519,7 +524,7 @@ const tests = (server: Postgres) =>
             yield* sql`create table goods (n int)`
             if (++runs === 1) yield* sql`select pg_sleep(300)`
           })
-          const { told, fiber } = yield* starting(database, { "0001_create_goods": slow })
+          const { reasons, fiber } = yield* starting(database, { "0001_create_goods": slow })
           yield* until("the server is busy with it", isRunning("select pg_sleep(300)"))
           if (how === "an operator ends its session") yield* terminate(schema)
           else {
@@ -527,14 +532,14 @@ const tests = (server: Postgres) =>
             yield* Effect.promise(server.crash)
             yield* until(
               "it has noticed",
-              Effect.sync(() => told.length > 0),
+              Effect.sync(() => reasons.length > 0),
             )
             yield* Effect.promise(server.resume)
           }
           yield* Fiber.join(fiber)
           expect(runs).toBe(2)
-          expect(told.length).toBeGreaterThan(1)
-          expect(told.at(-1)).toBeUndefined()
+          expect(reasons.length).toBeGreaterThan(1)
+          expect(reasons.at(-1)).toBeUndefined()
           expect(yield* columns(Context.get(database, SqlClient.SqlClient))).toEqual([{ attname: "n" }])
         }),
       )
@@ -574,7 +579,7 @@ const tests = (server: Postgres) =>
         }),
       )
 
-      it.effect("is refused with a wrong password, which is not told", () =>
+      it.effect("is rejected with a wrong password, which is not shown", () =>
         Effect.gen(function* () {
           const { error } = yield* failureOf(instance({ by: (url) => void (url.password = "hush") }))
           expect(error).toBeInstanceOf(DatabaseRefused)
@@ -745,7 +750,7 @@ const tests = (server: Postgres) =>
       }),
     )
 
-    it.effect("goes on after its server was away, without a word from anybody", () =>
+    it.effect("recovers from an outage of its server by itself", () =>
       Effect.gen(function* () {
         const { sql, probe, exclusive } = yield* instance()
         const { server } = yield* Place

@@ -13,14 +13,14 @@ import { lockedSession, onlySession } from "./lock.ts"
 import { askServer, faultIn } from "./server.ts"
 import type { Session, SessionOptions } from "./session.ts"
 
-/** Looks again soon: what is waited for takes moments. */
+/** Between two attempts to take a lock that is held for moments. */
 const soon = Schedule.spaced("100 millis")
 
 /**
- * A module's database as a schema of a PostgreSQL, which several instances may use side by side, unless this one is to be
- * `alone`: then another such one is refused.
+ * A module's database as a schema of a PostgreSQL server, which several instances may share. With `alone` this process fails
+ * when another process with `alone` has the database.
  */
-export const databaseAt = ({ alone = false, ...options }: SessionOptions & { readonly alone?: boolean }) =>
+export const databaseAt = ({ alone, ...options }: SessionOptions & { readonly alone: boolean }) =>
   Layer.effectContext(
     Effect.gen(function* () {
       const fault = faultIn(yield* refusable(options, askServer(options)))
@@ -50,10 +50,10 @@ export const databaseAt = ({ alone = false, ...options }: SessionOptions & { rea
 const refusedOf = ({ schema, url }: SessionOptions, reason: string) =>
   new DatabaseRefused({ module: schema, database: nameOf(addressOf(Redacted.value(url))), reason })
 
-/** The server does not know the user (class 28) or a setting (42704), or does not let the user create a schema (42501). */
+/** The server rejects the user (class 28), does not know a setting (42704), or denies to create a schema (42501). */
 const refusals = /^(?:28|42704|42501)/u
 
-/** To wait would not help where the server says no. */
+/** Makes a `DatabaseRefused` of an error that a retry cannot help. */
 const refusable = <A, E, R>(options: SessionOptions, work: Effect.Effect<A, E, R>) =>
   Effect.catchIf(
     work,
@@ -61,15 +61,15 @@ const refusable = <A, E, R>(options: SessionOptions, work: Effect.Effect<A, E, R
     (error) => Effect.fail(refusedOf(options, reasonOf(Cause.fail(error)))),
   )
 
-/** A process that was killed a moment ago may hold its lock for as long as the server takes to notice. */
+/** A process that was just killed holds its lock until the server has noticed. */
 const moment = soon.pipe(Schedule.upTo({ duration: "3 seconds" }))
 
-/** The server ends the session of whoever gives no sign of life, as this process until now, within this. */
+/** Within this the server ends the session of a client that does not respond, as of this process before an outage. */
 const outage = soon.pipe(Schedule.upTo({ duration: "15 seconds" }))
 
 /**
- * Keeps every other process that has an event log of its own off the database, for as long as this one runs. When the
- * lock was lost, as in an outage, it is taken again; when another has it by then, this process ends.
+ * Locks the database against every other process with an embedded event log, while this one runs. After an outage the lock
+ * is taken again; when another process has taken it meanwhile, this process exits.
  */
 const takeAlone = (options: SessionOptions) =>
   Effect.gen(function* () {
@@ -93,7 +93,7 @@ const endProcess = (error: DatabaseRefused) =>
     process.exit(1)
   })
 
-/** Whoever may not create one finds it made by somebody who may. */
+/** Creates the schema unless it exists, which needs no privilege to create one. */
 const ensureSchema = (options: SessionOptions) =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -104,7 +104,7 @@ const ensureSchema = (options: SessionOptions) =>
     }),
   )
 
-/** What takes long may do so; but whoever works on meanwhile must not wait in a queue behind a lock that is waited for. */
+/** `Database.upgrading`: statements may take long, but the lock time-out stays, because others queue behind a lock that is waited for. */
 const upgradingOf =
   (options: SessionOptions): Database["Service"]["upgrading"] =>
   (work) =>
@@ -113,7 +113,7 @@ const upgradingOf =
         const settings = {
           statement_timeout: "0",
           idle_in_transaction_session_timeout: "60000",
-          // What a starter that was killed had begun ends within a second, not when it is done.
+          // A statement of a process that was killed ends within a second.
           client_connection_check_interval: "1000",
         }
         const { sql } = yield* lockedSession({ ...options, settings }, "upgrade", soon)
@@ -124,7 +124,7 @@ const upgradingOf =
       }),
     )
 
-/** A caller without patience left is answered, while what it asked for may still be done. */
+/** Fails when the fiber has no patience left; the work may still be done. */
 const patiently = <A>(work: Effect.Effect<A>): Effect.Effect<A> =>
   Effect.withFiber((fiber) => {
     const patience = fiber.getRef(Patience)
@@ -136,7 +136,7 @@ const patiently = <A>(work: Effect.Effect<A>): Effect.Effect<A> =>
         })
   })
 
-/** Fails by PostgreSQL's own code where nothing may be written, so that the session is not used again. */
+/** Fails with PostgreSQL's code for a read-only transaction where nothing may be written, so that the session is dropped. */
 const probeOf = (sql: SqlClient.SqlClient) =>
   sql`do $$ begin
     if current_setting('transaction_read_only')::bool then
@@ -151,12 +151,12 @@ const probeOf = (sql: SqlClient.SqlClient) =>
   )
 
 const nowhere = Layer.succeed(Databases, {
-  of: (module) => Layer.effectContext(Effect.die(new Error(`nothing says where the database of ${module} is`))),
+  of: (module) => Layer.effectContext(Effect.die(new Error(`no URL is set for the database of ${module}`))),
 })
 
 /**
- * A schema for each module in the PostgreSQL at its URL; modules without one get theirs from `otherwise`. Whoever keeps
- * the event log for itself is `alone`.
+ * A schema for each module in the PostgreSQL at its URL; modules without a URL get theirs from `otherwise`. Set `alone` for a
+ * process with an embedded event log.
  */
 export const layer = <E = never, R = never>(options: {
   readonly urls: Readonly<Record<string, Redacted.Redacted>>

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs"
 
-/** Where a URL leads, without who and how: fit to be shown. */
+/** The address in a URL, without user, password and options: may be logged. */
 export interface Address {
   readonly host: string
   readonly port: number
@@ -9,7 +9,7 @@ export interface Address {
 
 const tlsModes = new Set(["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
 
-/** What is wrong with a URL of a PostgreSQL database, undefined when nothing is. Never says what stands in it. */
+/** Why a URL of a PostgreSQL database is invalid; undefined when it is valid. Never quotes the URL, which has a password. */
 export const faultInUrl = (text: string): string | undefined => {
   const expected = "expected a URL such as postgres://user:password@host:5432/database"
   const url = URL.parse(text)
@@ -28,7 +28,7 @@ export const faultInUrl = (text: string): string | undefined => {
   return undefined
 }
 
-/** Where a URL without fault leads, by libpq's rules. */
+/** The address in a valid URL, by libpq's rules. */
 export const addressOf = (text: string): Address => {
   const { hostname, port, pathname, username, searchParams } = new URL(text)
   const host = searchParams.get("host") ?? decodeURIComponent(hostname)
@@ -41,5 +41,5 @@ export const addressOf = (text: string): Address => {
   }
 }
 
-/** As people name it. */
+/** For messages: `host:port/database`. */
 export const nameOf = ({ host, port, database }: Address) => `${host}:${port}/${database}`

@@ -7,21 +7,21 @@ import { Patience, spend } from "../patience.ts"
 import { addressOf } from "./address.ts"
 import { openSession, type Session, type SessionOptions } from "./session.ts"
 
-/** Connections of one module; its relay has one of its own, and so have its bells. */
+/** The most connections of a module, without those of its relay and its bells. */
 const mostConnections = 8
 
-/** One that nobody needed for so long is closed: others may be waiting for the server to have one to give. */
+/** An idle connection is closed after this: other clients of the server may need it. */
 const idleFor = "10 seconds"
 
-/** Milliseconds that are waited where nobody waits for an answer; the server ends a statement before. */
+/** Time-outs (ms) of fibers without patience. The server ends a statement earlier. */
 const background = { connection: 5_000, statement: 6_000 }
 
 type Opened = Effect.Effect<Session, SqlError.SqlError, Scope.Scope>
 
 /**
- * A client over a pool of sessions, which are opened when they are needed. Neither a connection nor an answer is waited
- * for longer than the fiber has patience, and a session that does not answer is cut: so a server that is frozen or out
- * of reach holds nobody up. Sessions that are cut are replaced, so the client goes on as soon as the server does.
+ * A client over a pool of sessions, which are opened on demand. A fiber waits for a connection and an answer no longer than
+ * its patience, and a session that does not answer is cut, so a frozen or unreachable server blocks no fiber. Cut sessions
+ * are replaced, so the client recovers as soon as the server does.
  */
 export const pooledClient = (options: SessionOptions) =>
   Effect.gen(function* () {
@@ -43,7 +43,7 @@ export const pooledClient = (options: SessionOptions) =>
     return yield* clientOver(options, inTime(free))
   })
 
-/** A client on this one session: when it is cut, so is the client. */
+/** A client on one session. When that is cut, the client fails for good. */
 export const clientOn = (options: SessionOptions, session: Session) => clientOver(options, Effect.succeed(session))
 
 const clientOver = (options: SessionOptions, session: Opened) => {
@@ -70,7 +70,7 @@ const clientOver = (options: SessionOptions, session: Opened) => {
   }).pipe(Effect.provide(Reactivity.layer))
 }
 
-/** Waits for a connection, also where the server has none left to give: one of ours becomes free sooner or later. */
+/** Waits for a connection, also while the server has none left: one of the pool will become free. */
 const inTime = (free: Opened): Opened =>
   Effect.withFiber((fiber) => {
     const patience = fiber.getRef(Patience)
@@ -92,10 +92,10 @@ const inTime = (free: Opened): Opened =>
 /** PostgreSQL's `too_many_connections`. */
 const isCrowded = (error: SqlError.SqlError) => codeOf(error) === "53300"
 
-/** A session that may not write stays so when the database may be written to again. */
+/** A read-only session stays read-only when the database has become writable again. */
 const isReadOnly = (error: SqlError.SqlError) => codeOf(error) === "25006"
 
-/** Cuts the session when no answer comes while the fiber has patience. */
+/** Cuts the session when there is no answer within the patience of the fiber. */
 const answered = <A>(session: Session, statement: Effect.Effect<A, SqlError.SqlError>) =>
   Effect.withFiber<A, SqlError.SqlError>((fiber) => {
     const patience = fiber.getRef(Patience)
@@ -108,7 +108,7 @@ const answered = <A>(session: Session, statement: Effect.Effect<A, SqlError.SqlE
           session.cut()
         }, millis)
       : undefined
-    session.asked++
+    session.pending++
     return statement.pipe(
       Effect.mapError((error) => {
         if (isReadOnly(error)) session.cut()
@@ -117,7 +117,7 @@ const answered = <A>(session: Session, statement: Effect.Effect<A, SqlError.SqlE
       Effect.ensuring(
         Effect.sync(() => {
           clearTimeout(timer)
-          session.asked--
+          session.pending--
           session.answered++
           spend(patience, performance.now() - began)
         }),
@@ -145,7 +145,7 @@ const away = (message: string) =>
     reason: new SqlError.ConnectionError({ cause: new Error(message), message, operation: "query" }),
   })
 
-/** PostgreSQL answers a commit that way after a failure that was hidden. */
+/** PostgreSQL answers COMMIT with ROLLBACK when an earlier statement had failed and its error was ignored. */
 const rolledBack = () => {
   const message = "the transaction had failed before its commit, and was rolled back"
   return new SqlError.SqlError({

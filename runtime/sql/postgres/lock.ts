@@ -4,15 +4,15 @@ import { randomInt } from "node:crypto"
 import { clientOn } from "./client.ts"
 import { openSession, type SessionOptions } from "./session.ts"
 
-/** Tries to take an advisory lock, and says whether it has it. */
+/** Tries to take an advisory lock; true when it was taken. */
 type Take = (sql: SqlClient.SqlClient) => Effect.Effect<boolean, SqlError.SqlError>
 
 /**
- * A session that holds an advisory lock, which is gone when the session is. Tries again by `wait` until nobody else has
- * it; `taken` is false when that has come to its end before.
+ * A session that holds an advisory lock, which is released with the session. Retries by the schedule `wait`; `taken` is
+ * false when that has ended before the lock was free.
  *
- * The server ends the session of a holder that is frozen or out of reach 10 s after its last sign of life, and a living
- * one gives a sign every 2 s.
+ * The server ends the session of a frozen or unreachable holder 10 s after its last statement; a live one sends a keep-alive
+ * every 2 s.
  */
 const sessionWith = (options: SessionOptions, take: Take, wait: Schedule.Schedule<unknown>) =>
   Effect.gen(function* () {
@@ -22,15 +22,15 @@ const sessionWith = (options: SessionOptions, take: Take, wait: Schedule.Schedul
     })
     const sql = yield* clientOn(options, session)
     const taken = yield* Effect.repeat(take(sql), { schedule: wait, until: (taken) => taken })
-    // Whoever is busy is alive, and a sign that waits behind a long statement would be taken for unanswered.
-    const sign = Effect.suspend(() => (session.asked > 0 ? Effect.void : Effect.asVoid(sql`select 1`))).pipe(
+    // A busy session needs none, and a keep-alive behind a long statement would time out.
+    const keepAlive = Effect.suspend(() => (session.pending > 0 ? Effect.void : Effect.asVoid(sql`select 1`))).pipe(
       Effect.repeat(Schedule.spaced("2 seconds")),
     )
-    yield* Effect.forkScoped(Effect.withTracerEnabled(Effect.ignore(sign), false))
+    yield* Effect.forkScoped(Effect.withTracerEnabled(Effect.ignore(keepAlive), false))
     return { session, sql, taken }
   })
 
-/** A session that one instance of a module has at a time, for what `name` says. */
+/** A session that one instance of a module has at a time, for the purpose `name`. */
 export const lockedSession = (
   options: SessionOptions,
   name: string,
@@ -45,11 +45,11 @@ export const lockedSession = (
   return sessionWith(options, take, wait)
 }
 
-/** Locks of this kind stand for processes, which are told apart by a number. */
+/** The class of locks that stand for processes, each identified by a random number. */
 const kind = 0x67616c6c
 const self = randomInt(2 ** 31)
 
-/** A session that is there as long as no other process has one in the same database, whichever modules it runs. */
+/** A session that one process has at a time in a database, whichever modules it runs. */
 export const onlySession = (options: SessionOptions, wait: Schedule.Schedule<unknown>) => {
   const take: Take = (sql) =>
     Effect.gen(function* () {

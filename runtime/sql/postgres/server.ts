@@ -2,19 +2,19 @@ import { Effect } from "effect"
 import { clientOn } from "./client.ts"
 import { openSession, type SessionOptions } from "./session.ts"
 
-/** What is taken for granted of a database, and cannot be set for a session. */
+/** Properties of a server and database that cannot be set for a session. */
 export interface Server {
-  /** As PostgreSQL counts: 170004 for 17.4. */
+  /** `server_version_num`, such as 170004 for 17.4. */
   readonly version: number
   readonly encoding: string
-  /** Bytes of a page, which bound the length of a key. */
+  /** `block_size` in bytes, which bounds the length of an index key. */
   readonly page: number
 }
 
 const oldest = 14
 const leastPage = 8_192
 
-/** Why a database cannot be used, undefined when it can. */
+/** Why a database is not supported; undefined when it is. */
 export const faultIn = ({ version, encoding, page }: Server): string | undefined => {
   if (version < oldest * 10_000) {
     return `PostgreSQL ${oldest} or later is needed, and this is ${Math.floor(version / 10_000)}`
@@ -26,7 +26,7 @@ export const faultIn = ({ version, encoding, page }: Server): string | undefined
   return undefined
 }
 
-/** Asks a database what it is, on a session that is closed again. */
+/** Reads these properties, on a session of its own. */
 export const askServer = (options: SessionOptions) =>
   Effect.scoped(
     Effect.gen(function* () {

@@ -5,40 +5,40 @@ import { connect, type Socket } from "node:net"
 import type { ConnectionOptions } from "node:tls"
 import { addressOf } from "./address.ts"
 
-/** One connection to the server, whose settings last as long as it does. */
+/** One connection to the server, with its settings. */
 export interface Session {
   readonly connection: PgConnection.PgConnection
   /**
-   * A statement of it was cancelled. The cancellation may reach the server late, and end a later statement instead, so
-   * the session is not given to another fiber.
+   * A statement was cancelled. The cancellation may arrive late and end a later statement instead, so the session is not
+   * reused by another fiber.
    */
   wasCancelled: boolean
-  /** Cut, by either side: whatever is asked of it fails. */
+  /** The connection is closed, by either side: every statement fails. */
   readonly isCut: () => boolean
-  /** Cuts it; what is under way fails at once, whether or not the server ever answers. */
+  /** Closes the connection. Statements in progress fail at once. */
   readonly cut: () => void
   readonly onCut: (listener: () => void) => void
-  /** What is asked of it just now. */
-  asked: number
-  /** What it has answered so far, or failed to. */
+  /** The number of statements in progress. */
+  pending: number
+  /** The number of statements that have ended. */
   answered: number
 }
 
 export interface SessionOptions {
   readonly url: Redacted.Redacted
-  /** What its unqualified names are of; it need not exist yet. */
+  /** The `search_path`; the schema need not exist yet. */
   readonly schema: string
-  /** PostgreSQL's settings by name, over those that every session has. */
+  /** PostgreSQL's settings by name, in addition to those of every session. */
   readonly settings?: Readonly<Record<string, string>>
 }
 
 /**
- * In an order that matters: a statement ends before the transaction that waits for it is taken for idle, and
- * that before another instance takes over. Nobody waits for a lock for as long as a request waits for its answer.
+ * The time-outs are ordered: a statement ends before its transaction counts as idle, and that before another instance takes
+ * over. Waiting for a lock takes less than a request may take.
  */
 const settings = {
   client_encoding: "UTF8",
-  // How values are written, whatever the database or the user has set.
+  // Formats of values, which the database or the user may have set otherwise.
   datestyle: "ISO, MDY",
   intervalstyle: "postgres",
   timezone: "UTC",
@@ -51,14 +51,14 @@ const settings = {
   lock_timeout: "1000",
   statement_timeout: "4000",
   idle_in_transaction_session_timeout: "5000",
-  // A process that is frozen while an answer is on its way holds what it locked until the system gives up on it.
+  // A process that is frozen while an answer is in flight keeps its locks until this time-out.
   tcp_user_timeout: "10000",
 }
 
-/** How long a statement that nobody waits for any more has to end after it was cancelled. */
+/** How long a cancelled statement may take to end before its session is cut. */
 const cancelMillis = 1_000
 
-/** Opens a session; it is closed with the scope. */
+/** Opens a session, which is closed with the scope. */
 export const openSession = ({ url, schema, settings: own = {} }: SessionOptions) =>
   Effect.gen(function* () {
     const text = Redacted.value(url)
@@ -69,7 +69,7 @@ export const openSession = ({ url, schema, settings: own = {} }: SessionOptions)
         : connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 })
     let socket: Socket | undefined
     let session: Session | undefined
-    /** The connection that carries a cancellation; a server that does not heed it is not waited for. */
+    /** A connection for a cancellation. When the statement does not end in time, the session is cut. */
     const dialToCancel = () => {
       const cancellation = dial()
       const answered = session?.answered
@@ -95,15 +95,15 @@ export const openSession = ({ url, schema, settings: own = {} }: SessionOptions)
       wasCancelled: false,
       isCut: () => opened.destroyed,
       cut: () => opened.destroy(),
-      asked: 0,
+      pending: 0,
       answered: 0,
       onCut: (listener) => void (opened.closed ? listener() : opened.once("close", listener)),
     } as Session)
   })
 
 /**
- * libpq's `sslmode`, `require` being without any proof of who answers. Undefined leaves it to the client: no TLS, or
- * what there is for `prefer`.
+ * TLS by libpq's `sslmode`; `require` does not verify the server. Undefined leaves it to the client: no TLS, or TLS if the
+ * server has it, for `prefer`.
  */
 const tlsOf = (text: string): false | ConnectionOptions | undefined => {
   const { searchParams } = new URL(text)

@@ -30,7 +30,7 @@ const refusedAlone = "refuses of callers who travel together the guilty one alon
 const leaving = "leaves undone what callers wanted who go before it has begun"
 const apart = "gives each module tables of its own, by the same names"
 const probed = "answers a probe, and may be written to"
-const migratedOnce = "is migrated once, by whoever of several starters is first, and by none that comes later"
+const migratedOnce = "is migrated once, by the first of several instances that start"
 const failedMigration = "is left by a migration that fails as it was, and migrated by the next start"
 const older = "is left alone by an older release"
 

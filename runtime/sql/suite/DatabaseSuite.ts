@@ -104,16 +104,16 @@ export const checks: ReadonlyArray<Check> = [
     check: Effect.gen(function* () {
       const { transaction, bell } = yield* instance(newSchema())
       const { ring, next } = bell("news")
-      const heard = yield* next
+      const rung = yield* next
       yield* Effect.exit(transaction(Effect.andThen(ring, Effect.fail("no"))))
-      expect(yield* Deferred.isDone(heard)).toBe(false)
+      expect(yield* Deferred.isDone(rung)).toBe(false)
       yield* transaction(
         Effect.gen(function* () {
           yield* ring
-          expect(yield* Deferred.isDone(heard)).toBe(false)
+          expect(yield* Deferred.isDone(rung)).toBe(false)
         }),
       )
-      expect(yield* Deferred.isDone(heard)).toBe(true)
+      expect(yield* Deferred.isDone(rung)).toBe(true)
     }),
   },
   {
@@ -233,7 +233,7 @@ export const checks: ReadonlyArray<Check> = [
     }),
   },
   {
-    name: "is migrated once, by whoever of several starters is first, and by none that comes later",
+    name: "is migrated once, by the first of several instances that start",
     check: Effect.gen(function* () {
       const schema = newSchema()
       const start = Effect.gen(function* () {

@@ -60,6 +60,6 @@ export const databasesAt = (url: string): Layer.Layer<Databases> =>
   Layer.effect(
     Databases,
     Effect.map(newDatabase(url), (own) => ({
-      of: (schema: string) => databaseAt({ url: Redacted.make(own), schema }),
+      of: (schema: string) => databaseAt({ url: Redacted.make(own), schema, alone: false }),
     })),
   )

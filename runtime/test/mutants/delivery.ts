@@ -174,7 +174,7 @@ const whoseFault: ReadonlyArray<Mutant> = [
   {
     name: "a reaction whose statements are slow counts as stuck",
     file: "runtime/sql/watch.ts",
-    find: "if (statements.underWay === 0 && statements.ever === seen) continue",
+    find: "if (statements.running === 0 && statements.begun === seen) continue",
     replace: "if (seen !== -1) continue",
     breaks: "A slow database makes dead letters of valid events.",
     test: inboxTest,

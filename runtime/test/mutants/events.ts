@@ -97,7 +97,7 @@ const relaying: ReadonlyArray<Mutant> = [
 const logs: ReadonlyArray<Mutant> = [
   {
     name: "a send is acknowledged by the leader alone",
-    file: "runtime/events/kafka/KafkaEventBus.ts",
+    file: "runtime/events/kafka/sender.ts",
     find: "acks: -1",
     replace: "acks: 1",
     breaks: "Events are lost when a leader fails.",
@@ -115,10 +115,9 @@ const logs: ReadonlyArray<Mutant> = [
   },
   {
     name: "no heartbeat late in a batch",
-    file: "runtime/events/kafka/member.ts",
-    find: `          since = performance.now()
-          const isLast`,
-    replace: "          const isLast",
+    file: "runtime/events/kafka/batch.ts",
+    find: "      heart.callBegins()\n",
+    replace: "      if (end === begin) heart.callBegins()\n",
     breaks: "A batch that is slow in sum costs the member its seat.",
     test: kafkaTest,
     fails:
@@ -126,29 +125,28 @@ const logs: ReadonlyArray<Mutant> = [
   },
   {
     name: "the Kafka member goes on after a call that failed",
-    file: "runtime/events/kafka/member.ts",
-    find: `            yield* fail(payload, exit.cause)
-            break`,
-    replace: "            yield* fail(payload, exit.cause)",
+    file: "runtime/events/kafka/batch.ts",
+    find: `        yield* failed(member, payload, exit.cause)
+        break`,
+    replace: "        yield* failed(member, payload, exit.cause)",
     breaks: "Events are lost.",
     test: kafkaTest,
     fails: "EventBus (kafka) > lets no other partition wait for one whose handle always fails",
   },
   {
     name: "a member does not seek the position of its group",
-    file: "runtime/events/kafka/reach.ts",
+    file: "runtime/events/kafka/memberPositions.ts",
     find: "seat?.consumer.seek({ topic, partition, offset: String(offset) })",
     replace: "void seat",
     breaks: "The offset that is committed at the broker decides where a member begins.",
     test: kafkaTest,
-    fails: "EventBus (kafka) > reads where the positions of a group of",
+    fails: "EventBus (kafka) > reads at the positions that a group of",
   },
   {
     name: "a partition that failed rests for ever",
-    file: "runtime/events/kafka/member.ts",
-    find: `      const resume = payload.pause()
-      setTimeout(() => void errorOf(Promise.resolve().then(resume)), restMillis(times))`,
-    replace: "      payload.pause()",
+    file: "runtime/events/kafka/pauses.ts",
+    find: "      pauseFor(payload, restMillis(times))\n",
+    replace: "      payload.pause()\n",
     breaks: "After a fault of the database a partition stands until the process is restarted.",
     test: kafkaTest,
     fails: "EventBus (kafka) > lets no other partition wait for one whose handle always fails",
@@ -157,7 +155,7 @@ const logs: ReadonlyArray<Mutant> = [
     name: "the embedded log forgets what a group has still to read",
     file: "runtime/events/embedded/logTable.ts",
     find: `least(e.next, (
-          select min(p.next) from position p where p.topic = e.topic and p.part = e.part)) as unread`,
+        select min(p.next) from position p where p.topic = e.topic and p.part = e.part)) as unread`,
     replace: "e.next as unread",
     breaks: "Events are lost.",
     test: embeddedTest,

@@ -119,7 +119,7 @@ const idempotency: ReadonlyArray<Mutant> = [
   {
     name: "a key with another body is answered as before",
     file: "runtime/http/edge/idempotencyTable.ts",
-    find: "if (kept.hash !== key.hash) return yield* new IdempotencyKeyReused({})",
+    find: "if (stored.hash !== key.hash) return yield* new IdempotencyKeyReused({})",
     replace: "",
     breaks: "A client takes one order for another.",
     test: idempotencyTest,
@@ -158,11 +158,11 @@ const idempotency: ReadonlyArray<Mutant> = [
     find: `      return transaction(
         Effect.andThen(
           claim(key),
-          Effect.tap(answered, (done) => keepAnswer(key, done.answer)),
+          Effect.tap(answered, (done) => store(key, done.answer)),
         ),
       )`,
     replace: `      return Effect.tap(transaction(answered), (done) =>
-        Effect.andThen(Effect.ignore(claim(key)), keepAnswer(key, done.answer)),
+        Effect.andThen(Effect.ignore(claim(key)), store(key, done.answer)),
       )`,
     breaks: "Requests at the same time are done twice.",
     test: idempotencyTest,

@@ -72,7 +72,7 @@ export const ofProcesses: ReadonlyArray<Mutant> = [
   {
     name: "one caller's constraint fails all who travel with it",
     file: "runtime/sql/coalesce.ts",
-    find: "for (const job of jobs) if (!job.isLeft) yield* seen(answer([job]))",
+    find: "for (const job of jobs) if (!job.isAbandoned) yield* seen(answer([job]))",
     replace: "for (const job of jobs) Deferred.doneUnsafe(job.done, Exit.failCause(exit.cause))",
     breaks: "One order that is wrong refuses the orders beside it.",
     test: "runtime/sql/Database.test.ts",
@@ -81,7 +81,7 @@ export const ofProcesses: ReadonlyArray<Mutant> = [
   {
     name: "who has left is answered all the same",
     file: "runtime/sql/coalesce.ts",
-    find: "jobs.filter((job) => !job.isLeft)",
+    find: "jobs.filter((job) => !job.isAbandoned)",
     replace: "jobs.filter(() => true)",
     breaks: "An order is placed whose client was told that it was not.",
     test: "runtime/sql/Database.test.ts",
