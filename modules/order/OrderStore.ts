@@ -2,7 +2,7 @@ import { BigDecimal, Clock, Context, Effect, Layer, Result } from "effect"
 import { SqlClient } from "effect/sql"
 import type { Fact } from "../../runtime/events/Event.ts"
 import { type Answered, type Claim, Idempotency } from "../../runtime/http/Idempotency.ts"
-import { type Draft, Outbox } from "../../runtime/outbox/Outbox.ts"
+import { type EventDraft, Outbox } from "../../runtime/outbox/Outbox.ts"
 import { Database } from "../../runtime/sql/Database.ts"
 import { format, type Money } from "../Money.ts"
 import { type HistoryEntry, type Order as OrderView, OrderNotFound, type OrderStatus } from "./contract/api.ts"
@@ -30,7 +30,7 @@ export type Placed =
   | { readonly _tag: "KeyTaken" }
 
 /** An event about an order, for its history. `data` is JSON text, as received or as appended. */
-export type Learned = Pick<Draft, "event_id" | "type" | "time" | "data">
+export type Learned = Pick<EventDraft, "event_id" | "type" | "time" | "data">
 
 /** One decision about one order, and the event that caused it. */
 export interface Change<E> {
@@ -186,7 +186,7 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
           const before = new Map(rows.map((row) => [Number(row.id), orderOf(row)]))
           const after = new Map(before)
           const facts: Array<Fact> = []
-          const entries: Array<(drafts: ReadonlyArray<Draft>) => Entry> = []
+          const entries: Array<(drafts: ReadonlyArray<EventDraft>) => Entry> = []
           for (const { order_id, decide, learned, passesOver } of changes) {
             const order = after.get(order_id)
             if (order === undefined && passesOver) continue

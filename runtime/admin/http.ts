@@ -119,8 +119,8 @@ const replaysOf = (modules: ReadonlyArray<Administered>) => {
         const { reaction, replay } = yield* find(name)
         return yield* Effect.catchTags(replay.start(reaction, from, reset), {
           NoReset: () => new ReactionNotResettable({}),
-          ResetRunning: () => new ResetRunning({}),
-          LogNotWhole: ({ since }) => new LogNotWhole({ since: since.toISOString() }),
+          ResetUnderWay: () => new ResetRunning({}),
+          LogIncomplete: ({ since }) => new LogNotWhole({ since: since.toISOString() }),
         })
       }),
     stateOf: (name: string) => Effect.flatMap(find(name), ({ reaction, replay }) => replay.stateOf(reaction)),

@@ -7,14 +7,14 @@
  */
 import { randomBytes } from "node:crypto"
 import { addressesOf, moduleNames } from "../http/addresses.ts"
-import { heading, linesOf, type Row, verdictOf } from "./smoke/table.ts"
+import { heading, linesOf, type TableRow, verdictOf } from "./smoke/table.ts"
 import { siteOf } from "./smoke/Walk.ts"
 import { walkAddress, walkProduct, walkRefused } from "./smoke/walkEdges.ts"
 import { walkOrders } from "./smoke/walkOrders.ts"
 
-const rows: Array<Row> = []
+const rows: Array<TableRow> = []
 const say = (line: string) => process.stdout.write(`${line.trimEnd()}\n`)
-const show = (more: ReadonlyArray<Row>) => {
+const show = (more: ReadonlyArray<TableRow>) => {
   rows.push(...more)
   for (const line of linesOf(more)) say(line)
 }

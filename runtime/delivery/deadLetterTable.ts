@@ -33,7 +33,7 @@ export interface NewDeadLetter extends DeliveryId {
 }
 
 /** A dead letter that is open, as the retry worker locks it. */
-export interface DeadLetter extends DeliveryId {
+export interface DeadLetterRow extends DeliveryId {
   readonly pos: bigint
   readonly id: string
   readonly status: "waiting" | "retrying" | "parked"
@@ -103,7 +103,7 @@ export interface Walked {
 }
 
 /** What a failed attempt changes. `due`: when the next attempt is; null: never by itself. */
-export interface FailedAttempt extends Pick<DeadLetter, "status" | "attempts" | "due" | "postponed_at"> {
+export interface FailedAttempt extends Pick<DeadLetterRow, "status" | "attempts" | "due" | "postponed_at"> {
   readonly reason: string
   readonly error: string
 }
@@ -112,7 +112,7 @@ export interface FailedAttempt extends Pick<DeadLetter, "status" | "attempts" | 
 export const deadLetterWork = (sql: SqlClient.SqlClient) => ({
   /** Locks the first open dead letter of a key that failed and is due. */
   lockFailed: (now: Date) =>
-    sql<DeadLetter>`
+    sql<DeadLetterRow>`
       select * from held h
       where status = 'retrying' and due <= ${now}
         and not exists (select from reset where reset.reaction = h.reaction) and not exists (
@@ -122,19 +122,19 @@ export const deadLetterWork = (sql: SqlClient.SqlClient) => ({
 
   /** Locks a dead letter that only waited and was marked ready when the one before it ended. */
   lockReady: (now: Date) =>
-    sql<DeadLetter>`
+    sql<DeadLetterRow>`
       select * from held h where status = 'waiting' and ready and due <= ${now}
         and not exists (select from reset where reset.reaction = h.reaction)
       order by due, pos limit 1 for update of h skip locked`,
 
   /** Locks the next open dead letter of the same key. */
-  lockNext: ({ reaction, key, pos }: DeadLetter) =>
-    sql<DeadLetter>`
+  lockNext: ({ reaction, key, pos }: DeadLetterRow) =>
+    sql<DeadLetterRow>`
       select * from held
       where reaction = ${reaction} and key = ${key} and pos > ${pos} and status in ('waiting', 'retrying', 'parked')
       order by pos limit 1 for update`,
 
-  markReady: ({ pos }: DeadLetter) => sql`update held set ready = true where pos = ${pos}`,
+  markReady: ({ pos }: DeadLetterRow) => sql`update held set ready = true where pos = ${pos}`,
 
   /**
    * Marks dead letters as ready that only wait and are the first of their key, of at most `limit` keys after the one
@@ -162,13 +162,13 @@ export const deadLetterWork = (sql: SqlClient.SqlClient) => ({
       select reaction, key, n from queue order by n desc limit 1`,
 
   /** Ends a dead letter that took effect; one that only waited leaves no row. */
-  succeed: ({ pos, status, redriven_at }: DeadLetter) =>
+  succeed: ({ pos, status, redriven_at }: DeadLetterRow) =>
     status === "waiting"
       ? sql`delete from held where pos = ${pos}`
       : sql`update held set status = ${redriven_at === null ? "resolved" : "redriven"}, due = null
           where pos = ${pos}`,
 
-  fail: ({ pos }: DeadLetter, { status, attempts, due, reason, error, postponed_at }: FailedAttempt, now: Date) =>
+  fail: ({ pos }: DeadLetterRow, { status, attempts, due, reason, error, postponed_at }: FailedAttempt, now: Date) =>
     sql`
       update held set status = ${status}, attempts = ${attempts}, due = ${due}, reason = ${reason},
         error = ${error}, first_failed_at = coalesce(first_failed_at, ${now}), last_failed_at = ${now},
@@ -176,7 +176,7 @@ export const deadLetterWork = (sql: SqlClient.SqlClient) => ({
       where pos = ${pos}`,
 
   /** Delays the next attempt and counts none. */
-  delay: ({ pos }: DeadLetter, due: Date) =>
+  delay: ({ pos }: DeadLetterRow, due: Date) =>
     sql`update held set due = ${due} where pos = ${pos} and status in ('waiting', 'retrying')`,
 })
 

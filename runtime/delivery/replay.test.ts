@@ -7,7 +7,7 @@ import { all, type Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { type Check, suiteOnEveryDatabase } from "../test/harness/suite.ts"
 import { makeReplay } from "./replay.ts"
-import { LogNotWhole, NoReset, ResetRunning } from "./reset.ts"
+import { LogIncomplete, NoReset, ResetUnderWay } from "./reset.ts"
 import { makeRetryTurn } from "./retry.ts"
 import { memberOf } from "../test/delivery/member.ts"
 
@@ -245,7 +245,7 @@ const checks: ReadonlyArray<Check<object>> = [
         yield* take("a1")
         yield* reset
         for (const again of [true, false]) {
-          expect(failsBy(yield* ask(again))).toEqual([expect.any(ResetRunning)])
+          expect(failsBy(yield* ask(again))).toEqual([expect.any(ResetUnderWay)])
         }
         expect(failsBy(yield* Effect.exit(replay.start(note, undefined, true)))).toEqual([expect.any(NoReset)])
         expect(yield* sums).toEqual({ a: 1 })
@@ -267,8 +267,8 @@ const checks: ReadonlyArray<Check<object>> = [
           Effect.provideService(EventBus, pruned),
         )
         const [error] = failsBy(yield* Effect.exit(replay.start(sum, undefined, true)))
-        expect(error).toBeInstanceOf(LogNotWhole)
-        expect(Math.abs((error as LogNotWhole).since.getTime() - began)).toBeLessThanOrEqual(1_000)
+        expect(error).toBeInstanceOf(LogIncomplete)
+        expect(Math.abs((error as LogIncomplete).since.getTime() - began)).toBeLessThanOrEqual(1_000)
         expect(yield* sql`select 1 from reset`).toEqual([])
         expect(yield* sums).toEqual({ a: 1 })
       }),

@@ -5,7 +5,7 @@ import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import type { ModulePositions } from "./positions.ts"
 import { beginning, positionReplay } from "./positionTable.ts"
-import { LogNotWhole, makeReset, NoReset, positionsBell, ResetRunning } from "./reset.ts"
+import { LogIncomplete, makeReset, NoReset, positionsBell, ResetUnderWay } from "./reset.ts"
 
 /** The progress of a replay. */
 export const Replay = Schema.Struct({
@@ -51,7 +51,7 @@ export const makeReplay = (options: {
         return { reaction: reaction.name, module: options.module, topic, state, remaining } satisfies Replay
       }).pipe(Effect.orDie)
 
-    /** Moves the reaction back to `from` (ms), or to the beginning. Fails with `ResetRunning` when it has no positions. */
+    /** Moves the reaction back to `from` (ms), or to the beginning. Fails with `ResetUnderWay` when it has no positions. */
     const moveBack = ({ name, event: { type: topic } }: Reaction<never>, from: number | undefined) =>
       Effect.gen(function* () {
         const targets =
@@ -66,19 +66,19 @@ export const makeReplay = (options: {
             return count
           }),
         )
-        if (moved === 0 && targets.length > 0) return yield* new ResetRunning()
+        if (moved === 0 && targets.length > 0) return yield* new ResetUnderWay()
       })
 
     /**
      * Requests a replay, from `from` (ms) or from the beginning, with or without a reset. Fails with `NoReset`,
-     * `ResetRunning` or `LogNotWhole`.
+     * `ResetUnderWay` or `LogIncomplete`.
      */
     const start = (reaction: Reaction<never>, from: number | undefined, reset: boolean) =>
       Effect.gen(function* () {
         const work = reset ? resets.request(reaction) : moveBack(reaction, from)
         yield* Effect.catchIf(
           work,
-          (error) => !(error instanceof LogNotWhole || error instanceof ResetRunning || error instanceof NoReset),
+          (error) => !(error instanceof LogIncomplete || error instanceof ResetUnderWay || error instanceof NoReset),
           (error) => Effect.die(error),
         )
         yield* Effect.logInfo(`Replay of ${reaction.event.type} for ${reaction.name} requested`).pipe(

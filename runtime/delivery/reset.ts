@@ -13,10 +13,10 @@ import { type Reset, resetTable } from "./resetTable.ts"
 export class NoReset extends Schema.TaggedError<NoReset>()("NoReset", {}) {}
 
 /** The reaction is being reset already. */
-export class ResetRunning extends Schema.TaggedError<ResetRunning>()("ResetRunning", {}) {}
+export class ResetUnderWay extends Schema.TaggedError<ResetUnderWay>()("ResetUnderWay", {}) {}
 
 /** The log has pruned records of the topic: effects from before `since` could not be rebuilt. */
-export class LogNotWhole extends Schema.TaggedError<LogNotWhole>()("LogNotWhole", { since: Schema.Date }) {}
+export class LogIncomplete extends Schema.TaggedError<LogIncomplete>()("LogIncomplete", { since: Schema.Date }) {}
 
 /** Rows in one statement, so that requests get their turn. */
 const perStatement = 1_000
@@ -39,7 +39,7 @@ export const makeReset = (options: { readonly reactions: ReadonlyArray<Reaction<
     const wake = Latch.makeUnsafe(true)
 
     /**
-     * Takes the reaction's positions away, in all instances. Fails with `NoReset`, `ResetRunning`, or `LogNotWhole` when
+     * Takes the reaction's positions away, in all instances. Fails with `NoReset`, `ResetUnderWay`, or `LogIncomplete` when
      * the log has pruned records of the topic.
      */
     const request = (reaction: Reaction<never>) =>
@@ -48,12 +48,12 @@ export const makeReset = (options: { readonly reactions: ReadonlyArray<Reaction<
         const { name } = reaction
         const topic = reaction.event.type
         const ends = yield* bus.ends([topic])
-        if (ends.some(({ first }) => first > 0)) return yield* new LogNotWhole({ since: yield* oldestOf(bus, topic) })
+        if (ends.some(({ first }) => first > 0)) return yield* new LogIncomplete({ since: yield* oldestOf(bus, topic) })
         const now = new Date(yield* Clock.currentTimeMillis)
         yield* database.transaction(
           Effect.gen(function* () {
             const isAdded = yield* resets.add({ reaction: name, id: randomUUID(), topic }, now)
-            if (!isAdded) return yield* new ResetRunning()
+            if (!isAdded) return yield* new ResetUnderWay()
             yield* positions.lockOf(name)
             yield* positions.unset(name)
             yield* ring

@@ -8,7 +8,7 @@ import { placeOfRecord } from "../telemetry/messages.ts"
 import * as metrics from "../telemetry/metrics.ts"
 import { loggedAt } from "../telemetry/trace.ts"
 import { attempt, takeAlone } from "./attempt.ts"
-import { bytesOf, type DeadLetter, deadLetterWork, type Walked } from "./deadLetterTable.ts"
+import { bytesOf, type DeadLetterRow, deadLetterWork, type Walked } from "./deadLetterTable.ts"
 import { deliveriesOf, type Delivery } from "./Delivery.ts"
 import { inbox } from "./inbox.ts"
 import { ofNoReaction } from "./outcome.ts"
@@ -62,13 +62,13 @@ export const makeRetryTurn = (options: Options) =>
     const delays = makeDelays()
 
     /** Handles what is due of one key. `current`: the dead letter in hand, `applied`: those that took effect. */
-    const drain = (progress: { current: DeadLetter | undefined; readonly applied: Array<DeadLetter> }) =>
+    const drain = (progress: { current: DeadLetterRow | undefined; readonly applied: Array<DeadLetterRow> }) =>
       Effect.gen(function* () {
         const now = new Date(yield* Clock.currentTimeMillis)
         const [head] = yield* lockDue(now)
         progress.current = head
         for (let n = 0; n < perTurn && progress.current !== undefined; n++) {
-          const deadLetter: DeadLetter = progress.current
+          const deadLetter: DeadLetterRow = progress.current
           if (!(yield* handle(deadLetter))) break
           progress.applied.push(deadLetter)
           const [next] = deadLetter.key === null ? [] : yield* deadLetters.lockNext(deadLetter)
@@ -82,7 +82,7 @@ export const makeRetryTurn = (options: Options) =>
     return Effect.gen(function* () {
       yield* database.writable
       yield* walk
-      const progress = { current: undefined as DeadLetter | undefined, applied: new Array<DeadLetter>() }
+      const progress = { current: undefined as DeadLetterRow | undefined, applied: new Array<DeadLetterRow>() }
       const exit = yield* Effect.exit(database.transaction(drain(progress)))
       const { current, applied } = progress
       if (Exit.isSuccess(exit)) {
@@ -131,9 +131,9 @@ const makeLockDue = ({ lockFailed, lockReady }: Work) => {
 const makeDelays = () => {
   const failures = new Map<bigint, number>()
   return {
-    clear: ({ pos }: DeadLetter) => void failures.delete(pos),
+    clear: ({ pos }: DeadLetterRow) => void failures.delete(pos),
     /** The next delay, in ms. */
-    next: ({ pos }: DeadLetter) =>
+    next: ({ pos }: DeadLetterRow) =>
       Effect.suspend(() => {
         const times = (failures.get(pos) ?? 0) + 1
         if (failures.size >= mostDelays) failures.clear()
@@ -148,13 +148,13 @@ const makeHandle = ({ module, reactions }: Options, sql: SqlClient.SqlClient) =>
   const deadLetters = deadLetterWork(sql)
   const { isTopicReset } = resetTable(sql)
 
-  const log = (level: "info" | "warn", deadLetter: DeadLetter, what: string) =>
+  const log = (level: "info" | "warn", deadLetter: DeadLetterRow, what: string) =>
     (level === "warn" ? Effect.logWarning : Effect.logInfo)(`${deadLetter.reaction}: an event ${what}`).pipe(
       Effect.annotateLogs({ module, dead_letter: deadLetter.id, event_id: deadLetter.event_id }),
       loggedAt(placeOfRecord(deadLetter.event)),
     )
 
-  const fail = (deadLetter: DeadLetter, outcome: Failure) =>
+  const fail = (deadLetter: DeadLetterRow, outcome: Failure) =>
     Effect.gen(function* () {
       const now = new Date(yield* Clock.currentTimeMillis)
       const schedule = reactions.find(({ name }) => name === deadLetter.reaction)?.retry ?? defaultRetry
@@ -174,7 +174,7 @@ const makeHandle = ({ module, reactions }: Options, sql: SqlClient.SqlClient) =>
     })
 
   /** Returns undefined when it took effect. */
-  const tryAgain = (deadLetter: DeadLetter) =>
+  const tryAgain = (deadLetter: DeadLetterRow) =>
     Effect.gen(function* () {
       const deliveries = yield* deliveriesOf(recordOf(deadLetter), reactions)
       if (deadLetter.reaction === ofNoReaction) {
@@ -190,7 +190,7 @@ const makeHandle = ({ module, reactions }: Options, sql: SqlClient.SqlClient) =>
       return { status: "retrying", attempts: 0, reason: "newer-version", error, due } satisfies Failure
     })
 
-  return (deadLetter: DeadLetter) =>
+  return (deadLetter: DeadLetterRow) =>
     Effect.gen(function* () {
       const outcome = yield* tryAgain(deadLetter)
       if (outcome !== undefined && outcome.status !== "waiting") {
@@ -205,7 +205,7 @@ const makeHandle = ({ module, reactions }: Options, sql: SqlClient.SqlClient) =>
     })
 }
 
-const recordOf = ({ topic, partition, offset, event }: DeadLetter) => ({
+const recordOf = ({ topic, partition, offset, event }: DeadLetterRow) => ({
   topic,
   partition,
   offset: Number(offset),

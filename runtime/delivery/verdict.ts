@@ -1,6 +1,6 @@
 import { Effect, type Schedule } from "effect"
 import { delayAfter } from "../loop/schedule.ts"
-import type { DeadLetter, FailedAttempt } from "./deadLetterTable.ts"
+import type { DeadLetterRow, FailedAttempt } from "./deadLetterTable.ts"
 import type { Outcome } from "./outcome.ts"
 
 /** The outcome of an attempt that failed. */
@@ -9,7 +9,7 @@ export type Failure = Exclude<Outcome, { readonly status: "waiting" }>
 /** An event that was postponed at each attempt is parked after this time, counted from the first or from its redrive. */
 const mostPostponedMillis = 24 * 60 * 60 * 1_000
 
-type Attempted = Pick<DeadLetter, "attempts" | "reason" | "postponed_at" | "first_failed_at" | "redriven_at">
+type Attempted = Pick<DeadLetterRow, "attempts" | "reason" | "postponed_at" | "first_failed_at" | "redriven_at">
 
 /**
  * What becomes of a dead letter whose attempt failed at `now`. It is parked when the outcome says so, when `schedule` is

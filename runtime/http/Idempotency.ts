@@ -52,7 +52,7 @@ export interface Answer {
 }
 
 /** The answer to the creation of something whose `id` the inserting statement assigns. */
-export interface Draft<in out A> {
+export interface AnswerDraft<in out A> {
   /** For `Idempotency.insert`; null where the request carries no key. */
   readonly row: (Key & Answer) | null
   /** The answer, once the id is known. */
@@ -81,7 +81,7 @@ export interface Claim<in out A> {
   readonly key: Key | undefined
   readonly answer: (value: A) => Answered<A>
   /** For a use case whose statement assigns the `id`. */
-  readonly draft: (value: Omit<A, "id">) => Draft<A>
+  readonly draft: (value: Omit<A, "id">) => AnswerDraft<A>
 }
 
 /** The key was claimed before. Nothing was done. */

@@ -57,7 +57,7 @@ export const declare =
   }
 
 /** A fault of one value of a request: a pointer (RFC 6901) into the body, or the name of a query parameter. */
-export const Fault = Schema.Union([
+export const InputFault = Schema.Union([
   Schema.Struct({
     pointer: Schema.String.annotate({
       description: "JSON pointer (RFC 6901) into the body; empty for the whole body.",
@@ -162,7 +162,7 @@ export class ValidationFailed extends declare<ValidationFailed>()(
     title: "Validation failed",
     detail: "Some values of the request are invalid; `errors` lists each of them.",
   },
-  { errors: Schema.Array(Fault) },
+  { errors: Schema.Array(InputFault) },
 ) {}
 
 /** As a defect, it makes any request be answered 503 with `Retry-After`. */

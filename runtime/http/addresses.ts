@@ -10,7 +10,7 @@ export const firstOf = {
 export type ModuleName = keyof typeof firstOf
 export const moduleNames = Object.keys(firstOf) as ReadonlyArray<ModuleName>
 
-export interface Address {
+export interface ModuleAddress {
   readonly url: string
   /** The module that must be served there; undefined: whatever its OpenAPI document lists. */
   readonly module?: ModuleName
@@ -20,7 +20,7 @@ const isModule = (name: string): name is ModuleName => Object.hasOwn(firstOf, na
 
 const isUrl = (text: string) => /^https?:$/u.test(URL.parse(text)?.protocol ?? "")
 
-const addressIn = (text: string): Address | string => {
+const addressIn = (text: string): ModuleAddress | string => {
   const [, name, rest] = /^(\w+)=(.*)$/u.exec(text) ?? []
   const url = (rest ?? text).replace(/\/+$/u, "")
   if (name !== undefined && !isModule(name)) return `there is no module "${name}"; there are ${moduleNames.join(", ")}`
@@ -35,7 +35,7 @@ const addressIn = (text: string): Address | string => {
 export const addressesOf = (
   given: ReadonlyArray<string>,
   moduleUrls: string | undefined,
-): { readonly addresses: ReadonlyArray<Address>; readonly faults: ReadonlyArray<string> } => {
+): { readonly addresses: ReadonlyArray<ModuleAddress>; readonly faults: ReadonlyArray<string> } => {
   const listed = (moduleUrls ?? "").split(",").map((text) => text.trim())
   const named = (given.length > 0 ? given : listed).filter((text) => text !== "")
   const read = (named.length > 0 ? named : ["http://localhost:8000"]).map(addressIn)

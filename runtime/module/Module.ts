@@ -28,7 +28,7 @@ export class Deployment extends Context.Service<
 >()("galleria/Deployment") {}
 
 /** An external dependency of a module, shown in `/readyz`: without it the process is degraded. */
-export interface Check<out R> {
+export interface ModuleCheck<out R> {
   readonly name: string
   /** Whether the check is shown, evaluated once at the start; default: it is shown. */
   readonly applies?: Effect.Effect<boolean, never, R>
@@ -42,7 +42,7 @@ export class Bound extends Context.Service<
   {
     readonly reactions: ReadonlyArray<Reaction<never>>
     readonly tasks: ReadonlyArray<Task<never>>
-    readonly checks: ReadonlyArray<Check<never>>
+    readonly checks: ReadonlyArray<ModuleCheck<never>>
     readonly audit: Audit | undefined
   }
 >()("galleria/Bound") {}
@@ -80,7 +80,7 @@ export interface Module {
 /** Rejects a layer that lacks services; the compiler names them at the module's `layer`. */
 type Sealed<Lacking> = [Lacking] extends [never] ? unknown : { readonly "the layer lacks": Lacking }
 
-type NeedsOf<Item> = Item extends Reaction<infer R> | Task<infer R> | Check<infer R> ? R : never
+type NeedsOf<Item> = Item extends Reaction<infer R> | Task<infer R> | ModuleCheck<infer R> ? R : never
 
 /**
  * Makes a module. Its layer provides its HTTP groups and the services of its reactions, tasks and checks, and requires only
@@ -92,7 +92,7 @@ export const make = <
   Groups extends HttpApiGroup.Constraint,
   const Reactions extends ReadonlyArray<Reaction<any>> = [],
   const TaskList extends ReadonlyArray<Task<any>> = [],
-  const Checks extends ReadonlyArray<Check<any>> = [],
+  const Checks extends ReadonlyArray<ModuleCheck<any>> = [],
   Services = never,
   Needs = never,
   AuditNeeds = never,
@@ -118,7 +118,7 @@ export const make = <
   type Wanted = NeedsOf<Reactions[number] | TaskList[number] | Checks[number]>
   const reactions: ReadonlyArray<Reaction<Wanted>> = options.reactions ?? []
   const tasks: ReadonlyArray<Task<Wanted>> = options.tasks ?? []
-  const checks: ReadonlyArray<Check<Wanted>> = options.checks ?? []
+  const checks: ReadonlyArray<ModuleCheck<Wanted>> = options.checks ?? []
   const audit: Effect.Effect<Audit | undefined, never, AuditNeeds> = options.audit ?? Effect.succeed(undefined)
   const bound = Layer.effect(
     Bound,

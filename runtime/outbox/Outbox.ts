@@ -3,7 +3,7 @@ import type { Statement } from "effect/sql"
 import type { EventType, Fact } from "../events/Event.ts"
 
 /** An event as it is stored: its id, time and data never change. */
-export interface Draft {
+export interface EventDraft {
   readonly event_id: string
   readonly type: string
   readonly version: number
@@ -33,7 +33,7 @@ export class Outbox extends Context.Service<
      * Appends events in the running transaction, and returns what was written. Wakes the relay after the commit. Dies outside
      * of a transaction, and for an event that the module does not list under `publishes`.
      */
-    readonly append: (facts: ReadonlyArray<Fact>) => Effect.Effect<ReadonlyArray<Draft>>
+    readonly append: (facts: ReadonlyArray<Fact>) => Effect.Effect<ReadonlyArray<EventDraft>>
 
     /**
      * Makes an event with its id and time, for `insert`. `assigned` names the members that the statement adds. Dies for an
@@ -43,7 +43,7 @@ export class Outbox extends Context.Service<
       event: E,
       data: Omit<E["data"]["Type"], Assigned>,
       assigned?: ReadonlyArray<Assigned>,
-    ) => Effect.Effect<Draft>
+    ) => Effect.Effect<EventDraft>
 
     /**
      * Appends as part of a statement: an INSERT of the rows `(n int, draft json, assigned text)`, in the order of `n`.

@@ -3,7 +3,7 @@ import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import type { SqlClient } from "effect/sql"
 import type { EventType } from "../events/Event.ts"
 import { placeIn, traceparentOf } from "../telemetry/trace.ts"
-import { type Draft, maxBytes, notPublished, type Outbox } from "./Outbox.ts"
+import { type EventDraft, maxBytes, notPublished, type Outbox } from "./Outbox.ts"
 
 /** The module that writes into an outbox, and the events that it publishes. */
 export interface Publisher {
@@ -41,7 +41,7 @@ export const outboxTable = (
     if (Option.isNone(yield* Effect.serviceOption(sql.transactionService))) {
       return yield* Effect.die(new Error(`${first.event.type} is appended outside of a transaction`))
     }
-    const drafts: Array<Draft> = []
+    const drafts: Array<EventDraft> = []
     for (const { event, data } of facts) drafts.push(yield* draft(event, data))
     const rows = JSON.stringify(drafts.map((draft, n) => ({ n, draft })))
     // Nothing is assigned, so any event type may be passed.

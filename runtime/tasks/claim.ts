@@ -14,7 +14,7 @@ export const recordWithinMillis = 10_000
 /** A failed batch is processed row by row for this long, in milliseconds; the rest follows in the next turn. */
 const oneByOneMillis = 10_000
 
-export interface Claim {
+export interface ClaimResult {
   /** Claimed rows; those without a call are done. */
   readonly taken: number
   readonly called: ReadonlyArray<Called>
@@ -40,7 +40,7 @@ export const claimBy = (tools: Tools) => (task: Task<never>, limit: number) =>
     return { taken, called }
   })
 
-const together = (tools: Tools, task: Task<never>, limit: number): Effect.Effect<Claim, unknown> =>
+const together = (tools: Tools, task: Task<never>, limit: number): Effect.Effect<ClaimResult, unknown> =>
   tools.database.transaction(
     Effect.gen(function* () {
       const rows = yield* tools.table.lockDue(task.name, new Date(yield* Clock.currentTimeMillis), limit)

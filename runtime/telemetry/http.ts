@@ -1,7 +1,7 @@
 import { Cause, Clock, Effect, Exit, References, type Tracer } from "effect"
 import { HttpRouter, HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { duration } from "./metrics.ts"
-import { type Place, placeOf, traced, type Work } from "./trace.ts"
+import { type Place, placeOf, traced, type TracedWork } from "./trace.ts"
 
 /** A declared path, such as `/orders/:id` or `/orders/{id}`, and a pattern that matches the paths of requests. */
 export interface Template {
@@ -52,7 +52,7 @@ interface Seen {
 const methodOf = ({ method }: HttpServerRequest.HttpServerRequest) => (methods.has(method) ? method : "_OTHER")
 
 /** The span of a request, by the semantic conventions for HTTP servers. */
-class Answering implements Work {
+class Answering implements TracedWork {
   readonly kind = "server"
   readonly causes: ReadonlyArray<Place>
   readonly #seen: Seen

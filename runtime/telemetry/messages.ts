@@ -1,5 +1,5 @@
 import { Context, Effect } from "effect"
-import { isExported, type Place, placeOf, traced, type Work } from "./trace.ts"
+import { isExported, type Place, placeOf, traced, type TracedWork } from "./trace.ts"
 
 /** The `messaging.system` of spans: the kind of broker; the default is the embedded log. */
 export const MessagingSystem = Context.Reference<string>("galleria/MessagingSystem", {
@@ -26,7 +26,7 @@ const about = (system: string, destination: string, messages: ReadonlyArray<stri
       : { "messaging.message.id": messages[0] }),
 })
 
-const send = (system: string, topic: string, messages: ReadonlyArray<Message>): Work => ({
+const send = (system: string, topic: string, messages: ReadonlyArray<Message>): TracedWork => ({
   name: `publish ${topic}`,
   kind: "producer",
   causes: placesOf(messages),
@@ -68,7 +68,7 @@ export const processing =
     Effect.flatMap(MessagingSystem, (system) => {
       const { module, reaction, messages } = options
       const topic = messages[0]!.record.topic
-      const process: Work = {
+      const process: TracedWork = {
         name: `process ${topic}`,
         kind: "consumer",
         causes: placesOf(messages.map(({ record }) => record)),

@@ -58,7 +58,7 @@ const follow = (causes: ReadonlyArray<Place>) => {
  * Work that gets a span: a request, a message that is sent or processed. Its name and attributes are read only when a span
  * is made.
  */
-export interface Work {
+export interface TracedWork {
   readonly name: string
   readonly kind: Tracer.SpanKind
   readonly causes: ReadonlyArray<Place>
@@ -70,7 +70,7 @@ export interface Work {
  * an exporter no span is made; logs and events then have only the ids.
  */
 export const traced = <A, E, R>(
-  work: Work,
+  work: TracedWork,
   run: (span: Tracer.Span | undefined) => Effect.Effect<A, E, R>,
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {

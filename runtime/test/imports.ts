@@ -189,6 +189,18 @@ export const upward = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
         .map(({ to }) => `${source.path} must not import ${to}, which is above it`)
     })
 
+const exported = /^export (?:abstract )?(?:class|const|function|interface|type) ([A-Z]\w*)/gmu
+
+/** Sentences that name each word that the runtime exports with two meanings. */
+export const sharedWords = (sources: ReadonlyArray<Source>): ReadonlyArray<string> => {
+  const files = new Map<string, Set<string>>()
+  for (const { path, text } of sources) {
+    if (!path.startsWith("runtime/") || isTest(path) || path.startsWith("runtime/delivery/model/")) continue
+    for (const [, word] of text.matchAll(exported)) files.set(word!, (files.get(word!) ?? new Set()).add(path))
+  }
+  return [...files].flatMap(([word, paths]) => (paths.size > 1 ? [`${word} means ${[...paths].join(" and ")}`] : []))
+}
+
 /** What the rules name and no source has. */
 export const ghosts = (sources: ReadonlyArray<Source>): ReadonlyArray<string> => {
   const paths = sources.map(({ path }) => path)

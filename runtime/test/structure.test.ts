@@ -15,7 +15,7 @@ import type { Module } from "../module/Module.ts"
 import { modules } from "../modules.ts"
 import { Scenario, scenario } from "./harness/scenario.ts"
 import { type Defined, faults } from "./declarations.ts"
-import { ghosts, importsOf, modulesIn, sourcesIn, upward, vagueNames, violations } from "./imports.ts"
+import { ghosts, importsOf, modulesIn, sharedWords, sourcesIn, upward, vagueNames, violations } from "./imports.ts"
 
 const root = new URL("../..", import.meta.url).pathname
 const sources = sourcesIn(root, "modules", "runtime")
@@ -42,6 +42,14 @@ describe("the structure", () => {
     ["a folder that is not in the order", "runtime/attic/box.ts", ""],
   ])("is red for %s", (_what, path, text) => {
     expect(upward([{ path, text }])).toHaveLength(1)
+  })
+
+  it("exports no word with two meanings from the runtime", () => {
+    expect(sharedWords(sources)).toEqual([])
+    const other = { path: "runtime/health/other.ts", text: "export interface Check {}" }
+    expect(sharedWords([...sources, other])).toEqual([
+      "Check means runtime/health/health.ts and runtime/health/other.ts",
+    ])
   })
 
   it("has all that its rules name", () => {

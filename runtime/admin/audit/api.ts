@@ -18,7 +18,7 @@ const moduleName = Schema.String.check(
   examples: ["order"],
 })
 
-export const Violation = Schema.Struct({
+export const ShownViolation = Schema.Struct({
   invariant: Schema.String.annotate({
     description: "The invariant that is violated.",
     examples: ["final-notification"],
@@ -30,7 +30,7 @@ export const Violation = Schema.Struct({
 
 const Audited = Schema.Struct({
   checked_at: Schema.String.annotate({ examples: ["2026-01-02T03:04:05.678Z"] }),
-  violations: Schema.Array(Violation),
+  violations: Schema.Array(ShownViolation),
 }).annotate({ identifier: "Audited", description: "The violations, and when they were found." })
 
 const digits = Schema.String.check(Schema.isPattern(/^(?:0|[1-9]\d{0,15})$/u, { message: "expected a whole number" }))

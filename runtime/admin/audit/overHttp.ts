@@ -1,7 +1,7 @@
 import { Effect, Schema } from "effect"
-import { type Address, firstOf, moduleNames } from "../../http/addresses.ts"
+import { type ModuleAddress, firstOf, moduleNames } from "../../http/addresses.ts"
 import { Facts, type Violation as ViolationOf } from "../../module/Audit.ts"
-import { Violation } from "./api.ts"
+import { ShownViolation } from "./api.ts"
 import { audit, type Source } from "./audit.ts"
 
 /** A process cannot be audited, and why. */
@@ -15,7 +15,7 @@ const withinMillis = 60_000
 
 const Documented = Schema.Struct({ paths: Schema.Record(Schema.String, Schema.Unknown) })
 const Page = Schema.Struct({ items: Schema.Array(Facts) })
-const Answered = Schema.Struct({ violations: Schema.Array(Violation) })
+const Answered = Schema.Struct({ violations: Schema.Array(ShownViolation) })
 
 /** Sends a request, with the token if there is one, and decodes the answer by its schema. */
 const ask = <A, I>(url: string, path: string, token: string | undefined, schema: Schema.Codec<A, I>) =>
@@ -36,7 +36,7 @@ const ask = <A, I>(url: string, path: string, token: string | undefined, schema:
   })
 
 /** The modules that are served at an address. */
-const servedAt = ({ url, module: expected }: Address, token: string | undefined) =>
+const servedAt = ({ url, module: expected }: ModuleAddress, token: string | undefined) =>
   Effect.gen(function* () {
     const { paths } = yield* ask(url, "/openapi.json", token, Documented)
     const first = new Set(Object.keys(paths).map((path) => path.split("/")[1]))
@@ -68,7 +68,7 @@ const looksOverHttp = { looks: 5, pause: "2 seconds" } as const
  * orders are compared over several processes page by page. Fails with `CannotAudit`.
  */
 export const auditOverHttp = (
-  addresses: ReadonlyArray<Address>,
+  addresses: ReadonlyArray<ModuleAddress>,
   token: string | undefined,
   { looks, pause }: Pick<Parameters<typeof audit>[0], "looks" | "pause"> = looksOverHttp,
 ) =>

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { type Address, firstOf, type ModuleName, moduleNames } from "../../http/addresses.ts"
-import type { Row } from "./table.ts"
+import { type ModuleAddress, firstOf, type ModuleName, moduleNames } from "../../http/addresses.ts"
+import type { TableRow } from "./table.ts"
 
 /** How long a step waits: a lost provider answer is looked up later, and the machine may be busy. */
 const patienceMillis = 60_000
 
-export interface Answer {
+export interface WalkAnswer {
   readonly status: number
   readonly headers: Headers
   readonly body: any
@@ -16,7 +16,7 @@ export type Call = (
   path: string,
   body?: unknown,
   headers?: Readonly<Record<string, string>>,
-) => Promise<Answer>
+) => Promise<WalkAnswer>
 
 /** The running system: which modules answer, and a way to call each. */
 export interface Site {
@@ -26,7 +26,7 @@ export interface Site {
   readonly patienceMillis: number
 }
 
-export const ask = async (url: string, ...[method, path, body, headers]: Parameters<Call>): Promise<Answer> => {
+export const ask = async (url: string, ...[method, path, body, headers]: Parameters<Call>): Promise<WalkAnswer> => {
   const response = await fetch(`${url}${path}`, {
     method,
     headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
@@ -39,7 +39,7 @@ export const ask = async (url: string, ...[method, path, body, headers]: Paramet
 }
 
 /** The system at these addresses, according to the OpenAPI document of each. */
-export const siteOf = async (addresses: ReadonlyArray<Address>): Promise<Site> => {
+export const siteOf = async (addresses: ReadonlyArray<ModuleAddress>): Promise<Site> => {
   const serving = new Map<ModuleName, string>()
   for (const { url } of addresses) {
     const { body } = await ask(url, "GET", "/openapi.json")
@@ -70,7 +70,7 @@ export const itemsOf = async (site: Site, path: string): Promise<ReadonlyArray<a
 }
 
 /** Runs a step and records its row; returns whether the result was right. */
-export type Check = (
+export type WalkCheck = (
   step: string,
   expected: string,
   see: () => Promise<string>,
@@ -86,12 +86,12 @@ const seenBy = (see: () => Promise<string>) =>
  * the time is over.
  */
 export const checksOf = (
-  rows: Array<Row>,
+  rows: Array<TableRow>,
   part: string,
   patience = patienceMillis,
-): { readonly now: Check; readonly eventually: Check } => {
+): { readonly now: WalkCheck; readonly eventually: WalkCheck } => {
   const check =
-    (patience: number): Check =>
+    (patience: number): WalkCheck =>
     async (step, expected, see, holds = (seen) => seen === expected) => {
       const began = performance.now()
       let seen = await seenBy(see)

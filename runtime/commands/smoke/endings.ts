@@ -11,7 +11,7 @@ const kinds = [
   "order_cancelled",
   "payment_refunded",
 ] as const
-export type Kind = (typeof kinds)[number]
+export type EndingKind = (typeof kinds)[number]
 
 /** A way an order can end, with the expected state of every module. */
 export interface Ending {
@@ -29,7 +29,7 @@ export interface Ending {
   readonly order: "processed" | "failed" | "cancelled"
   readonly reason?: string
   readonly payment: "successful" | "failed" | "refunded"
-  readonly notifications: ReadonlyArray<Kind>
+  readonly notifications: ReadonlyArray<EndingKind>
 }
 
 const processed = {
@@ -106,7 +106,7 @@ export const expectedOf = (ending: Ending, steps: ReadonlyArray<string>) => ({
 
 /** The kinds of notifications as one text, in a fixed order, with duplicates. */
 export const listOf = (seen: ReadonlyArray<string>): string =>
-  seen.toSorted((a, b) => kinds.indexOf(a as Kind) - kinds.indexOf(b as Kind)).join(", ")
+  seen.toSorted((a, b) => kinds.indexOf(a as EndingKind) - kinds.indexOf(b as EndingKind)).join(", ")
 
 /** Why an ending cannot be tested here; undefined when it can. */
 export const obstacleTo = (

@@ -1,5 +1,5 @@
 /** The result of one step. */
-export interface Row {
+export interface TableRow {
   readonly part: string
   readonly step: string
   readonly expected: string
@@ -24,7 +24,7 @@ const line = (mark: string, cells: Readonly<Record<keyof typeof widths, string>>
 export const heading = line(" ", headings)
 
 /** The lines of one part; only the first has its name. */
-export const linesOf = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
+export const linesOf = (rows: ReadonlyArray<TableRow>): ReadonlyArray<string> =>
   rows.map((row, index) =>
     line(row.isRight ? "✓" : "✗", {
       ...row,
@@ -34,7 +34,7 @@ export const linesOf = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
   )
 
 /** The closing line. */
-export const verdictOf = (rows: ReadonlyArray<Row>): string => {
+export const verdictOf = (rows: ReadonlyArray<TableRow>): string => {
   const wrong = rows.filter(({ isRight }) => !isRight).length
   return wrong === 0 ? `all ${rows.length} steps are right` : `${wrong} of ${rows.length} steps are wrong`
 }

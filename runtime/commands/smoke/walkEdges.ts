@@ -1,18 +1,18 @@
 import { randomUUID } from "node:crypto"
-import { type Address, firstOf } from "../../http/addresses.ts"
-import type { Row } from "./table.ts"
-import { type Answer, ask, checksOf, itemsOf, type Site } from "./Walk.ts"
+import { type ModuleAddress, firstOf } from "../../http/addresses.ts"
+import type { TableRow } from "./table.ts"
+import { type WalkAnswer, ask, checksOf, itemsOf, type Site } from "./Walk.ts"
 
 /** A status with the slug of its problem and the places of the faults. */
-export const problemIn = ({ status, body }: Answer) => {
+export const problemIn = ({ status, body }: WalkAnswer) => {
   const slug = String(body?.type ?? "").replace("/problems/", "")
   const faults = (body?.errors ?? []).map((fault: any) => fault.pointer ?? fault.parameter)
   return [status, slug, ...faults].filter((part) => part !== "").join(" ")
 }
 
 /** Tests one address: it is ready, has an OpenAPI document, serves its module, and has metrics. */
-export const walkAddress = async ({ url, module }: Address): Promise<ReadonlyArray<Row>> => {
-  const rows: Array<Row> = []
+export const walkAddress = async ({ url, module }: ModuleAddress): Promise<ReadonlyArray<TableRow>> => {
+  const rows: Array<TableRow> = []
   const { now, eventually } = checksOf(rows, module ?? url)
   const isReady = await eventually("ready", "ready", async () => {
     const { body } = await ask(url, "GET", "/readyz")
@@ -33,8 +33,8 @@ export const walkAddress = async ({ url, module }: Address): Promise<ReadonlyArr
 }
 
 /** Creates the user of the run; undefined when that fails. */
-export const walkUser = async (site: Site): Promise<{ rows: ReadonlyArray<Row>; user: number | undefined }> => {
-  const rows: Array<Row> = []
+export const walkUser = async (site: Site): Promise<{ rows: ReadonlyArray<TableRow>; user: number | undefined }> => {
+  const rows: Array<TableRow> = []
   const { now, eventually } = checksOf(rows, "a user", site.patienceMillis)
   const wanted = { email: `smoke-${randomUUID()}@example.org`, name: "Smoke" }
   let user: number | undefined
@@ -63,8 +63,8 @@ export const walkUser = async (site: Site): Promise<{ rows: ReadonlyArray<Row>; 
 }
 
 /** Creates a product, sets its stock again, and reads it. */
-export const walkProduct = async (site: Site, id: string): Promise<ReadonlyArray<Row>> => {
-  const rows: Array<Row> = []
+export const walkProduct = async (site: Site, id: string): Promise<ReadonlyArray<TableRow>> => {
+  const rows: Array<TableRow> = []
   const { now, eventually } = checksOf(rows, "a product", site.patienceMillis)
   const put = (stock: number) => async () => {
     const { status, body } = await site.call("PUT", `/inventory/${id}`, { product_name: "Smoke", stock })
@@ -84,7 +84,7 @@ export const firstAmount = "5.10"
 
 /** Places an order twice with the same key; it must be created once. Returns the steps that orders need here. */
 export const walkKey = async (site: Site, user: number) => {
-  const rows: Array<Row> = []
+  const rows: Array<TableRow> = []
   const { now } = checksOf(rows, "an order sent twice")
   const key = { "idempotency-key": randomUUID() }
   let order: number | undefined
@@ -158,8 +158,8 @@ const refused: ReadonlyArray<
 ]
 
 /** Tests the answers to bad input. */
-export const walkRefused = async (site: Site): Promise<ReadonlyArray<Row>> => {
-  const rows: Array<Row> = []
+export const walkRefused = async (site: Site): Promise<ReadonlyArray<TableRow>> => {
+  const rows: Array<TableRow> = []
   const { now } = checksOf(rows, "bad input")
   const served = [...site.modules].map((module) => firstOf[module] as string)
   for (const [step, method, path, body, expected, headers] of refused) {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { type Ending, expectedOf, listOf, storyOf, times } from "./endings.ts"
-import type { Row } from "./table.ts"
-import { type Check, checksOf, itemsOf, type Site } from "./Walk.ts"
+import type { TableRow } from "./table.ts"
+import { type WalkCheck, checksOf, itemsOf, type Site } from "./Walk.ts"
 
 /** The user and the product prefix of this run. */
 export interface Shop {
@@ -47,7 +47,7 @@ const linesFor = async (shop: Shop, { name, lines }: Ending) => {
   return [enough, { product_id: short, quantity: 2, price: "0.01" }]
 }
 
-const place = async (shop: Shop, ending: Ending, check: Check): Promise<Placed | undefined> => {
+const place = async (shop: Shop, ending: Ending, check: WalkCheck): Promise<Placed | undefined> => {
   let placed: Placed | undefined
   await check(
     "place",
@@ -118,7 +118,7 @@ const stockLeft = ({ shop, ending }: Placed) => {
 }
 
 /** The expected state of every module after the order has ended, as rows of the table. */
-const checkEnded = async (placed: Placed, check: Check) => {
+const checkEnded = async (placed: Placed, check: WalkCheck) => {
   const { shop, ending, amount } = placed
   const { modules } = shop.site
   const expected = expectedOf(ending, shop.steps)
@@ -134,7 +134,7 @@ const checkEnded = async (placed: Placed, check: Check) => {
 }
 
 /** The history begins with the order, ends with its ending, and has at most one taking of stock and one payment. */
-const checkStory = async (placed: Placed, check: Check) => {
+const checkStory = async (placed: Placed, check: WalkCheck) => {
   const { order } = placed.ending
   await check(
     "history",
@@ -149,16 +149,16 @@ const checkStory = async (placed: Placed, check: Check) => {
 }
 
 /** A tested ending: its rows, and a second check after everything else has happened. */
-export interface Walked {
-  readonly rows: ReadonlyArray<Row>
-  readonly again: () => Promise<ReadonlyArray<Row>>
+export interface EndingWalk {
+  readonly rows: ReadonlyArray<TableRow>
+  readonly again: () => Promise<ReadonlyArray<TableRow>>
   /** What the user pays in the end; undefined when the order was not placed. */
   readonly paid: string | undefined
 }
 
 /** Places an order, and checks it in every module until it has ended as expected. */
-export const walkEnding = async (shop: Shop, ending: Ending): Promise<Walked> => {
-  const rows: Array<Row> = []
+export const walkEnding = async (shop: Shop, ending: Ending): Promise<EndingWalk> => {
+  const rows: Array<TableRow> = []
   const checks = checksOf(rows, ending.name, shop.site.patienceMillis)
   const placed = await place(shop, ending, checks.now)
   if (placed === undefined) return { rows, again: async () => [], paid: undefined }
@@ -168,7 +168,7 @@ export const walkEnding = async (shop: Shop, ending: Ending): Promise<Walked> =>
   return {
     rows,
     again: async () => {
-      const rows: Array<Row> = []
+      const rows: Array<TableRow> = []
       await checkEnded(placed, checksOf(rows, ending.name).now)
       return rows
     },

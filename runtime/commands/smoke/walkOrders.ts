@@ -1,13 +1,13 @@
 import { endings, laptop, obstacleTo, sum } from "./endings.ts"
 import type { ModuleName } from "../../http/addresses.ts"
-import type { Row } from "./table.ts"
+import type { TableRow } from "./table.ts"
 import { checksOf, itemsOf, type Site } from "./Walk.ts"
 import { firstAmount, problemIn, walkKey, walkUser } from "./walkEdges.ts"
-import { type Shop, type Walked, walkEnding } from "./walkEnding.ts"
+import { type Shop, type EndingWalk, walkEnding } from "./walkEnding.ts"
 
 /** The output of a run. */
 export interface Report {
-  readonly show: (rows: ReadonlyArray<Row>) => void
+  readonly show: (rows: ReadonlyArray<TableRow>) => void
   readonly notWalked: (what: string, why: string) => void
 }
 
@@ -26,12 +26,12 @@ const walkable = async (shop: Shop, { notWalked }: Report) => {
 }
 
 /** Runs all endings at once, except the one that depends on timing: it runs alone, after the others. */
-const walkEndings = async (shop: Shop, report: Report): Promise<ReadonlyArray<Walked>> => {
+const walkEndings = async (shop: Shop, report: Report): Promise<ReadonlyArray<EndingWalk>> => {
   const here = await walkable(shop, report)
   const alone = here.filter(({ cancelled }) => cancelled === "during the charge")
   const walking = here.filter((ending) => !alone.includes(ending)).map((ending) => walkEnding(shop, ending))
-  const walked: Array<Walked> = []
-  const keep = (one: Walked) => {
+  const walked: Array<EndingWalk> = []
+  const keep = (one: EndingWalk) => {
     walked.push(one)
     report.show(one.rows)
   }
@@ -42,7 +42,7 @@ const walkEndings = async (shop: Shop, report: Report): Promise<ReadonlyArray<Wa
 
 /** Tests the first order: it is processed if all its steps are served, else it can only be cancelled. */
 const walkFirst = async ({ site, user, steps }: Shop, order: number) => {
-  const rows: Array<Row> = []
+  const rows: Array<TableRow> = []
   const { now, eventually } = checksOf(rows, "an order by its amount", site.patienceMillis)
   const see = async () => (await site.call("GET", `/orders/${order}`)).body.status
   if (steps.every((step) => site.modules.has(step as ModuleName))) {
@@ -62,7 +62,7 @@ const walkFirst = async ({ site, user, steps }: Shop, order: number) => {
 
 /** Tests that the user pays what was charged and not refunded, and that the summary agrees. */
 const walkSums = async ({ site, user, steps }: Shop, paid: ReadonlyArray<string>) => {
-  const rows: Array<Row> = []
+  const rows: Array<TableRow> = []
   const { eventually } = checksOf(rows, "in all", site.patienceMillis)
   const expected = `${sum(paid)} for ${paid.length} orders`
   if (steps.includes("payment") && site.modules.has("payment")) {
@@ -79,8 +79,8 @@ const walkSums = async ({ site, user, steps }: Shop, paid: ReadonlyArray<string>
 }
 
 /** Checks every ending again: nothing was sent, charged or taken twice meanwhile. */
-const lookAgain = async (walked: ReadonlyArray<Walked>) => {
-  const rows: Array<Row> = []
+const lookAgain = async (walked: ReadonlyArray<EndingWalk>) => {
+  const rows: Array<TableRow> = []
   const { now } = checksOf(rows, "a second look at every ending")
   await now("all", "unchanged", async () => {
     const changed = (await Promise.all(walked.map(({ again }) => again()))).flat().filter(({ isRight }) => !isRight)

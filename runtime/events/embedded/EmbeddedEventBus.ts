@@ -8,7 +8,7 @@ import { partitionOf } from "../partition.ts"
 import { createLog, keepFirst, nameLog } from "./createLog.ts"
 import { type Groups, makeGroups } from "./group.ts"
 import { logTable, type LogTable } from "./logTable.ts"
-import { join, type Member } from "./member.ts"
+import { join, type EmbeddedMember } from "./member.ts"
 
 /** Between two removals of records whose retention has passed. */
 const pruneEvery = "1 minute"
@@ -35,7 +35,7 @@ export const make = Effect.gen(function* () {
   yield* migrate(sql)
   const table = logTable(sql)
   const topics = yield* topicsIn(table)
-  const groups = makeGroups<Member>()
+  const groups = makeGroups<EmbeddedMember>()
   const { ends, ...queries } = queriesOn(table)
 
   const consume: EventBus["Service"]["consume"] = (options) =>
@@ -87,7 +87,7 @@ const pruneOnce = (table: LogTable) =>
 
 /** Appends records, and wakes the members that read their topics. */
 const sendBy =
-  (table: LogTable, place: Topics["place"], groups: Groups<Member>): EventBus["Service"]["send"] =>
+  (table: LogTable, place: Topics["place"], groups: Groups<EmbeddedMember>): EventBus["Service"]["send"] =>
   (records) =>
     Effect.gen(function* () {
       if (records.length === 0) return

@@ -2,7 +2,7 @@ import type { SqlClient } from "effect/sql"
 import type { Partition, Position, Span } from "../EventBus.ts"
 
 /** A stored record. */
-export interface Row {
+export interface LogRow {
   readonly topic: string
   readonly partition: number
   readonly offset: bigint
@@ -81,7 +81,7 @@ const recordStatements = (sql: SqlClient.SqlClient) => ({
     from input i join moved m on m.topic = i.topic and m.part = i.part`,
 
   /** Records from these positions on. Each partition that has some gets the same share, so that none waits for another. */
-  read: (positions: ReadonlyArray<Position>, limit: number) => sql<Row>`
+  read: (positions: ReadonlyArray<Position>, limit: number) => sql<LogRow>`
     with due as materialized (
       select m.topic, m.partition as part, greatest(m.next, e.first) as next
       from json_to_recordset(${JSON.stringify(positions)}::json) as m (topic text, partition int, next bigint)

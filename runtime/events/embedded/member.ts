@@ -19,7 +19,7 @@ import {
 } from "../EventBus.ts"
 import { restMillis } from "../../loop/rest.ts"
 import { type Group, ownerOf, partitionsOf } from "./group.ts"
-import type { LogTable, Row } from "./logTable.ts"
+import type { LogTable, LogRow } from "./logTable.ts"
 
 /** Records that a member reads in one turn. */
 const perTurn = 500
@@ -34,7 +34,7 @@ interface Failing extends Partition {
 }
 
 /** One member of a group. */
-export interface Member {
+export interface EmbeddedMember {
   readonly topics: ReadonlyArray<string>
   readonly wake: Latch.Latch
   /** False once it has left its group. */
@@ -64,7 +64,7 @@ interface Log {
 }
 
 /** Members read their positions again: other members may have had their partitions meanwhile. */
-const rebalance = (group: Group<Member>) =>
+const rebalance = (group: Group<EmbeddedMember>) =>
   group.members.forEach((member) => {
     member.next.clear()
     for (const [name, failing] of member.failing) if (ownerOf(group, failing) !== member) member.failing.delete(name)
@@ -72,10 +72,10 @@ const rebalance = (group: Group<Member>) =>
   })
 
 /** Joins the group with a new member that reads until the scope closes. */
-export const join = (log: Log, group: Group<Member>, options: Options) =>
+export const join = (log: Log, group: Group<EmbeddedMember>, options: Options) =>
   Effect.gen(function* () {
     const loops = yield* Loops
-    const member: Member = {
+    const member: EmbeddedMember = {
       topics: options.topics,
       wake: Latch.makeUnsafe(true),
       present: true,
@@ -122,8 +122,8 @@ export const join = (log: Log, group: Group<Member>, options: Options) =>
 
 interface Reader extends Log, Options {
   readonly name: string
-  readonly members: Group<Member>
-  readonly member: Member
+  readonly members: Group<EmbeddedMember>
+  readonly member: EmbeddedMember
   readonly loops: Loops["Service"]
 }
 
@@ -206,8 +206,8 @@ const take = (reader: Reader, records: NonEmptyReadonlyArray<Received>) =>
 const commit = (
   table: LogTable,
   group: string,
-  members: Group<Member>,
-  member: Member,
+  members: Group<EmbeddedMember>,
+  member: EmbeddedMember,
   spans: ReadonlyArray<Span>,
 ): Effect.Effect<unknown, SqlError.SqlError> =>
   Effect.suspend(() => {
@@ -263,7 +263,7 @@ const spansOf = (
  * partition that has failed.
  */
 const callsOf = (
-  rows: ReadonlyArray<Row>,
+  rows: ReadonlyArray<LogRow>,
   failing: ReadonlyMap<string, Failing>,
 ): ReadonlyArray<NonEmptyReadonlyArray<Received>> => {
   const lists = new Map<string, [Received, ...Array<Received>]>()

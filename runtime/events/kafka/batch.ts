@@ -9,7 +9,7 @@ import { type Pauses, pauseFor } from "./pauses.ts"
 import { slicesOf } from "./records.ts"
 
 /** What the batches of a member share. */
-export interface Member {
+export interface KafkaMember {
   readonly calls: Calls
   readonly pauses: Pauses
   /** Undefined: the committed offsets at the broker decide where the member reads. */
@@ -21,7 +21,7 @@ export interface Member {
 }
 
 /** Handles one batch, slice by slice. Fails, which kafkajs has to learn of, only when the seat is lost. */
-export const handleBatch = (member: Member, payload: EachBatchPayload): Effect.Effect<void, unknown> =>
+export const handleBatch = (member: KafkaMember, payload: EachBatchPayload): Effect.Effect<void, unknown> =>
   Effect.gen(function* () {
     const heart = yield* startHeartbeat(member, payload)
     const begin = yield* beginOf(member, payload, heart.evicted)
@@ -40,7 +40,7 @@ interface Heartbeat {
 }
 
 /** Sends a heartbeat each second until the batch has ended. */
-const startHeartbeat = (member: Member, payload: EachBatchPayload) =>
+const startHeartbeat = (member: KafkaMember, payload: EachBatchPayload) =>
   Effect.gen(function* () {
     const evicted = yield* Deferred.make<never, unknown>()
     /** Undefined while it is not known yet where to begin. */
@@ -65,7 +65,7 @@ const startHeartbeat = (member: Member, payload: EachBatchPayload) =>
  * The offset from which a batch is to be handled; "stale" when a seek is pending, or is made here because the batch begins
  * too late; "unassigned" when no reaction has a position in the partition, as during a reset.
  */
-const beginOf = (member: Member, payload: EachBatchPayload, evicted: Effect.Effect<never, unknown>) =>
+const beginOf = (member: KafkaMember, payload: EachBatchPayload, evicted: Effect.Effect<never, unknown>) =>
   Effect.gen(function* () {
     const { batch } = payload
     const { positions } = member
@@ -85,7 +85,7 @@ const fetchedOffsetOf = (batch: Batch): number =>
   Number((batch as unknown as { readonly fetchedOffset: string }).fetchedOffset)
 
 /** Calls `handle` slice by slice until one fails or the batch is not the member's any more; the offset behind the last. */
-const handleSlices = (member: Member, payload: EachBatchPayload, begin: number, heart: Heartbeat) =>
+const handleSlices = (member: KafkaMember, payload: EachBatchPayload, begin: number, heart: Heartbeat) =>
   Effect.gen(function* () {
     let end = begin
     for (const slice of slicesOf(payload.batch, begin)) {
@@ -105,7 +105,7 @@ const handleSlices = (member: Member, payload: EachBatchPayload, begin: number, 
   })
 
 /** A call failed: its partition is paused, or, where its position was moved back, read from there. */
-const failed = ({ positions, pauses }: Member, payload: EachBatchPayload, cause: Cause.Cause<unknown>) =>
+const failed = ({ positions, pauses }: KafkaMember, payload: EachBatchPayload, cause: Cause.Cause<unknown>) =>
   positions !== undefined && Cause.squash(cause) instanceof PositionMoved
     ? Effect.catchCause(positions.again(payload.batch), (cause) => Effect.sync(() => pauses.failed(payload, cause)))
     : Effect.sync(() => pauses.failed(payload, cause))

@@ -2,7 +2,7 @@ import { Cause, Duration, Effect, Exit, Latch, Result, type Scope, ScopedRef } f
 import type { EachBatchPayload, Kafka } from "kafkajs"
 import { loop, Loops } from "../../loop/loop.ts"
 import { type End, EventBusError, type Handle, HandleWithin, type Positions } from "../EventBus.ts"
-import { handleBatch, type Member } from "./batch.ts"
+import { handleBatch, type KafkaMember } from "./batch.ts"
 import { type Calls, makeCalls } from "./calls.ts"
 import { makeMemberPositions } from "./memberPositions.ts"
 import { makePauses } from "./pauses.ts"
@@ -33,7 +33,7 @@ export const readAsMember = (options: Options) =>
     const wake = Latch.makeUnsafe(true)
     const deadlineMillis = Duration.toMillis(yield* HandleWithin)
     const { positions } = options
-    const member: Member = {
+    const member: KafkaMember = {
       calls: makeCalls(options.handle, deadlineMillis),
       pauses: makePauses(() => wake.openUnsafe()),
       positions: positions === undefined ? undefined : yield* makeMemberPositions(positions, options.ends),
@@ -64,7 +64,7 @@ export const readAsMember = (options: Options) =>
   })
 
 /** `handleBatch` for kafkajs. It rejects when the seat is lost, and is interrupted when the scope closes. */
-const batchHandler = (member: Member) =>
+const batchHandler = (member: KafkaMember) =>
   Effect.gen(function* () {
     const run = Effect.runPromiseExitWith(yield* Effect.context())
     const closed = new AbortController()
@@ -82,7 +82,7 @@ const batchHandler = (member: Member) =>
  * without giving it back while `handle` fails for a partition, so that the failure is reported.
  */
 const makeTurn = (
-  member: Member,
+  member: KafkaMember,
   seats: {
     readonly prepare: Effect.Effect<void, EventBusError>
     readonly take: Effect.Effect<Seat, EventBusError, Scope.Scope>

@@ -5,9 +5,9 @@ import { HttpApiError } from "effect/http-api"
 // Compiles the decoders and encoders of schemas on first use.
 import "effect/schema/SchemaJITCompiler/enable"
 import { Database } from "../../sql/Database.ts"
-import { Received } from "../server/body.ts"
+import { ReceivedBody } from "../server/body.ts"
 import * as json from "./json.ts"
-import { Edge, type Fault, Kinds, MalformedJson, NotFound, responseOf, ValidationFailed } from "../Problem.ts"
+import { Edge, type InputFault, Kinds, MalformedJson, NotFound, responseOf, ValidationFailed } from "../Problem.ts"
 
 /** The `Edge` of a module's endpoints, behind `serve`, which has received their bodies. */
 export const layer = Layer.effect(
@@ -68,7 +68,7 @@ const setText = (request: HttpServerRequest.HttpServerRequest, text: string) =>
 
 const bodyOf = (request: HttpServerRequest.HttpServerRequest) => {
   const received = NodeHttpServerRequest.toIncomingMessage(request)
-  return received instanceof Received ? received.body : undefined
+  return received instanceof ReceivedBody ? received.body : undefined
 }
 
 type Refusal = MalformedJson | ValidationFailed | NotFound
@@ -109,7 +109,7 @@ type Place = { readonly pointer: string } | { readonly parameter: string }
 const faultsIn = (
   error: HttpApiError.HttpApiSchemaError,
   place: (path: ReadonlyArray<PropertyKey>) => Place,
-): ReadonlyArray<typeof Fault.Type> => {
+): ReadonlyArray<typeof InputFault.Type> => {
   const details = new Map<string, { readonly at: Place; readonly messages: Set<string> }>()
   for (const { path = [], message } of issuesOf(error.cause.issue).issues) {
     const at = place(path.map((part) => (typeof part === "object" ? part.key : part)))

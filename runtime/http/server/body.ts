@@ -11,7 +11,7 @@ const small = 16 * 1024
 const rest = { bytes: 64 * 1024 * 1024, millis: 5_000 }
 
 /** A request with its body, if its method has one, or with the reason why the body was rejected. */
-export class Received extends IncomingMessage {
+export class ReceivedBody extends IncomingMessage {
   body: Buffer | "too large" | "unsupported" | undefined
 }
 
@@ -49,7 +49,7 @@ export const makeBodies = () => {
    * Calls `then` when the body is complete or was rejected, which the headers may show at once. Calls `noRoom` instead when
    * the bodies of all requests that have not been answered yet exceed `mostHeld`.
    */
-  const receive = (request: Received, response: ServerResponse, then: () => void, noRoom: () => void) => {
+  const receive = (request: ReceivedBody, response: ServerResponse, then: () => void, noRoom: () => void) => {
     const parts: Array<Buffer> = []
     let size = 0
     let mine = 0

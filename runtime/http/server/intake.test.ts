@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http"
 import { type AddressInfo, connect, type Socket } from "node:net"
 import { afterEach, describe, expect, it } from "vitest"
 import { until } from "../../test/harness/process.ts"
-import { mostHeld, Received } from "./body.ts"
+import { mostHeld, ReceivedBody } from "./body.ts"
 import { boundIntake, mostAtOnce } from "./intake.ts"
 
 const mebibyte = 1024 * 1024
@@ -13,8 +13,8 @@ afterEach(() => open.splice(0).forEach((one) => one[Symbol.dispose]()))
 
 /** A server that answers what its intake lets through with what became of the body, or never where that says so. */
 const bounded = async () => {
-  const met: Array<Received> = []
-  const server: Server<typeof Received> = createServer({ IncomingMessage: Received })
+  const met: Array<ReceivedBody> = []
+  const server: Server<typeof ReceivedBody> = createServer({ IncomingMessage: ReceivedBody })
   server.on("request", (request, response) => {
     met.push(request)
     if (request.url === "/never") return

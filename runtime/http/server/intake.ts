@@ -1,5 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
-import { isWelcome, makeBodies, mayHaveBody, type Received } from "./body.ts"
+import { isWelcome, makeBodies, mayHaveBody, type ReceivedBody } from "./body.ts"
 import { Kinds, problemOf } from "../Problem.ts"
 
 /**
@@ -17,7 +17,7 @@ const restMillis = 1_500
 /** Paths that are answered under overload as well. */
 const vital = new Set(["/livez", "/readyz", "/metrics"])
 
-type Listener = (this: Server<typeof Received>, request: Received, response: ServerResponse) => void
+type Listener = (this: Server<typeof ReceivedBody>, request: ReceivedBody, response: ServerResponse) => void
 
 const refusalBody = JSON.stringify(problemOf(Kinds.unavailable))
 const refusal = {
@@ -47,19 +47,19 @@ const rest = (request: IncomingMessage) =>
  * connections, bodies that arrive slowly and answers that are read slowly do not count; the bytes of all bodies are
  * bounded. `onRefused` is called with the number of rejections once a second, if there were any.
  */
-export const boundIntake = (server: Server<typeof Received>, onRefused: (count: number) => void) => {
+export const boundIntake = (server: Server<typeof ReceivedBody>, onRefused: (count: number) => void) => {
   const listeners = server.listeners("request") as unknown as ReadonlyArray<Listener>
   const open = new Set<ServerResponse>()
   const bodies = makeBodies()
   let working = 0
   let refused = 0
 
-  const turnAway = (request: Received, response: ServerResponse) => {
+  const turnAway = (request: ReceivedBody, response: ServerResponse) => {
     refused++
     refuse(request, response)
   }
 
-  const work = (request: Received, response: ServerResponse) => {
+  const work = (request: ReceivedBody, response: ServerResponse) => {
     if (working >= mostAtOnce && !vital.has(request.url!)) return turnAway(request, response)
     working++
     open.add(response)
@@ -70,7 +70,7 @@ export const boundIntake = (server: Server<typeof Received>, onRefused: (count: 
     for (const listener of listeners) listener.call(server, request, response)
   }
 
-  const take = (request: Received, response: ServerResponse) => {
+  const take = (request: ReceivedBody, response: ServerResponse) => {
     if (!mayHaveBody(request) || working >= mostAtOnce) return work(request, response)
     bodies.receive(
       request,

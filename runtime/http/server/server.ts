@@ -6,7 +6,7 @@ import { createServer, type Server } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { turnedAway } from "../../telemetry/http.ts"
-import { Received } from "./body.ts"
+import { ReceivedBody } from "./body.ts"
 import { urlOf } from "../address.ts"
 import { boundIntake } from "./intake.ts"
 import { type Kind, Kinds, problemOf, responseOf } from "../Problem.ts"
@@ -111,7 +111,7 @@ const encodingSemicolons = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpS
 
 const nodeServer = () => {
   const server = createServer({
-    IncomingMessage: Received,
+    IncomingMessage: ReceivedBody,
     requireHostHeader: false,
     requestTimeout: 30_000,
     headersTimeout: 15_000,

@@ -16,7 +16,7 @@ export const queryOf = (text: string): Buffer => {
 export const isIdleAfter = (answer: Uint8Array): boolean => answer.length < 6 || answer[answer.length - 1] === idle
 
 /** What `takeRequests` finds in the bytes that a client has sent. */
-export interface Taken {
+export interface TakenMessage {
   /** All complete requests; undefined when there is none. */
   readonly requests: Buffer | undefined
   /** The bytes after them. */
@@ -28,7 +28,7 @@ export interface Taken {
 }
 
 /** Divides the bytes of a client. A Sync, a simple Query or the start-up message completes a request. */
-export const takeRequests = (bytes: Buffer, wasStarted: boolean): Taken => {
+export const takeRequests = (bytes: Buffer, wasStarted: boolean): TakenMessage => {
   let at = 0
   let end = 0
   let isStarted = wasStarted

@@ -502,7 +502,7 @@ const replays: ReadonlyArray<Mutant> = [
   {
     name: "two resets at once",
     file: "runtime/delivery/reset.ts",
-    find: "if (!isAdded) return yield* new ResetRunning()",
+    find: "if (!isAdded) return yield* new ResetUnderWay()",
     replace: "",
     breaks: "A second request is answered as if it began anew.",
     test: replayTest,

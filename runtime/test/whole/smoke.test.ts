@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { addressesOf } from "../../http/addresses.ts"
 import { endings, expectedOf, listOf, obstacleTo, storyOf, sum, times } from "../../commands/smoke/endings.ts"
-import { linesOf, type Row, verdictOf } from "../../commands/smoke/table.ts"
+import { linesOf, type TableRow, verdictOf } from "../../commands/smoke/table.ts"
 import { checksOf, type Site, siteOf } from "../../commands/smoke/Walk.ts"
 import { walkKey, walkUser } from "../../commands/smoke/walkEdges.ts"
 import { walkEnding } from "../../commands/smoke/walkEnding.ts"
@@ -83,7 +83,7 @@ describe("An ending", () => {
 
 describe("A step", () => {
   it("is right when what it expects is seen in the end, and wrong when patience is over", async () => {
-    const rows: Array<Row> = []
+    const rows: Array<TableRow> = []
     const { now, eventually } = checksOf(rows, "part", 200)
     let looks = 0
     expect(await eventually("third look", "3", async () => String(++looks))).toBe(true)
