@@ -56,9 +56,9 @@ const consuming = ({ copies, read, takenAt, letter, now }: State, step: Step<Sta
       change(next)
     })
   take("it takes effect", (next) => void next.effects++)
-  take("it fails, and is set aside", (next) => {
+  take("it fails, and becomes a dead letter", (next) => {
     if (letter === "none") next.letter = "open"
-    else next.failure = "stopped: the event has a dead letter already, and cannot be set aside"
+    else next.failure = "stopped: the event has a dead letter already, and cannot get another"
   })
 }
 

@@ -11,8 +11,11 @@ interface Options {
   readonly asks: "after it has inserted" | "in the statement that inserts" | "never"
   /** Which events get an inbox row. */
   readonly inbox: "all that are taken charge of" | "those that take effect"
-  /** How an event that fails is set aside. */
-  readonly setsAside: "in a savepoint" | "in another transaction" | "in another transaction, without asking the inbox"
+  /** How an event that fails becomes a dead letter. */
+  readonly addsDeadLetter:
+    | "in a savepoint"
+    | "in another transaction"
+    | "in another transaction, without asking the inbox"
   readonly worker: "locks the entry" | "marks the entry and works without a lock"
   readonly operator: "waits for the lock" | "overwrites"
   readonly offset: "moves after the commit" | "moves first"
@@ -27,7 +30,7 @@ interface Options {
 const right: Options = {
   asks: "after it has inserted",
   inbox: "all that are taken charge of",
-  setsAside: "in a savepoint",
+  addsDeadLetter: "in a savepoint",
   worker: "locks the entry",
   operator: "waits for the lock",
   offset: "moves after the commit",
@@ -59,8 +62,8 @@ interface Member {
   held: Array<string> | null
   fresh: Array<string> | null
   result: { effects: Array<string>; entries: Array<Entry> } | null
-  /** What is to be set aside in another transaction. */
-  aside: string | null
+  /** What is to be added as a dead letter in another transaction. */
+  deadLetter: string | null
 }
 
 interface Worker {
@@ -81,7 +84,7 @@ interface State {
   kills: number
 }
 
-const idle: Member = { batch: null, held: null, fresh: null, result: null, aside: null }
+const idle: Member = { batch: null, held: null, fresh: null, result: null, deadLetter: null }
 
 const isOpen = ({ status }: Entry) => status === "waiting" || status === "retrying" || status === "parked"
 
@@ -92,7 +95,7 @@ const list = (events: ReadonlyArray<string>) => (events.length === 0 ? "nothing"
 const eventsOf = ({ batch }: Member) => log.slice(batch!.from, batch!.isAlone ? batch!.from + 1 : batch!.to)
 
 /** Rolls the transaction back. */
-const rollBack = (member: Member) => Object.assign(member, { held: null, fresh: null, result: null, aside: null })
+const rollBack = (member: Member) => Object.assign(member, { held: null, fresh: null, result: null, deadLetter: null })
 
 /** Takes the next of the batch in hand, or nothing. */
 const goOn = (state: State, m: number, isFirst: Options["offset"]) => {
@@ -128,7 +131,7 @@ const consuming = (options: Options, m: number, state: State, step: Step<State>)
       next.members[m] = { ...idle }
     })
   }
-  if (member.aside !== null) return settingAside(options, m, state, step)
+  if (member.deadLetter !== null) return addingDeadLetter(options, m, state, step)
   if (fresh === null) {
     if (options.asks === "in the statement that inserts" && held === null) {
       const keys = heldKeys(state)
@@ -153,7 +156,7 @@ const consuming = (options: Options, m: number, state: State, step: Step<State>)
   }
   if (result === null) return running(options, m, state, step)
   say(
-    `commits: ${list(result.effects)} took effect, ${list(result.entries.map(({ event }) => event))} set aside`,
+    `commits: ${list(result.effects)} took effect, ${list(result.entries.map(({ event }) => event))} as dead letters`,
     (_, next) => {
       commit(next, result.effects, result.entries, options.inbox === "those that take effect" ? result.effects : fresh)
       goOn(next, m, options.offset)
@@ -199,26 +202,29 @@ const running = (options: Options, m: number, state: State, step: Step<State>) =
       member.batch!.isAlone = true
     })
   }
-  if (options.setsAside !== "in a savepoint") {
+  if (options.addsDeadLetter !== "in a savepoint") {
     return fail("rolls back", (member) => {
       rollBack(member)
-      member.aside = "a0"
+      member.deadLetter = "a0"
     })
   }
-  fail("rolls back to the savepoint and sets it aside", (member) => {
+  fail("rolls back to the savepoint and adds a dead letter", (member) => {
     member.result = { effects: [], entries: [{ event: "a0", status: "retrying", attempts: 1 }] }
   })
 }
 
-const settingAside = (options: Options, m: number, state: State, step: Step<State>) => {
-  const event = state.members[m]!.aside!
+const addingDeadLetter = (options: Options, m: number, state: State, step: Step<State>) => {
+  const event = state.members[m]!.deadLetter!
   if (isInHand(state, m, [event])) return
   const isKnown = state.inbox.includes(event)
-  const isBlind = options.setsAside === "in another transaction, without asking the inbox"
-  step(`m${m}: sets ${event} aside in another transaction${isKnown && !isBlind ? ": it is known" : ""}`, (next) => {
-    if (!isKnown || isBlind) commit(next, [], [{ event, status: "retrying", attempts: 1 }], [event])
-    goOn(next, m, options.offset)
-  })
+  const isBlind = options.addsDeadLetter === "in another transaction, without asking the inbox"
+  step(
+    `m${m}: adds a dead letter for ${event} in another transaction${isKnown && !isBlind ? ": it is known" : ""}`,
+    (next) => {
+      if (!isKnown || isBlind) commit(next, [], [{ event, status: "retrying", attempts: 1 }], [event])
+      goOn(next, m, options.offset)
+    },
+  )
 }
 
 const working = (options: Options, w: number, state: State, step: Step<State>) => {
@@ -293,7 +299,7 @@ const violation = ({ offset, effects, entries }: State): string | undefined => {
     .slice(0, offset)
     .filter((event) => !effects.includes(event) && !entries.some((entry) => entry.event === event))
   return lost.length > 0
-    ? `lost: the offset is ${offset}, and ${list(lost)} is neither applied nor set aside`
+    ? `lost: the offset is ${offset}, and ${list(lost)} is neither applied nor a dead letter`
     : undefined
 }
 
@@ -347,8 +353,8 @@ export const variants: ReadonlyArray<Variant> = [
   of("holds", "the same, with kill -9 at any moment", { kills: 1, slice: 2 }, slow),
   of(
     "holds",
-    "an event is set aside in another transaction that asks the inbox",
-    { setsAside: "in another transaction" },
+    "a dead letter is added in another transaction that asks the inbox",
+    { addsDeadLetter: "in another transaction" },
     slow,
   ),
   of("breaks", "the consumer does not ask which keys are held", { asks: "never" }),
@@ -356,8 +362,8 @@ export const variants: ReadonlyArray<Variant> = [
     asks: "in the statement that inserts",
   }),
   of("breaks", "an inbox row only with the effect", { inbox: "those that take effect" }),
-  of("breaks", "an event is set aside in another transaction that does not ask the inbox", {
-    setsAside: "in another transaction, without asking the inbox",
+  of("breaks", "a dead letter is added in another transaction that does not ask the inbox", {
+    addsDeadLetter: "in another transaction, without asking the inbox",
   }),
   of("breaks", "a worker marks its entry and works without a lock", {
     worker: "marks the entry and works without a lock",

@@ -23,11 +23,11 @@ const postpone = ({ reactions, early }: Options): Model<State> => {
   }
   const consume = (event: string, state: State, step: Step<State>) => {
     const isBehind = state.held.some((other) => queueOf(other) === queueOf(event))
-    const stepsAside = isBehind || isEarly(event, state)
-    const what = isBehind ? "waits behind another" : stepsAside ? "is postponed" : "takes effect"
+    const isQueued = isBehind || isEarly(event, state)
+    const what = isBehind ? "waits behind another" : isQueued ? "is postponed" : "takes effect"
     step(`consumer: ${event} ${what}`, (next) => {
       next.coming = next.coming.filter((other) => other !== event)
-      if (stepsAside) next.held.push(event)
+      if (isQueued) next.held.push(event)
       else applied(next, event)
     })
   }

@@ -77,7 +77,7 @@ const consuming = (options: Options, state: State, step: Step<State>) => {
   }
   const isReady = event === 0 || options.queuesReady
   step(
-    event === 0 ? "consumer: e0 fails, and is set aside" : `consumer: sees the key held, and queues e${event}`,
+    event === 0 ? "consumer: e0 fails, and becomes a dead letter" : `consumer: sees the key held, and queues e${event}`,
     (next) => {
       next.queued = { event, isOpen: true, isReady }
     },

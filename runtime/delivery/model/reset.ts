@@ -35,7 +35,7 @@ const right: Options = {
   crashes: 0,
 }
 
-/** r0 and r2 are of one key; r1 cannot be read when it comes, so it steps aside for all reactions, without a key. */
+/** r0 and r2 are of one key; r1 cannot be read when it comes, so it becomes a dead letter for all reactions, without a key. */
 const unreadable = 1
 const most = 3
 
@@ -92,7 +92,7 @@ const consuming = ({ rows, own, fails, worker }: State, step: Step<State>) => {
       change(after.rows)
     })
   if (record === unreadable && rows.unread === "none") {
-    return take("it cannot be read, and is set aside", (rows) => {
+    return take("it cannot be read, and becomes a dead letter", (rows) => {
       rows.unread = "open"
     })
   }
@@ -111,7 +111,7 @@ const consuming = ({ rows, own, fails, worker }: State, step: Step<State>) => {
     rows.effects.push(record)
   })
   if (record !== 0 || fails === 0) return
-  step(`consumer: takes r${record}: it fails, and is set aside`, (after) => {
+  step(`consumer: takes r${record}: it fails, and becomes a dead letter`, (after) => {
     after.fails--
     after.rows.next = Math.max(next, record + 1)
     after.own!.next = record + 1
