@@ -2,7 +2,7 @@ import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from
 import { existsSync, readFileSync } from "node:fs"
 import { type Module, projectedBy } from "./module/Module.ts"
 import { faultInUrl as faultInRedisUrl } from "./cache/redis/address.ts"
-import type { KafkaSettings } from "./events/kafka/client.ts"
+import type { KafkaSettings } from "./events/kafka/settings.ts"
 import { faultInUrl } from "./sql/postgres/address.ts"
 import type { LogSettings } from "./telemetry/logs.ts"
 import type { OtlpSettings } from "./telemetry/otlp.ts"

@@ -1,7 +1,8 @@
 import { Effect, Layer, Redacted } from "effect"
+import { CircuitBreaker, Persistence } from "effect/persistence"
 import type { Settings } from "./config.ts"
 import * as EmbeddedEventBus from "./events/embedded/EmbeddedEventBus.ts"
-import type { KafkaSettings } from "./events/kafka/client.ts"
+import type { KafkaSettings } from "./events/kafka/settings.ts"
 import type { Module } from "./module/Module.ts"
 import * as EmbeddedDatabase from "./sql/embedded/EmbeddedDatabase.ts"
 import { EmbeddedPostgres } from "./sql/embedded/EmbeddedPostgres.ts"
@@ -33,6 +34,21 @@ const kafkaBus = (settings: KafkaSettings) =>
       ({ layer }) => layer(settings),
     ),
   )
+
+/**
+ * The store of cached answers and circuit states: in Redis, shared by all instances, or in the memory of this process. No
+ * decision depends on it: it may be lost or unavailable at any moment.
+ */
+export const cache = (redisUrl: Redacted.Redacted | undefined) =>
+  redisUrl === undefined
+    ? Layer.merge(Persistence.layerMemory, CircuitBreaker.layerStoreMemory())
+    : // Imported on demand: a process without Redis does not load its client.
+      Layer.unwrap(
+        Effect.map(
+          Effect.promise(() => import("./cache/redis/RedisCache.ts")),
+          ({ layer }) => layer(redisUrl),
+        ),
+      )
 
 /** Which modules run on which drivers, as text for the log. */
 export const placesOf = ({ modules, databases, kafka, dataDir }: Settings): string => {

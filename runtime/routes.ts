@@ -4,7 +4,7 @@ import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { auditHttp } from "./admin/audit/http.ts"
-import * as cache from "./cache/cache.ts"
+import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
 import { api as adminApi } from "./admin/api.ts"
 import { http as adminHttp } from "./admin/http.ts"
@@ -28,7 +28,7 @@ export const platform = (settings: Settings) =>
   Layer.mergeAll(
     Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
     NodeHttpServer.layerHttpServices,
-    cache.layer(settings.redis),
+    cache(settings.redis),
     Layer.succeed(Deployment, {
       modules: settings.modules.map((module) => module.name),
       distributed: settings.kafka !== undefined,

@@ -4,7 +4,7 @@ import { CircuitBreaker, Persistable, Persistence } from "effect/persistence"
 import { freePort } from "../test/harness/freePort.ts"
 import { ownRedis } from "../test/harness/redisServer.ts"
 import { eventually } from "../test/harness/scenario.ts"
-import { layer } from "./cache.ts"
+import { cache } from "../drivers.ts"
 import { faultInUrl, nameOf } from "./redis/address.ts"
 
 class Answer extends Persistable.Class<{ payload: { id: string } }>()("Answer", {
@@ -23,7 +23,7 @@ const aProcess = (url: string | undefined) =>
     const lines: Array<string> = []
     const logger = Logger.make(({ logLevel, message }) => void lines.push(`${logLevel}: ${String(message)}`))
     const context = yield* Layer.build(
-      Layer.provide(layer(url === undefined ? undefined : Redacted.make(url)), Logger.layer([logger])),
+      Layer.provide(cache(url === undefined ? undefined : Redacted.make(url)), Logger.layer([logger])),
     )
     const store = yield* Context.get(context, Persistence.Persistence).make({
       storeId: "test",

@@ -120,9 +120,11 @@ const rules: ReadonlyArray<Rule> = [
     applies: (from) => from.startsWith("runtime/") && !isTest(from),
     allows: (to, from) => {
       if (to.startsWith("modules/")) return from === "runtime/modules.ts" && /^modules\/\w+\/module\.ts$/u.test(to)
-      // A driver is chosen in one place, by the settings that it says it takes.
-      const chooses = ["runtime/drivers.ts", "runtime/config.ts", "runtime/cache/cache.ts"].includes(from)
-      if (Object.keys(drivers).some((folder) => to.startsWith(folder))) return chooses
+      // Drivers are chosen in one place; the settings that they take are read in another.
+      const isSetting = /\/(?:address|settings)\.ts$/u.test(to)
+      if (Object.keys(drivers).some((folder) => to.startsWith(folder))) {
+        return from === "runtime/drivers.ts" || (from === "runtime/config.ts" && isSetting)
+      }
       return !/^(?:@electric-sql\/pglite|kafkajs|redis$)/u.test(to)
     },
   },

@@ -123,6 +123,7 @@ describe("the structure", () => {
       "runtime/delivery/consumer.ts",
       `import * as It from "../events/embedded/EmbeddedEventBus.ts"`,
     ],
+    ["the settings with a driver", "runtime/config.ts", `import "./events/kafka/KafkaEventBus.ts"`],
     ["the runtime with Redis", "runtime/compose.ts", `import { createClient } from "redis"`],
     [
       "the runtime with a driver's package",

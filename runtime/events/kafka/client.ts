@@ -1,19 +1,7 @@
 import { type Duration, Effect, Fiber, Redacted, type Scope, Semaphore } from "effect"
 import kafkajs, { type Kafka, type KafkaConfig, type SASLOptions } from "kafkajs"
 import { EventBusError } from "../EventBus.ts"
-
-export interface KafkaSettings {
-  /** Bootstrap servers, each `host:port`. */
-  readonly servers: ReadonlyArray<string>
-  readonly ssl: boolean
-  readonly sasl: Sasl | undefined
-}
-
-interface Sasl {
-  readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512"
-  readonly username: string
-  readonly password: Redacted.Redacted
-}
+import type { KafkaSettings, Sasl } from "./settings.ts"
 
 /** Time-out of one request. Longer than a fetch waits for records. */
 const requestMillis = 5_000

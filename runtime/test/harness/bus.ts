@@ -10,7 +10,7 @@ import {
   type Received,
   type Topic,
 } from "../../events/EventBus.ts"
-import type { KafkaSettings } from "../../events/kafka/client.ts"
+import type { KafkaSettings } from "../../events/kafka/settings.ts"
 import * as KafkaEventBus from "../../events/kafka/KafkaEventBus.ts"
 import { backOff, Loops, makeLoops } from "../../loop/loop.ts"
 

@@ -4,7 +4,7 @@ import { HttpRouter } from "effect/http"
 import { SqlClient } from "effect/sql"
 import { Orders } from "../../../modules/order/Orders.ts"
 import { Users } from "../../../modules/user/Users.ts"
-import * as cache from "../../cache/cache.ts"
+import { cache } from "../../drivers.ts"
 import { portsOf } from "../../ports.ts"
 import { Deliveries } from "../../module/Deliveries.ts"
 import { makePositions, type ModulePositions } from "../../delivery/positions.ts"
@@ -59,7 +59,7 @@ const placeOf = (module: Module) =>
 const platform = Layer.mergeAll(
   HttpRouter.layer,
   NodeHttpServer.layerHttpServices,
-  cache.layer(undefined),
+  cache(undefined),
   Layer.succeed(Deployment, { modules: modules.map(({ name }) => name), distributed: false }),
 )
 
