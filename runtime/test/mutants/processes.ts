@@ -65,7 +65,7 @@ export const ofProcesses: ReadonlyArray<Mutant> = [
     find: "patience.left = Math.max(0, patience.left - millis)",
     replace: "patience.left = Math.max(0, patience.left)",
     breaks: "A request of several statements waits for as many times as long.",
-    test: "runtime/sql/postgres/PostgresDatabase.test.ts",
+    test: "runtime/test/whole/postgres-database.test.ts",
     fails:
       "what takes too long > is all that a request asks, one after the other: what was waited for is taken from what is left",
   },

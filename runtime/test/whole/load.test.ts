@@ -7,7 +7,7 @@ import { connect, type Connection, request } from "../bench/connection.ts"
 import { type Galleria, start, temporaryFolder, until } from "../harness/process.ts"
 import { spine } from "../harness/spine.ts"
 import { mostAtOnce } from "../../http/server/intake.ts"
-import { ask, expectProblem, post } from "./ask.ts"
+import { ask, expectProblem, post } from "../http/ask.ts"
 
 const folder = temporaryFolder()
 let galleria: Galleria

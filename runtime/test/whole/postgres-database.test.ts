@@ -7,16 +7,16 @@ import { readFileSync } from "node:fs"
 import { type AddressInfo, connect, createServer } from "node:net"
 import type { Duplex } from "node:stream"
 import { TLSSocket } from "node:tls"
-import { codeOf, faultOf } from "../fault.ts"
-import { until } from "../../test/harness/bus.ts"
-import { newDatabase, ownPostgres } from "../../test/harness/postgres.ts"
-import type { Postgres } from "../../test/harness/postgresServer.ts"
-import { Database, DatabaseRefused } from "../Database.ts"
-import { migrate, type Migrations } from "../migrate.ts"
-import { onceThere, reasonOf } from "../onceThere.ts"
-import { Patience } from "../patience.ts"
-import { sqlErrorIn } from "../transaction.ts"
-import { databaseAt } from "./PostgresDatabase.ts"
+import { codeOf, faultOf } from "../../sql/fault.ts"
+import { until } from "../harness/bus.ts"
+import { newDatabase, ownPostgres } from "../harness/postgres.ts"
+import type { Postgres } from "../harness/postgresServer.ts"
+import { Database, DatabaseRefused } from "../../sql/Database.ts"
+import { migrate, type Migrations } from "../../sql/migrate.ts"
+import { onceThere, reasonOf } from "../../sql/onceThere.ts"
+import { Patience } from "../../sql/patience.ts"
+import { sqlErrorIn } from "../../sql/transaction.ts"
+import { databaseAt } from "../../sql/postgres/PostgresDatabase.ts"
 
 /** A fresh database, and instances of a module in it. */
 class Place extends Context.Service<
@@ -56,7 +56,7 @@ const instance = ({ schema = newModule(), alone = false, by }: InstanceOptions =
 /** Another process with an instance of the module that holds what one has at a time, once that is so. */
 const holder = (schema: string, env: Readonly<Record<string, string>> = {}) =>
   Effect.gen(function* () {
-    const child = spawn(process.execPath, [new URL("../../test/harness/holder.ts", import.meta.url).pathname], {
+    const child = spawn(process.execPath, [new URL("../harness/holder.ts", import.meta.url).pathname], {
       env: { DATABASE_URL: (yield* Place).url, SCHEMA: schema, ...env },
       stdio: ["pipe", "pipe", "inherit"],
     })
@@ -65,7 +65,7 @@ const holder = (schema: string, env: Readonly<Record<string, string>> = {}) =>
     return child
   })
 
-const certificate = new URL("../../test/harness/localhost.pem", import.meta.url).pathname
+const certificate = new URL("../harness/localhost.pem", import.meta.url).pathname
 
 /** A proxy of the server that accepts TLS, with a self-signed certificate. */
 const encrypting = ({ server }: Context.Service.Shape<typeof Place>) =>

@@ -2,11 +2,11 @@ import { expect, layer } from "@effect/vitest"
 import { Clock, Effect, Layer, References, Schedule } from "effect"
 import { randomBytes } from "node:crypto"
 import { Loops, makeLoops } from "../../loop/loop.ts"
-import { byKey, firstsOf, kafkaAt, newGroup, newTopic, numbered, send, textsOf, until } from "../../test/harness/bus.ts"
-import { realKafka } from "../../test/harness/kafka.ts"
-import { askKafka } from "../../test/harness/kafkaLog.ts"
-import { EventBus } from "../EventBus.ts"
-import * as KafkaEventBus from "./KafkaEventBus.ts"
+import { byKey, firstsOf, kafkaAt, newGroup, newTopic, numbered, send, textsOf, until } from "../harness/bus.ts"
+import { realKafka } from "../harness/kafka.ts"
+import { askKafka } from "../harness/kafkaLog.ts"
+import { EventBus } from "../../events/EventBus.ts"
+import * as KafkaEventBus from "../../events/kafka/KafkaEventBus.ts"
 
 const servers = await realKafka()
 

@@ -5,9 +5,9 @@ import { Databases } from "../../sql/Database.ts"
 import { migrate } from "../../sql/migrate.ts"
 import { databasesAt, realPostgres } from "../harness/postgres.ts"
 import type { Subject } from "../../admin/suite/DeadLettersSuite.ts"
-import { prepare, stress } from "./stress.ts"
+import { prepare, stress } from "../delivery/stress.ts"
 
-/** `SEED=17 npm test -- runtime/test/delivery/stress.test.ts` plays one again, for who is faster differs each time. */
+/** `SEED=17 npm run test:whole -- runtime/test/whole/stress.test.ts` plays one again, for who is faster differs each time. */
 const given = process.env["SEED"]
 const seeds = Array.from({ length: 200 }, (_, n) => (given === undefined ? n + 1 : Number(given)))
 

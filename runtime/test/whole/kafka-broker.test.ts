@@ -7,8 +7,16 @@ import { connect } from "node:net"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
-import { bootstrapAt, canStartKafka, type Kafka, offerKafka, producesRecords, realKafka, startKafka } from "./kafka.ts"
-import { temporaryFolder, until } from "./process.ts"
+import {
+  bootstrapAt,
+  canStartKafka,
+  type Kafka,
+  offerKafka,
+  producesRecords,
+  realKafka,
+  startKafka,
+} from "../harness/kafka.ts"
+import { temporaryFolder, until } from "../harness/process.ts"
 
 const clientOf = (bootstrap: string) =>
   new Client({
@@ -182,7 +190,7 @@ if (await canStartKafka()) {
     it.each(["resume", "pause"] as const)("leaves nothing after %s and kill -9 of who started it", async (state) => {
       using folder = temporaryFolder()
       const script = `
-        const { startKafka } = await import(${JSON.stringify(new URL("kafka.ts", import.meta.url))})
+        const { startKafka } = await import(${JSON.stringify(new URL("../harness/kafka.ts", import.meta.url))})
         const kafka = await startKafka()
         await kafka.${state}()
         console.log(kafka.bootstrap)`
