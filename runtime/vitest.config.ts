@@ -16,7 +16,7 @@ export const configOf = (which: "quick" | "whole") =>
         ["json", { outputFile: which === "whole" ? ".cache/tests-whole.json" : ".cache/tests.json" }],
       ],
       pool: "forks",
-      maxWorkers: 2,
+      maxWorkers: which === "whole" ? 2 : 3,
       // An embedded database takes seconds to start on a busy machine.
       testTimeout: 120_000,
       hookTimeout: 120_000,

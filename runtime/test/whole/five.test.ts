@@ -25,8 +25,8 @@ describe.runIf(possible)("Five processes over Kafka and PostgreSQL", { timeout: 
   const expectAudited = async () => {
     // The last facts of an order may be on their way.
     const given = await addresses()
-    await until("every invariant holds", async () => (await runProgram("commands/audit.ts", given)).code === 0)
-    expect(await runProgram("commands/audit.ts", given)).toEqual({ code: 0, output: "every invariant holds\n" })
+    await until("every invariant holds", async () => (await runProgram("audit.ts", given)).code === 0)
+    expect(await runProgram("audit.ts", given)).toEqual({ code: 0, output: "every invariant holds\n" })
   }
 
   it("bring every order to the same ending as one process does", async () => {
