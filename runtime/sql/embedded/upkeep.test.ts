@@ -65,6 +65,29 @@ layer(postgres(), { excludeTestServices: true })("The upkeep of the embedded dat
     }),
   )
 
+  it.effect("uses the space of deleted rows again in a table whose indexes are too large for a vacuum", () =>
+    Effect.gen(function* () {
+      const { sql, turn } = yield* scene("large_indexes", 0)
+      yield* sql`create table record (id bigint generated always as identity primary key, value text not null)`
+      const rowBytes = Effect.map(
+        sql<{ bytes: number }>`select pg_relation_size('record')::float8 as bytes`,
+        ([row]) => row!.bytes,
+      )
+      const rounds = (count: number) =>
+        Effect.gen(function* () {
+          for (let n = 0; n < count; n++) {
+            yield* sql`insert into record (value) select repeat('x', 500) from generate_series(1, 2000)`
+            yield* sql`delete from record where id <= (select max(id) from record) - 10000`
+            yield* turn
+          }
+        })
+      yield* rounds(15)
+      const before = yield* rowBytes
+      yield* rounds(40)
+      expect(yield* rowBytes).toBeLessThan(before * 1.1)
+    }),
+  )
+
   it.effect("blocks no request for a large table, also when much of it is deleted", () =>
     Effect.gen(function* () {
       const { sql, turn } = yield* scene("large")

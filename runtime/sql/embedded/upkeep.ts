@@ -7,8 +7,9 @@ const megabyte = 1024 * 1024
 const vacuumAfter = { dead: 2_000, inserted: 20_000 }
 
 /**
- * The largest indexes of a table that is vacuumed. A vacuum with deleted rows reads all indexes, which takes some tens of
- * milliseconds at this size, and requests wait meanwhile. It cannot be divided.
+ * The largest indexes of a table that are vacuumed with it. To vacuum an index after deletions is to read all of it, which takes
+ * some tens of milliseconds at this size, and requests wait meanwhile. It cannot be divided. Of a larger table only the rows
+ * are vacuumed: their space is used again, that of their index entries is not.
  */
 export const mostIndexBytes = 16 * megabyte
 
@@ -91,7 +92,8 @@ export const makeUpkeep = (sql: PgClient.PgClient, mostIndexBytes: number) => {
     for (const table of yield* tables) {
       if (isWritten(table)) {
         if ((yield* indexBytesOf(table)) <= mostIndexBytes) yield* sql`vacuum ${whatIs(table)}`
-        else if (table.name === "outbox") yield* truncate(table)
+        else if (table.name !== "outbox") yield* sql`vacuum (index_cleanup off, truncate off) ${whatIs(table)}`
+        else yield* truncate(table)
         yield* checkpoint
       }
       if (needsStatistics(table)) {
