@@ -26,6 +26,7 @@ export const handleBatch = (member: KafkaMember, payload: EachBatchPayload): Eff
     const heart = yield* startHeartbeat(member, payload)
     const begin = yield* beginOf(member, payload, heart.evicted)
     if (begin === "stale") return
+    if (begin === "beyond") return yield* askAgain(member, payload)
     if (begin === "unassigned") return pauseFor(payload, restMillis(1))
     const end = yield* handleSlices(member, payload, begin, heart)
     if (member.positions === undefined && end > begin) member.lost ??= yield* commit(payload, end)
@@ -63,7 +64,8 @@ const startHeartbeat = (member: KafkaMember, payload: EachBatchPayload) =>
 
 /**
  * The offset from which a batch is to be handled; "stale" when a seek is pending, or is made here because the batch begins
- * too late; "unassigned" when no reaction has a position in the partition, as during a reset.
+ * too late; "unassigned" when no reaction has a position in the partition, as during a reset; "beyond" when the log ends before
+ * the position, as that of a topic that was deleted and created again: kafkajs then reads from its beginning.
  */
 const beginOf = (member: KafkaMember, payload: EachBatchPayload, evicted: Effect.Effect<never, unknown>) =>
   Effect.gen(function* () {
@@ -75,6 +77,7 @@ const beginOf = (member: KafkaMember, payload: EachBatchPayload, evicted: Effect
     if (payload.isStale()) return "stale"
     const at = positions.at(batch)
     if (at === undefined) return "unassigned"
+    if (Number(batch.highWatermark) < at) return "beyond"
     if (fetched <= at) return at
     positions.seek({ topic: batch.topic, partition: batch.partition, next: at })
     return "stale"
@@ -105,10 +108,14 @@ const handleSlices = (member: KafkaMember, payload: EachBatchPayload, begin: num
   })
 
 /** A call failed: its partition is paused, or, where its position was moved back, read from there. */
-const failed = ({ positions, pauses }: KafkaMember, payload: EachBatchPayload, cause: Cause.Cause<unknown>) =>
-  positions !== undefined && Cause.squash(cause) instanceof PositionMoved
-    ? Effect.catchCause(positions.again(payload.batch), (cause) => Effect.sync(() => pauses.failed(payload, cause)))
-    : Effect.sync(() => pauses.failed(payload, cause))
+const failed = (member: KafkaMember, payload: EachBatchPayload, cause: Cause.Cause<unknown>) =>
+  member.positions !== undefined && Cause.squash(cause) instanceof PositionMoved
+    ? askAgain(member, payload)
+    : Effect.sync(() => member.pauses.failed(payload, cause))
+
+/** Asks for the position of a batch's partition again, and reads from there; when that fails, the partition is paused. */
+const askAgain = ({ positions, pauses }: KafkaMember, payload: EachBatchPayload) =>
+  Effect.catchCause(positions!.again(payload.batch), (cause) => Effect.sync(() => pauses.failed(payload, cause)))
 
 /**
  * Commits at the broker, and brings the refusal, if there is one. During a rebalance that waits for this member the commit
