@@ -61,6 +61,66 @@ const decideAll = (changes: ReadonlyArray<Change>, holds: Map<number, Hold>, she
   return { changed, products: Array.from(moved, (id) => shelf.get(id)!), entries, facts }
 }
 
+/** The statements on holds and their lines. */
+const holdTable = (sql: SqlClient.SqlClient) => {
+  /** Inserts holds for orders that have none. */
+  const expect = (changes: ReadonlyArray<Change>, now: Date) => {
+    const orders = changes.map(({ order_id, user_id }) => ({ order_id, user_id }))
+    return sql`
+      insert into holds (order_id, user_id, created_at)
+      select order_id, user_id, ${now} from json_to_recordset(${JSON.stringify(orders)}::json)
+        as x (order_id bigint, user_id bigint)
+      order by order_id on conflict do nothing`
+  }
+
+  const lockRows = (ids: ReadonlyArray<number>) =>
+    Effect.orDie(sql<Row>`
+      select order_id, user_id, status, is_paid, is_dead from holds
+      where order_id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json))
+      order by order_id for update`)
+
+  const linesOf = (holds: ReadonlyArray<Row>) =>
+    Effect.map(
+      holds.length === 0
+        ? Effect.succeed([])
+        : sql<{ order_id: bigint; product_id: string; quantity: bigint }>`
+            select order_id, product_id, quantity from hold_lines
+            where order_id in (
+              select value::bigint from json_array_elements_text(${JSON.stringify(holds.map(({ order_id }) => String(order_id)))}::json))
+            order by order_id, product_id`,
+      (rows) => Map.groupBy(rows, ({ order_id }) => order_id),
+    )
+
+  const save = (changed: ReadonlyArray<Changed>) => {
+    const last = new Map(changed.map(({ after }) => [after.order_id, after]))
+    const rows = Array.from(last.values(), ({ order_id, status, isPaid, isDead }) => ({
+      order_id,
+      status,
+      is_paid: isPaid,
+      is_dead: isDead,
+    }))
+    return sql`
+      update holds h set status = x.status, is_paid = x.is_paid, is_dead = x.is_dead
+      from json_to_recordset(${JSON.stringify(rows)}::json)
+        as x (order_id bigint, status text, is_paid boolean, is_dead boolean)
+      where h.order_id = x.order_id`
+  }
+
+  /** Stores the lines of new holds; they never change. */
+  const saveLines = (changed: ReadonlyArray<Changed>) => {
+    const begun = changed.filter(({ before }) => before.lines.length === 0)
+    const lines = begun.flatMap(({ after: { order_id, lines } }) => lines.map((line) => ({ order_id, ...line })))
+    return lines.length === 0
+      ? Effect.void
+      : sql`
+          insert into hold_lines (order_id, product_id, quantity)
+          select order_id, product_id, quantity from json_to_recordset(${JSON.stringify(lines)}::json)
+            as x (order_id bigint, product_id text, quantity bigint)`
+  }
+
+  return { expect, lockRows, linesOf, save, saveLines }
+}
+
 /**
  * The table of holds. Every transaction that locks both locks holds first, by order, and then products, by id. This avoids
  * deadlocks, and rows that many orders need are locked last.
@@ -68,39 +128,12 @@ const decideAll = (changes: ReadonlyArray<Change>, holds: Map<number, Hold>, she
 export class HoldStore extends Context.Service<HoldStore>()("inventory/HoldStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
+    const { expect, lockRows, linesOf, save, saveLines } = holdTable(sql)
     const database = yield* Database
     const outbox = yield* Outbox
     const tasks = yield* Tasks
     const products = yield* ProductStore
     const lastsMillis = yield* Effect.orDie(holdMillis)
-
-    /** Inserts holds for orders that have none. */
-    const expect = (changes: ReadonlyArray<Change>, now: Date) => {
-      const orders = changes.map(({ order_id, user_id }) => ({ order_id, user_id }))
-      return sql`
-        insert into holds (order_id, user_id, created_at)
-        select order_id, user_id, ${now} from json_to_recordset(${JSON.stringify(orders)}::json)
-          as x (order_id bigint, user_id bigint)
-        order by order_id on conflict do nothing`
-    }
-
-    const lockRows = (ids: ReadonlyArray<number>) =>
-      Effect.orDie(sql<Row>`
-        select order_id, user_id, status, is_paid, is_dead from holds
-        where order_id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json))
-        order by order_id for update`)
-
-    const linesOf = (holds: ReadonlyArray<Row>) =>
-      Effect.map(
-        holds.length === 0
-          ? Effect.succeed([])
-          : sql<{ order_id: bigint; product_id: string; quantity: bigint }>`
-              select order_id, product_id, quantity from hold_lines
-              where order_id in (
-                select value::bigint from json_array_elements_text(${JSON.stringify(holds.map(({ order_id }) => String(order_id)))}::json))
-              order by order_id, product_id`,
-        (rows) => Map.groupBy(rows, ({ order_id }) => order_id),
-      )
 
     /** Locks the holds of these orders, and inserts missing ones. */
     const lock = (changes: ReadonlyArray<Change>, now: Date) =>
@@ -113,33 +146,6 @@ export class HoldStore extends Context.Service<HoldStore>()("inventory/HoldStore
           (lines.get(order_id) ?? []).map(({ product_id, quantity }) => ({ product_id, quantity: Number(quantity) }))
         return new Map(rows.map((row) => [Number(row.order_id), holdOf(row, linesFor(row))]))
       })
-
-    const save = (changed: ReadonlyArray<Changed>) => {
-      const last = new Map(changed.map(({ after }) => [after.order_id, after]))
-      const rows = Array.from(last.values(), ({ order_id, status, isPaid, isDead }) => ({
-        order_id,
-        status,
-        is_paid: isPaid,
-        is_dead: isDead,
-      }))
-      return sql`
-        update holds h set status = x.status, is_paid = x.is_paid, is_dead = x.is_dead
-        from json_to_recordset(${JSON.stringify(rows)}::json)
-          as x (order_id bigint, status text, is_paid boolean, is_dead boolean)
-        where h.order_id = x.order_id`
-    }
-
-    /** Stores the lines of new holds; they never change. */
-    const saveLines = (changed: ReadonlyArray<Changed>) => {
-      const begun = changed.filter(({ before }) => before.lines.length === 0)
-      const lines = begun.flatMap(({ after: { order_id, lines } }) => lines.map((line) => ({ order_id, ...line })))
-      return lines.length === 0
-        ? Effect.void
-        : sql`
-            insert into hold_lines (order_id, product_id, quantity)
-            select order_id, product_id, quantity from json_to_recordset(${JSON.stringify(lines)}::json)
-              as x (order_id bigint, product_id text, quantity bigint)`
-    }
 
     /** Adds the expiry task of new holds, and removes it for holds that have ended. */
     const schedule = (changed: ReadonlyArray<Changed>, now: Date) => {

@@ -88,37 +88,74 @@ const sentOf = (row: Pick<Row, "id" | "user_id" | "order_id" | "channel" | "kind
     kind: row.kind,
   })
 
+const rowsOf = (rows: ReadonlyArray<object>) => JSON.stringify(rows.map((row, n) => ({ n, ...row })))
+
+/** The queries of the tables of notifications and users. */
+const queries = (sql: SqlClient.SqlClient) => {
+  /**
+   * Which of these users are known. The rows of unknown users are locked until the transaction ends. A concurrent
+   * transaction that records such a user either commits first, and is visible here, or runs afterwards, and sees the
+   * notifications of this transaction.
+   */
+  const knownOf = (ids: ReadonlyArray<number>) =>
+    Effect.gen(function* () {
+      const known = yield* sql<{ user_id: bigint }>`
+        select user_id from users where email is not null
+          and user_id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json))`
+      const found = new Set(known.map(({ user_id }) => Number(user_id)))
+      const missing = [...new Set(ids)].filter((id) => !found.has(id))
+      if (missing.length === 0) return found
+      const locked = yield* sql<{ user_id: bigint; known: boolean }>`
+        insert into users as u (user_id)
+        select value::bigint from json_array_elements_text(${JSON.stringify(missing)}::json) order by 1
+        on conflict (user_id) do update set user_id = excluded.user_id
+        returning u.user_id, u.email is not null as known`
+      for (const { user_id, known } of locked) if (known) found.add(Number(user_id))
+      return found
+    })
+
+  /** Which of these notifications are still to be sent, locked until the transaction ends. */
+  const lockPending = (ids: ReadonlyArray<string>) =>
+    Effect.map(
+      Effect.orDie(sql<SendableRow>`
+        select n.id, n.event_id, n.user_id, n.order_id, n.kind, n.subject, n.body, u.email, u.name,
+          greatest(n.created_at, u.known_at) as since
+        from notifications n join users u on u.user_id = n.user_id
+        where n.id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json))
+          and n.status = 'pending' and u.email is not null
+        order by n.id for update of n`),
+      (rows) => rows.map(sendableOf),
+    )
+
+  const newest = (
+    filter: { readonly user_id?: number; readonly order_id?: number },
+    before: string | undefined,
+    limit: number,
+  ) => {
+    const wanted = sql.and([
+      ...(filter.user_id === undefined ? [] : [sql`user_id = ${filter.user_id}`]),
+      ...(filter.order_id === undefined ? [] : [sql`order_id = ${filter.order_id}`]),
+      ...(before === undefined ? [] : [sql`id < ${before}::bigint`]),
+    ])
+    return Effect.map(
+      Effect.orDie(sql<Row>`
+        select id, user_id, order_id, channel, kind, subject, body, status, reason, created_at
+        from notifications where ${wanted} order by id desc limit ${limit}`),
+      (rows) => rows.map(viewOf),
+    )
+  }
+
+  return { knownOf, lockPending, newest }
+}
+
 /** The tables of notifications and of the users to whom they are sent. */
 export class NotificationStore extends Context.Service<NotificationStore>()("notification/NotificationStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
+    const { knownOf, lockPending, newest } = queries(sql)
     const database = yield* Database
     const outbox = yield* Outbox
     const tasks = yield* Tasks
-
-    const rowsOf = (rows: ReadonlyArray<object>) => JSON.stringify(rows.map((row, n) => ({ n, ...row })))
-
-    /**
-     * Which of these users are known. The rows of unknown users are locked until the transaction ends. A concurrent
-     * transaction that records such a user either commits first, and is visible here, or runs afterwards, and sees the
-     * notifications of this transaction.
-     */
-    const knownOf = (ids: ReadonlyArray<number>) =>
-      Effect.gen(function* () {
-        const known = yield* sql<{ user_id: bigint }>`
-          select user_id from users where email is not null
-            and user_id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json))`
-        const found = new Set(known.map(({ user_id }) => Number(user_id)))
-        const missing = [...new Set(ids)].filter((id) => !found.has(id))
-        if (missing.length === 0) return found
-        const locked = yield* sql<{ user_id: bigint; known: boolean }>`
-          insert into users as u (user_id)
-          select value::bigint from json_array_elements_text(${JSON.stringify(missing)}::json) order by 1
-          on conflict (user_id) do update set user_id = excluded.user_id
-          returning u.user_id, u.email is not null as known`
-        for (const { user_id, known } of locked) if (known) found.add(Number(user_id))
-        return found
-      })
 
     /**
      * Stores notifications, at most one for each event, and adds the sending task of those whose user is known; the others
@@ -165,19 +202,6 @@ export class NotificationStore extends Context.Service<NotificationStore>()("not
         }).pipe(Effect.orDie),
       )
 
-    /** Which of these notifications are still to be sent, locked until the transaction ends. */
-    const lockPending = (ids: ReadonlyArray<string>) =>
-      Effect.map(
-        Effect.orDie(sql<SendableRow>`
-          select n.id, n.event_id, n.user_id, n.order_id, n.kind, n.subject, n.body, u.email, u.name,
-            greatest(n.created_at, u.known_at) as since
-          from notifications n join users u on u.user_id = n.user_id
-          where n.id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json))
-            and n.status = 'pending' and u.email is not null
-          order by n.id for update of n`),
-        (rows) => rows.map(sendableOf),
-      )
-
     /** Ends pending notifications, and publishes `notification_sent` for those that were sent, with `channel`. */
     const end = (endings: ReadonlyArray<Ending>, channel: Channel) =>
       database.transaction(
@@ -191,24 +215,6 @@ export class NotificationStore extends Context.Service<NotificationStore>()("not
           yield* outbox.append(ended.filter(({ status }) => status === "sent").map(sentOf))
         }).pipe(Effect.orDie),
       )
-
-    const newest = (
-      filter: { readonly user_id?: number; readonly order_id?: number },
-      before: string | undefined,
-      limit: number,
-    ) => {
-      const wanted = sql.and([
-        ...(filter.user_id === undefined ? [] : [sql`user_id = ${filter.user_id}`]),
-        ...(filter.order_id === undefined ? [] : [sql`order_id = ${filter.order_id}`]),
-        ...(before === undefined ? [] : [sql`id < ${before}::bigint`]),
-      ])
-      return Effect.map(
-        Effect.orDie(sql<Row>`
-          select id, user_id, order_id, channel, kind, subject, body, status, reason, created_at
-          from notifications where ${wanted} order by id desc limit ${limit}`),
-        (rows) => rows.map(viewOf),
-      )
-    }
 
     return { add, knowUsers, lockPending, end, newest }
   }),

@@ -84,10 +84,90 @@ const entryOf = ({ id: order_id, status }: Order, { event_id, type, time, data }
 })
 type Entry = ReturnType<typeof entryOf>
 
+/** Decides the changes one after the other. The first missing order or failed decision fails all of them. */
+const decideAll = <E>(changes: ReadonlyArray<Change<E>>, before: ReadonlyMap<number, Order>) =>
+  Effect.gen(function* () {
+    const after = new Map(before)
+    const facts: Array<Fact> = []
+    const entries: Array<(drafts: ReadonlyArray<EventDraft>) => Entry> = []
+    for (const { order_id, decide, learned, passesOver } of changes) {
+      const order = after.get(order_id)
+      if (order === undefined && passesOver) continue
+      if (order === undefined) return yield* new OrderNotFound({ order_id })
+      const decision = yield* Effect.fromResult(decide(order))
+      after.set(order_id, decision.order)
+      if (learned !== undefined) entries.push(() => entryOf(decision.order, learned))
+      for (const fact of decision.facts) {
+        const n = facts.push(fact) - 1
+        entries.push((drafts) => entryOf(decision.order, drafts[n]!))
+      }
+    }
+    return { after, facts, entries }
+  })
+
+/** The statements on orders that exist, their history, and known users. */
+const orderTable = (sql: SqlClient.SqlClient) => {
+  const lock = (ids: ReadonlyArray<number>) =>
+    Effect.orDie(sql<Row>`
+      select id, user_id, amount, status, reason, items, steps, done, created_at from orders
+      where id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json)) order by id for update`)
+
+  const save = (orders: ReadonlyArray<Order>) => {
+    const rows = orders.map(({ id, status, reason, done }) => ({ id, status, reason, done }))
+    return sql`
+      update orders o set status = x.status, reason = x.reason, done = x.done, version = o.version + 1
+      from json_to_recordset(${JSON.stringify(rows)}::json) as x (id bigint, status text, reason text, done json)
+      where o.id = x.id`
+  }
+
+  const remember = (entries: ReadonlyArray<Entry>) => sql`
+    insert into order_history (order_id, event_id, type, occurred_at, status, data)
+    select order_id, event_id, type, time, status, data::json
+    from json_to_recordset(${JSON.stringify(entries.map((entry, n) => ({ n, ...entry })))}::json)
+      as x (n int, order_id bigint, event_id text, type text, time timestamptz, status text, data text)
+    order by n`
+
+  const find = (id: number) =>
+    Effect.map(Effect.orDie(sql<Row>`select * from orders where id = ${id}`), ([row]) =>
+      row === undefined ? undefined : viewOf(row),
+    )
+
+  const newest = (
+    filter: { readonly user_id?: number; readonly status?: OrderStatus },
+    before: string | undefined,
+    limit: number,
+  ) => {
+    const wanted = sql.and([
+      ...(filter.user_id === undefined ? [] : [sql`user_id = ${filter.user_id}`]),
+      ...(filter.status === undefined ? [] : [sql`status = ${filter.status}`]),
+      ...(before === undefined ? [] : [sql`id < ${before}::bigint`]),
+    ])
+    return Effect.map(
+      Effect.orDie(sql<Row>`select * from orders where ${wanted} order by id desc limit ${limit}`),
+      (rows) => rows.map(viewOf),
+    )
+  }
+
+  const history = (id: number, after: string | undefined, limit: number) =>
+    Effect.orDie(sql<HistoryEntry & { readonly pos: bigint }>`
+      select pos, event_id, type, occurred_at, status, data from order_history
+      where order_id = ${id} and pos > ${after ?? 0}::bigint order by pos limit ${limit}`)
+
+  const knowUsers = (ids: ReadonlyArray<number>) =>
+    Effect.asVoid(
+      Effect.orDie(sql`
+        insert into users_cache (user_id) select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json)
+        order by 1 on conflict do nothing`),
+    )
+
+  return { lock, save, remember, find, newest, history, knowUsers }
+}
+
 /** The tables of orders, their history, and known users. */
 export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
+    const { lock, save, remember, ...queries } = orderTable(sql)
     const database = yield* Database
     const outbox = yield* Outbox
     const idempotency = yield* Idempotency
@@ -157,21 +237,6 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
 
     const place = (placement: Placement, claim: Claim<OrderView>) => Effect.flatMap(inputOf(placement, claim), send)
 
-    const save = (orders: ReadonlyArray<Order>) => {
-      const rows = orders.map(({ id, status, reason, done }) => ({ id, status, reason, done }))
-      return sql`
-        update orders o set status = x.status, reason = x.reason, done = x.done, version = o.version + 1
-        from json_to_recordset(${JSON.stringify(rows)}::json) as x (id bigint, status text, reason text, done json)
-        where o.id = x.id`
-    }
-
-    const remember = (entries: ReadonlyArray<Entry>) => sql`
-      insert into order_history (order_id, event_id, type, occurred_at, status, data)
-      select order_id, event_id, type, time, status, data::json
-      from json_to_recordset(${JSON.stringify(entries.map((entry, n) => ({ n, ...entry })))}::json)
-        as x (n int, order_id bigint, event_id text, type text, time timestamptz, status text, data text)
-      order by n`
-
     /**
      * Locks the orders, decides the changes one after the other, saves, appends events and records the history, in one
      * transaction. The first missing order or failed decision rolls back all of them.
@@ -179,26 +244,9 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
     const update = <E>(changes: ReadonlyArray<Change<E>>) =>
       database.transaction(
         Effect.gen(function* () {
-          const ids = JSON.stringify(changes.map(({ order_id }) => order_id))
-          const rows = yield* Effect.orDie(sql<Row>`
-            select id, user_id, amount, status, reason, items, steps, done, created_at from orders
-            where id in (select value::bigint from json_array_elements_text(${ids}::json)) order by id for update`)
+          const rows = yield* lock(changes.map(({ order_id }) => order_id))
           const before = new Map(rows.map((row) => [Number(row.id), orderOf(row)]))
-          const after = new Map(before)
-          const facts: Array<Fact> = []
-          const entries: Array<(drafts: ReadonlyArray<EventDraft>) => Entry> = []
-          for (const { order_id, decide, learned, passesOver } of changes) {
-            const order = after.get(order_id)
-            if (order === undefined && passesOver) continue
-            if (order === undefined) return yield* new OrderNotFound({ order_id })
-            const decision = yield* Effect.fromResult(decide(order))
-            after.set(order_id, decision.order)
-            if (learned !== undefined) entries.push(() => entryOf(decision.order, learned))
-            for (const fact of decision.facts) {
-              const n = facts.push(fact) - 1
-              entries.push((drafts) => entryOf(decision.order, drafts[n]!))
-            }
-          }
+          const { after, facts, entries } = yield* decideAll(changes, before)
           const changed = [...after.values()].filter((order) => before.get(order.id) !== order)
           if (changed.length > 0) yield* Effect.orDie(save(changed))
           const drafts = yield* outbox.append(facts)
@@ -206,40 +254,7 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
         }),
       )
 
-    const find = (id: number) =>
-      Effect.map(Effect.orDie(sql<Row>`select * from orders where id = ${id}`), ([row]) =>
-        row === undefined ? undefined : viewOf(row),
-      )
-
-    const newest = (
-      filter: { readonly user_id?: number; readonly status?: OrderStatus },
-      before: string | undefined,
-      limit: number,
-    ) => {
-      const wanted = sql.and([
-        ...(filter.user_id === undefined ? [] : [sql`user_id = ${filter.user_id}`]),
-        ...(filter.status === undefined ? [] : [sql`status = ${filter.status}`]),
-        ...(before === undefined ? [] : [sql`id < ${before}::bigint`]),
-      ])
-      return Effect.map(
-        Effect.orDie(sql<Row>`select * from orders where ${wanted} order by id desc limit ${limit}`),
-        (rows) => rows.map(viewOf),
-      )
-    }
-
-    const history = (id: number, after: string | undefined, limit: number) =>
-      Effect.orDie(sql<HistoryEntry & { readonly pos: bigint }>`
-        select pos, event_id, type, occurred_at, status, data from order_history
-        where order_id = ${id} and pos > ${after ?? 0}::bigint order by pos limit ${limit}`)
-
-    const knowUsers = (ids: ReadonlyArray<number>) =>
-      Effect.asVoid(
-        Effect.orDie(sql`
-          insert into users_cache (user_id) select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json)
-          order by 1 on conflict do nothing`),
-      )
-
-    return { place, update, find, newest, history, knowUsers }
+    return { place, update, ...queries }
   }),
 }) {
   static readonly layer = Layer.effect(this, this.make)

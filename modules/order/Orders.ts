@@ -18,23 +18,31 @@ import { settings, steps } from "./settings.ts"
 
 type Created = Pick<typeof OrderCreated.data.Type, "order_id" | "steps">
 
+const placementOf = ({ user_id, amount, items, payment_method }: NewOrder, steps: Placement["steps"]): Placement => {
+  const lines = (items ?? []).map((item) => ({ product_name: item.product_id, ...item }))
+  return { user_id, amount: amount ?? sumOfLines(lines), items: lines, payment_method, steps }
+}
+
+/** Changes orders for a reaction, which rejects an event of an order that is missing or has another amount. */
+const applyTo = (store: OrderStore["Service"]) => (changes: ReadonlyArray<Change<AmountDiffers>>) =>
+  Effect.catchTags(store.update(changes), {
+    OrderNotFound: ({ order_id }) => new Reject({ reason: `there is no order ${order_id}` }),
+    AmountDiffers: () => new Reject({ reason: "the amount is not the order's" }),
+  })
+
 /** The use cases of orders. */
 export class Orders extends Context.Service<Orders>()("order/Orders", {
   make: Effect.gen(function* () {
     const store = yield* OrderStore
+    const apply = applyTo(store)
     const userArrived = (yield* Database).bell("order.user-arrived")
     const userWaitMillis = yield* Effect.orDie(settings.USER_WAIT_MS)
     const waiters = yield* Semaphore.make(mostWaiters)
     const stepsOfNewOrders = yield* Effect.orDie(steps)
 
-    const placementOf = ({ user_id, amount, items, payment_method }: NewOrder): Placement => {
-      const lines = (items ?? []).map((item) => ({ product_name: item.product_id, ...item }))
-      return { user_id, amount: amount ?? sumOfLines(lines), items: lines, payment_method, steps: stepsOfNewOrders }
-    }
-
     /** Undefined when the user is unknown. */
     const attempt = Effect.fnUntraced(function* (order: NewOrder, claim: Claim<OrderView>) {
-      const placed = yield* store.place(placementOf(order), claim)
+      const placed = yield* store.place(placementOf(order, stepsOfNewOrders), claim)
       if (placed._tag === "KeyTaken") return yield* new KeyTaken()
       return placed._tag === "Placed" ? placed.answered : undefined
     })
@@ -87,12 +95,6 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
       yield* get(id)
       return yield* store.history(id, after, limit)
     })
-
-    const apply = (changes: ReadonlyArray<Change<AmountDiffers>>) =>
-      Effect.catchTags(store.update(changes), {
-        OrderNotFound: ({ order_id }) => new Reject({ reason: `there is no order ${order_id}` }),
-        AmountDiffers: () => new Reject({ reason: "the amount is not the order's" }),
-      })
 
     /**
      * Processes orders without steps, at their own `order_created`, which their history already contains. An order with

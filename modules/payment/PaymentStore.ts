@@ -79,37 +79,54 @@ const viewOf = ({ reason, ...row }: Shown): PaymentView => ({
 /** The task names, by the task of a decision. */
 export const taskNames = { charge: "payment.charge", refund: "payment.refund" } as const
 
+/** The statements on payments. */
+const paymentTable = (sql: SqlClient.SqlClient) => {
+  const textOf = (changes: ReadonlyArray<Change>) => JSON.stringify(changes.map(({ order_id }) => order_id))
+
+  /** Inserts a row for each order, to be locked: events of different topics may arrive at the same time. */
+  const ensure = (changes: ReadonlyArray<Change>) => sql`
+    insert into payments (order_id)
+    select value::bigint from json_array_elements_text(${textOf(changes)}::json) order by 1 on conflict do nothing`
+
+  const lock = (changes: ReadonlyArray<Change>) => sql<Row>`
+    select order_id, id, status, reason, go, stop, call, user_id, amount, payment_method, key, chargeable_at, failed_at
+    from payments where order_id in (select value::bigint from json_array_elements_text(${textOf(changes)}::json))
+    order by order_id for update`
+
+  const save = (payments: ReadonlyArray<Payment>, now: number) => sql`
+    update payments p set
+      id = case when x.status = 'none' then null else coalesce(p.id, nextval('payment_ids')) end,
+      created_at = case when x.status = 'none' then null else coalesce(p.created_at, ${new Date(now)}) end,
+      status = x.status, reason = x.reason, go = x.go, stop = x.stop, call = x.call, user_id = x.user_id,
+      amount = x.amount, payment_method = x.payment_method, key = x.key,
+      chargeable_at = x.chargeable_at, failed_at = x.failed_at
+    from json_to_recordset(${JSON.stringify(payments.map(rowOf))}::json) as x (
+      order_id bigint, status text, reason text, go boolean, stop text, call text, user_id bigint, amount numeric,
+      payment_method text, key text, chargeable_at timestamptz, failed_at timestamptz)
+    where p.order_id = x.order_id`
+
+  const shown = (
+    wanted: ReturnType<typeof sql.and>,
+    limit: number,
+  ): Effect.Effect<ReadonlyArray<PaymentView>, SqlError.SqlError> =>
+    Effect.map(
+      sql<Shown>`
+        select id, order_id, user_id, amount, status, reason, created_at from payments
+        where ${wanted} order by id desc limit ${limit}`,
+      (rows) => rows.map(viewOf),
+    )
+
+  return { ensure, lock, save, shown }
+}
+
 /** The table of payments. */
 export class PaymentStore extends Context.Service<PaymentStore>()("payment/PaymentStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
+    const { ensure, lock, save, shown } = paymentTable(sql)
     const database = yield* Database
     const outbox = yield* Outbox
     const tasks = yield* Tasks
-
-    const textOf = (changes: ReadonlyArray<Change>) => JSON.stringify(changes.map(({ order_id }) => order_id))
-
-    /** Inserts a row for each order, to be locked: events of different topics may arrive at the same time. */
-    const ensure = (changes: ReadonlyArray<Change>) => sql`
-      insert into payments (order_id)
-      select value::bigint from json_array_elements_text(${textOf(changes)}::json) order by 1 on conflict do nothing`
-
-    const lock = (changes: ReadonlyArray<Change>) => sql<Row>`
-      select order_id, id, status, reason, go, stop, call, user_id, amount, payment_method, key, chargeable_at, failed_at
-      from payments where order_id in (select value::bigint from json_array_elements_text(${textOf(changes)}::json))
-      order by order_id for update`
-
-    const save = (payments: ReadonlyArray<Payment>, now: number) => sql`
-      update payments p set
-        id = case when x.status = 'none' then null else coalesce(p.id, nextval('payment_ids')) end,
-        created_at = case when x.status = 'none' then null else coalesce(p.created_at, ${new Date(now)}) end,
-        status = x.status, reason = x.reason, go = x.go, stop = x.stop, call = x.call, user_id = x.user_id,
-        amount = x.amount, payment_method = x.payment_method, key = x.key,
-        chargeable_at = x.chargeable_at, failed_at = x.failed_at
-      from json_to_recordset(${JSON.stringify(payments.map(rowOf))}::json) as x (
-        order_id bigint, status text, reason text, go boolean, stop text, call text, user_id bigint, amount numeric,
-        payment_method text, key text, chargeable_at timestamptz, failed_at timestamptz)
-      where p.order_id = x.order_id`
 
     /** Locks the payments, decides the changes one after the other, saves, and appends events and tasks. */
     const decide = <D extends Decision>(changes: ReadonlyArray<Change<D>>) =>
@@ -169,17 +186,6 @@ export class PaymentStore extends Context.Service<PaymentStore>()("payment/Payme
           ]),
           limit,
         ),
-      )
-
-    const shown = (
-      wanted: ReturnType<typeof sql.and>,
-      limit: number,
-    ): Effect.Effect<ReadonlyArray<PaymentView>, SqlError.SqlError> =>
-      Effect.map(
-        sql<Shown>`
-          select id, order_id, user_id, amount, status, reason, created_at from payments
-          where ${wanted} order by id desc limit ${limit}`,
-        (rows) => rows.map(viewOf),
       )
 
     return { learn, update, find, newest }

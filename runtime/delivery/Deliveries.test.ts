@@ -10,7 +10,7 @@ import type { Move } from "./positionTable.ts"
 
 const right: Subject = { positions: makePositions, deliveries: make }
 
-/** Tells a module something else. */
+/** Gives a module another answer. */
 const telling = (
   change: (deliveries: Deliveries["Service"], sql: SqlClient.SqlClient) => Partial<Deliveries["Service"]>,
 ): Subject => ({

@@ -214,8 +214,17 @@ export const deadLetterRemoval = (sql: SqlClient.SqlClient) => ({
     ),
 })
 
-/** What a dead letter waits behind is not counted further. */
+/** Dead letters are not counted further. */
 export const mostCounted = 10_000
+
+/** How many dead letters have each open status, at most `mostCounted` of each. */
+export const countOpenDeadLetters = (sql: SqlClient.SqlClient) =>
+  sql<{ status: "waiting" | "retrying" | "parked"; events: number }>`
+    select 'waiting' as status, count(*)::float8 as events from (
+      select from held where status = 'waiting' limit ${mostCounted}) waiting
+    union all select 'retrying', count(*) from (
+      select from held where status = 'retrying' limit ${mostCounted}) retrying
+    union all select 'parked', count(*) from (select from held where status = 'parked' limit ${mostCounted}) parked`
 
 /** A dead letter as operators see it: those that only wait are counted with the one that they wait behind. */
 export interface ListedDeadLetter {

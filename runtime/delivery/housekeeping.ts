@@ -1,7 +1,7 @@
 import { Clock, Duration, Effect, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { clockTolerance } from "../loop/wallClock.ts"
-import { keptMillis } from "../http/edge/idempotencyTable.ts"
+import { keptMillis, removeAnswers } from "../http/edge/idempotencyTable.ts"
 import type { EventType } from "../events/Event.ts"
 import { EventBus } from "../events/EventBus.ts"
 import type { Reaction } from "../module/Reaction.ts"
@@ -86,12 +86,7 @@ export const housekeepingTurn = (options: { readonly reactions: Reactions; reado
       return !isOver
     })
     const removed = yield* deadLetterRemoval(sql).removeEnded(before(endedFor), perStatement.rows)
-    const answers = yield* sql<{ created_at: Date }>`
-      delete from idempotency where ctid in (
-        select ctid from idempotency
-        where created_at >= ${answeredAt} and created_at < ${before(Duration.millis(keptMillis))}
-        order by created_at limit ${perStatement.rows})
-      returning created_at`
+    const answers = yield* removeAnswers(sql, answeredAt, before(Duration.millis(keptMillis)), perStatement.rows)
     for (const { created_at } of answers) if (created_at > answeredAt) answeredAt = created_at
     if (removed === perStatement.rows || answers.length === perStatement.rows) return true
     // After the dead letters, whose inbox rows stay as long as they do.

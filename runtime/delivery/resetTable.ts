@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 
-/** A reset that was requested and has not ended. `id` tells it from a later reset of the same reaction. */
+/** A reset that was requested and has not ended. `id` distinguishes it from a later reset of the same reaction. */
 export interface Reset {
   readonly reaction: string
   readonly id: string

@@ -127,3 +127,23 @@ export const taskTable = (sql: SqlClient.SqlClient) => {
 }
 
 export type TaskTable = ReturnType<typeof taskTable>
+
+/** Maximum number of rows of one task to count, so that a backlog does not slow down the count. */
+const mostCounted = 10_000
+
+/** Counts the rows of each task by state. Skips from name to name, because one may have very many rows. */
+export const countTasks = (sql: SqlClient.SqlClient, now: Date) =>
+  sql<{ task: string; state: string; rows: number }>`
+    with recursive names as (
+      (select name from task order by name limit 1)
+      union all
+      select (select name from task where name > names.name order by name limit 1) from names where name is not null)
+    select n.name as task, counted.state, counted.rows from names n, lateral (
+      select 'due' as state, count(*)::int as rows from (
+        select from task where name = n.name and due <= ${now} limit ${mostCounted}) due
+      union all
+      select state, count(*)::int from (
+        select case when holder is not null then 'called' when reason is not null then 'failing' else 'waiting' end as state
+        from task where name = n.name and due > ${now} order by due limit ${mostCounted}) later
+      group by state) counted
+    where n.name is not null`

@@ -3,7 +3,7 @@
 // restored from a dump.
 //
 // The client of the log has the difficult properties of a real one: it begins to fetch at the offset that is committed
-// at the broker, a fetch may be under way while it is told to seek, and it passes offsets without a record (the marker
+// at the broker, a fetch may be under way while a seek is requested, and it passes offsets without a record (the marker
 // of a transaction) silently.
 import type { Model, Step } from "./explore.ts"
 import { type Variant, variantsOf } from "./Variant.ts"
@@ -62,7 +62,7 @@ interface Rows {
 
 interface Seat {
   isTaken: boolean
-  /** The client: where it fetches next, where it was told to seek, and where the fetch that is under way began. */
+  /** The client: where it fetches next, where it is to seek, and where the fetch that is under way began. */
   fetch: number
   seek: number | null
   flight: number | null

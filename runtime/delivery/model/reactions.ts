@@ -213,7 +213,7 @@ export const variants: ReadonlyArray<Variant> = [
   of("breaks", "the reactions to a topic share one position, and each knows since when", {
     positions: "one for all, and since when for each",
   }),
-  of("breaks", "the reactions to a topic share one position, and the inbox alone tells what is new", {
+  of("breaks", "the reactions to a topic share one position, and the inbox alone decides what is new", {
     positions: "one for all",
     replays: ["old"],
     isRolling: false,

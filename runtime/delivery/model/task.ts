@@ -28,7 +28,7 @@ type Result = "answered" | "not made" | "unknown"
 
 interface Worker {
   claim: number
-  /** What it was told of earlier calls. */
+  /** What it knows of earlier calls. */
   isUnknown: boolean
   hasCalled: boolean
   result: Result | null

@@ -73,6 +73,13 @@ export const layer = Layer.effect(
   }),
 )
 
+/** Deletes at most `limit` answers that were stored from one instant up to another, and returns when they were. */
+export const removeAnswers = (sql: SqlClient.SqlClient, from: Date, before: Date, limit: number) =>
+  sql<{ created_at: Date }>`
+    delete from idempotency where ctid in (
+      select ctid from idempotency where created_at >= ${from} and created_at < ${before} order by created_at limit ${limit})
+    returning created_at`
+
 const statementsOf = (sql: SqlClient.SqlClient) => {
   /** Inserts rows `(scope, key, hash, status, location, body)`, also over those that have expired. */
   const put = (rows: Statement.Fragment) =>

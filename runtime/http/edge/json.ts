@@ -36,7 +36,7 @@ const mayBeInexact = /\d[eE]|\.\d{3}/u
 /**
  * Puts quotation marks around the numbers that are not plain digits with at most two decimals.
  *
- * Works round `JSON.parse`, which makes a double of every number: a schema could not tell `1e2` or `99999999.990000001` from
+ * Works round `JSON.parse`, which makes a double of every number: a schema could not distinguish `1e2` or `99999999.990000001` from
  * a valid amount. As strings they fail its pattern. Can go when the framework lets a decoder of payloads pass a reviver to
  * `JSON.parse`, whose third parameter has the source text of a number (ES2026).
  */

@@ -79,11 +79,11 @@ const compareEndings = (
   orders: ReadonlyArray<{ readonly id: number; readonly status: string }>,
 ): ReadonlyArray<string> =>
   orders.flatMap(({ id, status }) => {
-    const told = cancels.get(id)
+    const answer = cancels.get(id)
     const right =
-      (told === undefined || (told === 200) === (status === "cancelled")) &&
+      (answer === undefined || (answer === 200) === (status === "cancelled")) &&
       (!paid.has(id) || status === "processed" || status === "cancelled")
-    return right ? [] : [`order ${id} is ${status}; its cancellation was answered ${told}, paid: ${paid.has(id)}`]
+    return right ? [] : [`order ${id} is ${status}; its cancellation was answered ${answer}, paid: ${paid.has(id)}`]
   })
 
 /**

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process"
 /** Cleans up behind this process, when it says so or is gone. */
 export interface Guard {
   /** A line for the script to read. */
-  readonly tell: (line: string) => void
+  readonly write: (line: string) => void
   /** Lets the script come to its end, and waits for it. */
   readonly release: () => Promise<void>
 }
@@ -19,7 +19,7 @@ export const startGuard = (script: string, ...args: ReadonlyArray<string>): Guar
   })
   shell.stdin.on("error", () => {})
   return {
-    tell: (line) => void shell.stdin.write(`${line}\n`),
+    write: (line) => void shell.stdin.write(`${line}\n`),
     release: () => {
       shell.stdin.end()
       return gone

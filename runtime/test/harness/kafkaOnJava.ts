@@ -64,10 +64,10 @@ const processIn = (folder: string, flags: ReadonlyArray<string>, guard: Guard) =
     })
     child = born
     closeSync(output)
-    guard.tell(String(born.pid))
+    guard.write(String(born.pid))
     exit = once(born, "exit").finally(() => {
       child = undefined
-      guard.tell("")
+      guard.write("")
     })
     exit.catch(() => {})
     const deadline = Date.now() + patienceMillis

@@ -27,21 +27,21 @@ export const startMember = (servers: ReadonlyArray<string>): Effect.Effect<Membe
         })
         // Another process may have its number once it is gone.
         const guard = startGuard(`while read -r pid; do last=$pid; done; [ -z "$last" ] || kill -KILL "$last"`)
-        guard.tell(String(born.pid))
-        born.once("exit", () => guard.tell(""))
+        guard.write(String(born.pid))
+        born.once("exit", () => guard.write(""))
         await once(born, "message")
         return { born, guard }
       }),
       ({ guard }) => Effect.promise(() => guard.release()),
     )
     const run = Effect.runForkWith(yield* Effect.context())
-    const tell = (message: ToMember) => Effect.sync(() => void child.born.send(message, () => {}))
+    const send = (message: ToMember) => Effect.sync(() => void child.born.send(message, () => {}))
     const handles = new Map<number, Handle>()
     const answers = new Map<string, () => void>()
     // Its last message has arrived by then.
     const gone = once(child.born, "disconnect")
 
-    const heard = (message: FromMember) => {
+    const receive = (message: FromMember) => {
       if (message._tag !== "call") return answers.get(`${message._tag} ${message.member}`)?.()
       const [first, ...rest] = message.records as [Received, ...Array<Received>]
       run(
@@ -49,16 +49,16 @@ export const startMember = (servers: ReadonlyArray<string>): Effect.Effect<Membe
           Effect.exit,
           Effect.flatMap((done) => {
             const failed = Exit.isSuccess(done) ? undefined : String(Cause.squash(done.cause))
-            return tell({ _tag: "ended", call: message.call, failed })
+            return send({ _tag: "ended", call: message.call, failed })
           }),
         ),
       )
     }
-    child.born.on("message", heard)
+    child.born.on("message", receive)
 
     const asked = (message: ToMember & { readonly member: number }, answer: FromMember["_tag"]) =>
       Effect.andThen(
-        tell(message),
+        send(message),
         Effect.promise(() =>
           Promise.race([gone, new Promise<void>((done) => answers.set(`${answer} ${message.member}`, done))]),
         ),

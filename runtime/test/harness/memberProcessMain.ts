@@ -18,7 +18,7 @@ export type FromMember =
   | { readonly _tag: "call"; readonly member: number; readonly call: number; readonly records: ReadonlyArray<Received> }
 
 /** Reads from Kafka for the process that forked this one, and asks that what becomes of each record. */
-const tell = (message: FromMember | { readonly _tag: "ready" }) => Effect.sync(() => void process.send!(message))
+const send = (message: FromMember | { readonly _tag: "ready" }) => Effect.sync(() => void process.send!(message))
 
 const settings = { servers: process.argv.slice(2), ssl: false, sasl: undefined }
 
@@ -42,15 +42,15 @@ const program = Effect.gen(function* () {
     const { member } = message
     if (message._tag === "leave") {
       const scope = scopes.get(member)
-      return scope && run(Effect.andThen(Scope.close(scope, Exit.void), tell({ _tag: "left", member })))
+      return scope && run(Effect.andThen(Scope.close(scope, Exit.void), send({ _tag: "left", member })))
     }
     const { group, topics } = message
     const scope = Scope.makeUnsafe()
     scopes.set(member, scope)
     const joining = bus.consume({ group, topics, handle: (records) => ask(member, records) })
-    return run(Effect.andThen(Scope.provide(joining, scope), tell({ _tag: "joined", member })))
+    return run(Effect.andThen(Scope.provide(joining, scope), send({ _tag: "joined", member })))
   })
-  yield* tell({ _tag: "ready" })
+  yield* send({ _tag: "ready" })
   return yield* Effect.never
 })
 

@@ -32,16 +32,16 @@ const startEcho = async () => {
 /** A client of `port`, which records everything it receives and how it ended. */
 const dial = async (port: number) => {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true })
-  let heard = ""
+  let received = ""
   let ending: string | undefined
-  socket.on("data", (chunk) => (heard += chunk))
+  socket.on("data", (chunk) => (received += chunk))
   socket.on("end", () => (ending ??= "end")).on("error", (error: NodeJS.ErrnoException) => (ending ??= error.code!))
   await once(socket, "connect")
   return {
     socket,
     say: (words: string) => void socket.write(words),
-    heard: () => heard,
-    hears: (words: string) => until(`the client hears ${words}`, () => heard === words),
+    received: () => received,
+    receives: (words: string) => until(`the client receives ${words}`, () => received === words),
     /** How the other side ended it. */
     ending: async () => {
       await until("the connection is over", () => ending !== undefined)
@@ -63,9 +63,9 @@ describe("startProxy", () => {
     await using proxy = await startProxy({ to: echo.port })
     using client = await dial(proxy.port)
     client.say("hello")
-    await client.hears("hello")
+    await client.receives("hello")
     client.socket.end(" and")
-    await client.hears("hello andbye")
+    await client.receives("hello andbye")
     expect(await client.ending()).toBe("end")
     await until("nothing is open", () => proxy.counts().open === 0)
     expect(proxy.counts()).toEqual({ open: 0, accepted: 1, answersLost: 0, bytesSent: 9, bytesAnswered: 12 })
@@ -86,8 +86,8 @@ describe("startProxy", () => {
       return moved === 0
     })
     expect(client.socket.writableLength).toBeGreaterThan(0)
-    const heard = await buffer(client.socket)
-    expect(heard.equals(Buffer.concat([sent, Buffer.from("bye")]))).toBe(true)
+    const received = await buffer(client.socket)
+    expect(received.equals(Buffer.concat([sent, Buffer.from("bye")]))).toBe(true)
   })
 
   it("keeps bytes back for the latency, each way, and in order when it falls", async () => {
@@ -99,14 +99,14 @@ describe("startProxy", () => {
     client.say("slow ")
     await until("it is on its way back", () => echo.received() === "slow ")
     expect(performance.now() - begun).toBeGreaterThan(145)
-    await client.hears("slow ")
+    await client.receives("slow ")
     expect(performance.now() - begun).toBeGreaterThan(295)
 
     client.say("first ")
     await sleep(20)
     await proxy.set({})
     client.say("second")
-    await client.hears("slow first second")
+    await client.receives("slow first second")
   })
 
   it("lets no more through in a second than the bandwidth", async () => {
@@ -126,9 +126,9 @@ describe("startProxy", () => {
     using one = await dial(proxy.port)
     using other = await dial(proxy.port)
     one.say("one")
-    await one.hears("one")
+    await one.receives("one")
     other.say("other")
-    await other.hears("other")
+    await other.receives("other")
 
     proxy.cut()
     expect(await Promise.all([one.ending(), other.ending()])).toEqual(["ECONNRESET", "ECONNRESET"])
@@ -136,7 +136,7 @@ describe("startProxy", () => {
     expect(proxy.counts()).toMatchObject({ open: 0, accepted: 2 })
     using next = await dial(proxy.port)
     next.say("next")
-    await next.hears("next")
+    await next.receives("next")
   })
 
   it("refuses new connections while those that are open go on", async () => {
@@ -146,11 +146,11 @@ describe("startProxy", () => {
     await proxy.set({ refuse: true })
     await refused(proxy.port)
     client.say("still here")
-    await client.hears("still here")
+    await client.receives("still here")
     await proxy.set({})
     using next = await dial(proxy.port)
     next.say("next")
-    await next.hears("next")
+    await next.receives("next")
   })
 
   it("swallows in a black hole what either side says, new connections too, and cuts them when it is over", async () => {
@@ -159,20 +159,20 @@ describe("startProxy", () => {
     using quiet = await dial(proxy.port)
     using old = await dial(proxy.port)
     old.say("before")
-    await old.hears("before")
+    await old.receives("before")
 
     await proxy.set({ blackHole: true })
     using young = await dial(proxy.port)
     old.say("lost")
     young.say("lost")
     await aWhile()
-    expect([old.heard(), young.heard(), echo.received()]).toEqual(["before", "", "before"])
+    expect([old.received(), young.received(), echo.received()]).toEqual(["before", "", "before"])
     expect([old.open(), young.open()]).toEqual([true, true])
 
     await proxy.set({})
     expect(await Promise.all([old.ending(), young.ending()])).toEqual(["ECONNRESET", "ECONNRESET"])
     quiet.say("nothing of mine was lost")
-    await quiet.hears("nothing of mine was lost")
+    await quiet.receives("nothing of mine was lost")
   })
 
   it("keeps in a black hole even the end of a client from the server", async () => {
@@ -180,7 +180,7 @@ describe("startProxy", () => {
     await using proxy = await startProxy({ to: echo.port })
     using client = await dial(proxy.port)
     client.say("before")
-    await client.hears("before")
+    await client.receives("before")
     await proxy.set({ blackHole: true })
     client.socket.resetAndDestroy()
     await aWhile()
@@ -198,7 +198,7 @@ describe("startProxy", () => {
     await aWhile()
     expect(echo.received()).toBe("")
     await proxy.set({})
-    await client.hears("late")
+    await client.receives("late")
     expect(client.open()).toBe(true)
   })
 
@@ -210,11 +210,11 @@ describe("startProxy", () => {
       using client = await dial(proxy.port)
       client.say(words)
       expect(await client.ending()).toBe("ECONNRESET")
-      expect(client.heard()).toBe("")
+      expect(client.received()).toBe("")
     }
     using client = await dial(proxy.port)
     client.say("three")
-    await client.hears("three")
+    await client.receives("three")
     expect(echo.received()).toBe("one two three")
     expect(proxy.counts().answersLost).toBe(2)
   })
@@ -225,10 +225,10 @@ describe("startProxy", () => {
     using client = await dial(proxy.port)
     proxy.loseAnswers(1, (sent) => sent.includes("COMMIT"))
     client.say("BEGIN")
-    await client.hears("BEGIN")
+    await client.receives("BEGIN")
     client.say("COMMIT")
     expect(await client.ending()).toBe("ECONNRESET")
-    expect([client.heard(), echo.received()]).toEqual(["BEGIN", "BEGINCOMMIT"])
+    expect([client.received(), echo.received()]).toEqual(["BEGIN", "BEGINCOMMIT"])
   })
 
   it("resets new connections while no server listens behind it", async () => {
@@ -245,7 +245,7 @@ describe("startProxy", () => {
     const proxy = await startProxy({ to: echo.port })
     using client = await dial(proxy.port)
     client.say("hello")
-    await client.hears("hello")
+    await client.receives("hello")
     await proxy.close()
     expect(await client.ending()).toBe("ECONNRESET")
     await until("the server has lost it", () => echo.ended() === 1)

@@ -83,10 +83,10 @@ describe.runIf(await canStartKafka())("Two modules over Kafka", { timeout: 240_0
       it(outage.name, async () => {
         const began = new Date().toISOString()
         expect(await suffer(world, outage)).toEqual([])
-        const told = world.galleria.records.filter(({ timestamp, level }) => timestamp >= began && level !== "info")
-        expect(told.filter(({ level }) => level !== "warn")).toEqual([])
+        const lines = world.galleria.records.filter(({ timestamp, level }) => timestamp >= began && level !== "info")
+        expect(lines.filter(({ level }) => level !== "warn")).toEqual([])
         // A relay and a consumer each say once that they falter: twice where it comes back for a moment.
-        expect(told.length).toBeLessThanOrEqual(2 * 2 * world.galleria.parts.length)
+        expect(lines.length).toBeLessThanOrEqual(2 * 2 * world.galleria.parts.length)
       })
     }
 

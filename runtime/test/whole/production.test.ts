@@ -25,7 +25,7 @@ const relaysWithin = 15_000
 /** A group misses a member for 10 s, and then has to find together: at a busy machine too. */
 const appliedWithin = 25_000
 
-const tell = (fate: string, { relayedMillis, appliedMillis }: TakeOver) =>
+const logTakeOver = (fate: string, { relayedMillis, appliedMillis }: TakeOver) =>
   void process.stdout.write(
     `${fate}: relayed by another after ${relayedMillis} ms, applied after ${appliedMillis} ms\n`,
   )
@@ -118,7 +118,7 @@ describe.runIf(possible)("Two processes of each module on PostgreSQL and Kafka",
       },
       { isHarmed: true },
     )
-    tell("was killed", found!)
+    logTakeOver("was killed", found!)
     expect(faults).toEqual([])
     expect(found!.to).not.toBe(found!.from)
     expect(found!.relayedMillis).toBeLessThan(relaysWithin)
@@ -137,7 +137,7 @@ describe.runIf(possible)("Two processes of each module on PostgreSQL and Kafka",
       },
       { isHarmed: true },
     )
-    tell("was frozen", found!)
+    logTakeOver("was frozen", found!)
     expect(faults).toEqual([])
     expect(found!.to).not.toBe(found!.from)
     expect(found!.relayedMillis).toBeLessThan(relaysWithin)

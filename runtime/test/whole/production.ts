@@ -377,8 +377,8 @@ export const comeAndGo = async (world: Production, random: Random, length: numbe
       const gone = part.galleria.stop(signal).then((exit) => {
         leaving.delete(part.name)
         // A process without any output does not handle signals yet.
-        const heard = part.galleria.output() !== ""
-        if (signal === "SIGTERM" && heard && exit.code !== 0) faults.push(`${part.name}: ${JSON.stringify(exit)}`)
+        const hasOutput = part.galleria.output() !== ""
+        if (signal === "SIGTERM" && hasOutput && exit.code !== 0) faults.push(`${part.name}: ${JSON.stringify(exit)}`)
       })
       leaving.set(part.name, gone)
       went++
