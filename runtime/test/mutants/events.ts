@@ -114,6 +114,15 @@ const logs: ReadonlyArray<Mutant> = [
     fails: "What is sent to Kafka > waits for all replicas, one request at a time however many send",
   },
   {
+    name: "a log that ends before the position is not noticed",
+    file: "runtime/events/kafka/batch.ts",
+    find: `    if (Number(batch.highWatermark) < at) return "beyond"\n`,
+    replace: "",
+    breaks: "The first records of a topic that was deleted and created again are skipped silently.",
+    test: "runtime/test/whole/kafka.test.ts",
+    fails: "Two modules over Kafka > go on when a topic gets more partitions, or is deleted and made again",
+  },
+  {
     name: "no heartbeat late in a batch",
     file: "runtime/events/kafka/batch.ts",
     find: "      heart.callBegins()\n",
