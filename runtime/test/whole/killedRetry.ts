@@ -1,19 +1,15 @@
-import { PGlite } from "@electric-sql/pglite"
-import { Clock, Effect, Layer, References, Schema } from "effect"
+import { Clock, Effect, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { define } from "../../events/Event.ts"
 import type { Received } from "../../events/EventBus.ts"
-import { Loops, makeLoops } from "../../loop/loop.ts"
 import { atMost, each } from "../../module/Reaction.ts"
-import { Databases } from "../../sql/Database.ts"
-import * as EmbeddedDatabase from "../../sql/embedded/EmbeddedDatabase.ts"
-import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
 import { migrate } from "../../sql/migrate.ts"
 import { makeConsumer } from "../../delivery/consumer.ts"
 import { makeRetryTurn } from "../../delivery/retry.ts"
+import { beforeEachRequest, runLife } from "../harness/life.ts"
 
 /**
- * One life of a process that kills itself: `node killed.ts FOLDER N`.
+ * One life of a process that kills itself: `node killedRetry.ts FOLDER N`.
  *
  * It first audits what the life before left in the folder, and brings that to its end; then it sets the events of a
  * new key aside and lets the worker turn, until just before the N-th request to the database, where it dies by kill -9.
@@ -22,14 +18,8 @@ import { makeRetryTurn } from "../../delivery/retry.ts"
 const [folder = "", life = "0"] = process.argv.slice(2)
 
 let requestsLeft = Number.POSITIVE_INFINITY
-// Every way into PGlite goes through this one.
-const execute = Object.getOwnPropertyDescriptor(PGlite.prototype, "execProtocolRawSync")!
-Object.defineProperty(PGlite.prototype, "execProtocolRawSync", {
-  ...execute,
-  value(this: PGlite, request: Uint8Array) {
-    if (--requestsLeft === 0) process.kill(process.pid, "SIGKILL")
-    return execute.value.call(this, request)
-  },
+beforeEachRequest(() => {
+  if (--requestsLeft === 0) process.kill(process.pid, "SIGKILL")
 })
 
 const type = define("lived", { data: Schema.Struct({ n: Schema.optionalKey(Schema.Int) }), key: "n", subject: "n" })
@@ -123,18 +113,4 @@ const program = Effect.gen(function* () {
   return `${numbers.length - open.length} took effect in a turn`
 })
 
-const main = Effect.gen(function* () {
-  const database = (yield* Databases).of("lives")
-  return yield* Effect.provide(program, database)
-}).pipe(
-  Effect.scoped,
-  Effect.provide(
-    EmbeddedDatabase.layer.pipe(
-      Layer.provide(EmbeddedPostgres.layer({ dataDir: folder })),
-      Layer.provide(Layer.sync(Loops, makeLoops)),
-    ),
-  ),
-  Effect.provideService(References.MinimumLogLevel, "None"),
-)
-
-if (import.meta.main) console.log(await Effect.runPromise(main))
+if (import.meta.main) await runLife(folder, program)

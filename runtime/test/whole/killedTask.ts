@@ -1,20 +1,17 @@
-import { PGlite } from "@electric-sql/pglite"
-import { Effect, Layer, References, Schedule } from "effect"
+import { Effect, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
 import { appendFileSync, existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { Loops, makeLoops } from "../../loop/loop.ts"
 import { again, done, type Item, NotMade, task } from "../../module/Task.ts"
-import { Database, Databases } from "../../sql/Database.ts"
-import * as EmbeddedDatabase from "../../sql/embedded/EmbeddedDatabase.ts"
-import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
+import { Database } from "../../sql/Database.ts"
 import { migrate } from "../../sql/migrate.ts"
 import { makeSteps } from "../../tasks/steps.ts"
 import { later } from "../../tasks/suite/TasksSuite.ts"
 import { tasksIn } from "../../tasks/taskTable.ts"
+import { beforeEachRequest, runLife } from "../harness/life.ts"
 
 /**
- * One life of a process that kills itself: `node killed.ts FOLDER N`.
+ * One life of a process that kills itself: `node killedTask.ts FOLDER N`.
  *
  * It first does what the life before left in the folder, and audits it; then it decides on three new calls and does one
  * turn of the worker, until just before its N-th step, where it dies by kill -9: a request to the database, or a call to
@@ -27,15 +24,7 @@ let stepsLeft = Number.POSITIVE_INFINITY
 const step = () => {
   if (--stepsLeft === 0) process.kill(process.pid, "SIGKILL")
 }
-// Every way into PGlite goes through this one.
-const execute = Object.getOwnPropertyDescriptor(PGlite.prototype, "execProtocolRawSync")!
-Object.defineProperty(PGlite.prototype, "execProtocolRawSync", {
-  ...execute,
-  value(this: PGlite, request: Uint8Array) {
-    step()
-    return execute.value.call(this, request)
-  },
-})
+beforeEachRequest(step)
 
 const outside = join(folder, "..", "outside")
 const calledOutside = (): ReadonlyArray<string> =>
@@ -126,18 +115,4 @@ const program = Effect.gen(function* () {
   return `${(yield* deedsOf(ids)).join()} was done in a turn`
 })
 
-const main = Effect.gen(function* () {
-  const database = (yield* Databases).of("lives")
-  return yield* Effect.provide(program, database)
-}).pipe(
-  Effect.scoped,
-  Effect.provide(
-    EmbeddedDatabase.layer.pipe(
-      Layer.provide(EmbeddedPostgres.layer({ dataDir: folder })),
-      Layer.provide(Layer.sync(Loops, makeLoops)),
-    ),
-  ),
-  Effect.provideService(References.MinimumLogLevel, "None"),
-)
-
-if (import.meta.main) console.log(await Effect.runPromise(main))
+if (import.meta.main) await runLife(folder, program)
