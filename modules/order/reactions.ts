@@ -35,7 +35,7 @@ const learn = <Data extends Schema.Codec<{ readonly order_id: number }, any>>(
       ),
   })
 
-/** A refusal ends the order whatever its reason contains; NUL cannot be stored, and line breaks are not shown in mails. */
+/** A refusal ends the order with any text as its reason; NUL cannot be stored, and line breaks are not shown in mails. */
 const refused = ({ reason }: { readonly reason: string }): News => ({
   _tag: "Refused",
   reason: inOneLine(reason, mostReason),

@@ -187,7 +187,7 @@ export const openDeadLetter = (sql: SqlClient.SqlClient, key: string, reactions:
 
 /** How resets and housekeeping remove dead letters. */
 export const deadLetterRemoval = (sql: SqlClient.SqlClient) => ({
-  /** Locks the open records of a topic that cannot be read; waits for a worker that has one in hand. */
+  /** Locks the open records of a topic that cannot be read; waits for a worker that holds one. */
   lockUnreadable: (topic: string) =>
     sql`
       select 1 from held where reaction = ${ofNoReaction} and topic = ${topic}

@@ -61,7 +61,7 @@ export const makeRetryTurn = (options: Options) =>
     const handle = makeHandle(options, sql)
     const delays = makeDelays()
 
-    /** Handles what is due of one key. `current`: the dead letter in hand, `applied`: those that took effect. */
+    /** Handles what is due of one key. `current`: the dead letter that is handled, `applied`: those that took effect. */
     const drain = (progress: { current: DeadLetterRow | undefined; readonly applied: Array<DeadLetterRow> }) =>
       Effect.gen(function* () {
         const now = new Date(yield* Clock.currentTimeMillis)

@@ -12,7 +12,7 @@ export const moduleNames = Object.keys(firstOf) as ReadonlyArray<ModuleName>
 
 export interface ModuleAddress {
   readonly url: string
-  /** The module that must be served there; undefined: whatever its OpenAPI document lists. */
+  /** The module that must be served there; undefined: all modules in its OpenAPI document. */
   readonly module?: ModuleName
 }
 

@@ -59,14 +59,13 @@ export const outboxTable = (
 type Members = Readonly<Record<string, string | number | undefined>>
 type Encode = (data: unknown) => Members
 
-/** Encoders of event data without some members, each built once. */
+/** Encoders of events' data, each without some members, made once. A module publishes each type once. */
 const encoders = () => {
-  const made = new Map<EventType, Map<string, Encode>>()
+  const made = new Map<string, Encode>()
   return (event: EventType, without: ReadonlyArray<string>): Encode => {
-    const own = made.get(event) ?? new Map<string, Encode>()
-    made.set(event, own)
-    const encode = own.get(without.join()) ?? (Schema.encodeSync(withoutMembers(event.data, without)) as Encode)
-    own.set(without.join(), encode)
+    const name = [event.type, ...without].join()
+    const encode = made.get(name) ?? (Schema.encodeSync(withoutMembers(event.data, without)) as Encode)
+    made.set(name, encode)
     return encode
   }
 }
