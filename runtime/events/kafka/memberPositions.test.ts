@@ -1,5 +1,7 @@
+import { Deferred, Effect, Fiber, Latch } from "effect"
+import type { Consumer } from "kafkajs"
 import { describe, expect, it } from "vitest"
-import { passedBy } from "./memberPositions.ts"
+import { makeMemberPositions, passedBy } from "./memberPositions.ts"
 
 /** A batch without a record for the member. */
 const passed = (firstOffset: string | null, lastOffset: string) => ({
@@ -24,5 +26,34 @@ describe("A batch without a record", () => {
     ["ends before the position", passed("3", "6"), 7],
   ])("moves nothing when it %s", (_what, batch, at) => {
     expect(passedBy(batch, at)).toBeUndefined()
+  })
+})
+
+describe("The positions of a member", () => {
+  it("become known to a batch that waits already when they are asked for again meanwhile", async () => {
+    const consumer = { seek: () => {}, commitOffsets: () => Promise.resolve() } as Pick<
+      Consumer,
+      "seek" | "commitOffsets"
+    > as Consumer
+    const at = await Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const moved = yield* Latch.make(false)
+      let count = 0
+      const begin = Effect.suspend(() =>
+        ++count === 1
+          ? Effect.andThen(Deferred.succeed(asked, undefined), Effect.never)
+          : Effect.succeed([{ topic: "t", partition: 3, next: 7 }]),
+      )
+      const positions = yield* makeMemberPositions({ begin: () => begin, moved, pass: () => Effect.void }, () =>
+        Effect.succeed([]),
+      )
+      positions.joined(consumer, { t: [3] })
+      yield* Deferred.await(asked)
+      const batch = yield* Effect.forkChild(positions.ready, { startImmediately: true })
+      yield* moved.open
+      yield* Effect.timeout(Fiber.join(batch), "2 seconds")
+      return positions.at({ topic: "t", partition: 3 })
+    }).pipe(Effect.scoped, Effect.runPromise)
+    expect(at).toBe(7)
   })
 })

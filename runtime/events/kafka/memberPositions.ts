@@ -1,4 +1,4 @@
-import { Deferred, Effect, Exit, Fiber, type Scope } from "effect"
+import { Effect, Fiber, Latch, type Scope } from "effect"
 import type { Consumer } from "kafkajs"
 import { backOff } from "../../loop/loop.ts"
 import {
@@ -116,29 +116,30 @@ export const passedBy = (batch: EndedBatch, at: number | undefined): Span | unde
   return next > at ? { topic, partition, from: at, next } : undefined
 }
 
-/** Runs the work that finds out where to begin, with back-off until it succeeds. A new start replaces the one before. */
+/**
+ * Runs the work that finds out where to begin, with back-off until it succeeds. A new start replaces the one before; a
+ * batch that waits already then waits for the new one.
+ */
 const makeBeginning = Effect.gen(function* () {
   const run = Effect.runForkWith(yield* Effect.context())
-  let done = Deferred.makeUnsafe<void>()
+  const known = Latch.makeUnsafe(false)
   let running: Fiber.Fiber<unknown> | undefined
-  yield* Effect.addFinalizer(() =>
-    Effect.suspend(() => (running === undefined ? Effect.void : Fiber.interrupt(running))),
-  )
+  const interrupt = Effect.suspend(() => (running === undefined ? Effect.void : Fiber.interrupt(running)))
+  yield* Effect.addFinalizer(() => interrupt)
   return {
     start: (begin: Effect.Effect<void, unknown>) => {
-      if (running !== undefined) run(Fiber.interrupt(running))
-      const own = Deferred.makeUnsafe<void>()
-      done = own
+      known.closeUnsafe()
+      running?.interruptUnsafe()
       running = run(
         begin.pipe(
           Effect.tapCause((cause) => Effect.logDebug("the positions are not known yet", cause)),
           Effect.retry(backOff),
           Effect.ignore,
-          Effect.andThen(Effect.sync(() => Deferred.doneUnsafe(own, Exit.void))),
+          Effect.andThen(known.open),
         ),
       )
     },
-    done: Effect.suspend(() => Deferred.await(done)),
+    done: known.await,
   }
 })
 
