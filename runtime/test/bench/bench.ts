@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { inspect, parseArgs } from "node:util"
 import { atRest } from "./atRest.ts"
+import { byHand } from "./byHand.ts"
 import type { Case } from "./Case.ts"
 import { failingKey } from "./failingKey.ts"
 import { fiveModules, postToProcessed } from "./fiveModules.ts"
@@ -33,6 +34,7 @@ const cases: ReadonlyArray<Case> = [
   kafkaConsumer,
   ordersOnPostgres,
   visibleElsewhere,
+  byHand,
   relayBacklog,
   moduleAtRest,
   fiveModules,
