@@ -49,8 +49,9 @@ export const makeConsumer = (options: Options) =>
         for (const record of records) {
           deliveries.push(...(yield* deliveriesOf(record, seatedOf(record))))
         }
-        const tombstones = records.filter(({ value }) => value === null)
-        yield* metrics.skipped({ module, topic: records[0].topic }, tombstones.length)
+        for (const [topic, those] of Map.groupBy(records, ({ topic }) => topic)) {
+          yield* metrics.skipped({ module, topic }, those.filter(({ value }) => value === null).length)
+        }
         for (let at = 0; at < deliveries.length;) {
           const slice = deliveries.slice(at, at + pace.size())
           yield* report(module, yield* pace.timed(take(slice, progress)))
@@ -139,16 +140,19 @@ const report = (module: string, { applied, known }: Taken) =>
     for (const [reaction, runs] of byReaction(applied)) {
       yield* metrics.applied({ module, reaction: reaction.name }, runs.length)
     }
-    if (applied.length > 3) {
-      return yield* Effect.logInfo(`${serviceOf(module)} Received ${applied.length} ${applied[0]!.record.topic} events`)
-    }
-    for (const { run, record } of applied) {
-      if (run === undefined) continue
-      yield* Effect.logInfo(`${serviceOf(module)} Received ${run.event.type} event: ${idsIn(run.event.data)}`).pipe(
-        loggedAt(placeOfRecord(record)),
-      )
+    for (const [topic, those] of Map.groupBy(applied, ({ record }) => record.topic)) {
+      yield* those.length > 3
+        ? Effect.logInfo(`${serviceOf(module)} Received ${those.length} ${topic} events`)
+        : Effect.forEach(those, (delivery) => logged(module, delivery), { discard: true })
     }
   })
+
+const logged = (module: string, { run, record }: Delivery) =>
+  run === undefined
+    ? Effect.void
+    : Effect.logInfo(`${serviceOf(module)} Received ${run.event.type} event: ${idsIn(run.event.data)}`).pipe(
+        loggedAt(placeOfRecord(record)),
+      )
 
 /** The ids of an event's data alone: no personal data, no payload. */
 const idsIn = (data: unknown): string =>

@@ -135,7 +135,7 @@ export class EventBus extends Context.Service<
     /**
      * Joins `group` with a new member that reads `topics` until the scope closes.
      *
-     * A call of `handle` has records of one topic, of one or more of its partitions; those of a partition are in order and
+     * A call of `handle` has records of one or more partitions, of any of the topics; those of a partition are in order and
      * without gap. No two calls of a group have the same partition at once, as far as the log can know: a member that
      * was frozen may still run when another has taken over, so `handle` must be idempotent.
      * When `handle` fails, the same records are delivered again after a pause; none is skipped. A failure holds up its own

@@ -93,8 +93,7 @@ const handleSlices = (member: KafkaMember, payload: EachBatchPayload, begin: num
     let end = begin
     for (const slice of slicesOf(payload.batch, begin)) {
       if (!payload.isRunning() || payload.isStale() || member.lost !== undefined) break
-      heart.callBegins()
-      const exit = yield* member.calls.run(slice, heart.evicted)
+      const exit = yield* member.calls.run(slice, heart.evicted, heart.callBegins)
       if (Exit.isFailure(exit)) {
         yield* failed(member, payload, exit.cause)
         break

@@ -6,7 +6,7 @@ import type { Outgoing, Received, Span } from "../EventBus.ts"
 const mostBytes = 900_000
 
 /** Records in one call of `handle`. A rebalance waits for the running call. */
-const mostRecords = 500
+export const mostRecords = 500
 
 /** A record as kafkajs sends it. */
 export const messageOf = ({ key, value, headers }: Outgoing): Message => ({

@@ -10,6 +10,9 @@ const sessionMillis = 10_000
 /** How long a rebalance waits for busy members: for any `handle` that ends in time. */
 const rebalanceMillis = 35_000
 
+/** Partitions whose batches are handled at once: they share calls of `handle`. */
+const concurrently = 64
+
 /** Time-out of leaving a group. */
 const leaveWithin = "4 seconds"
 
@@ -71,7 +74,7 @@ export const takeSeat = (options: {
       consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
-        partitionsConsumedConcurrently: 3,
+        partitionsConsumedConcurrently: concurrently,
         eachBatch: options.eachBatch,
       }),
     )
