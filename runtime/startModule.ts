@@ -120,7 +120,7 @@ const startLoops = ({
     })
     yield* repeat("positions", { turn: positions.watch, wake: yield* woken(positionsBell), poll: "1 second" })
     yield* repeat("replay", { turn: replay.turn, wake: replay.wake, poll: "10 seconds" })
-    const relaying = relay({ module: name, wake: yield* woken(bells.outbox) })
+    const relaying = relay({ module: name, bell: database.bell(bells.outbox) })
     yield* Effect.forkScoped(Effect.andThen(logKnown, relaying))
 
     const retryWake = Latch.makeUnsafe(true)

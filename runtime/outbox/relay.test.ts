@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Latch } from "effect"
+import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { EventBus } from "../events/EventBus.ts"
 import { Loops, makeLoops } from "../loop/loop.ts"
@@ -15,7 +15,7 @@ describe("The relay of an instance that waits to take over", () => {
         writable: Effect.suspend(() => (isAway ? new DatabaseUnavailable({ reason: "away" }) : Effect.void)),
         exclusive: Effect.never,
       } as unknown as Database["Service"]
-      const relaying = relay({ module: "shop", wake: Latch.makeUnsafe(false) }).pipe(
+      const relaying = relay({ module: "shop", bell: { opens: () => Effect.void, claim: Effect.void } }).pipe(
         Effect.provideService(Database, database),
         Effect.provideService(EventBus, {} as unknown as EventBus["Service"]),
         Effect.provideService(Loops, loops),

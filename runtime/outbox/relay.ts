@@ -1,11 +1,11 @@
-import { Effect, Exit, Fiber, type Latch, Schema, Scope } from "effect"
+import { Effect, Exit, Fiber, Latch, Schema, Scope } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import { encode } from "../events/cloudEvents.ts"
 import { EventBus } from "../events/EventBus.ts"
 import { loop } from "../loop/loop.ts"
 import { publishing } from "../telemetry/messages.ts"
 import { published } from "../telemetry/metrics.ts"
-import { Database } from "../sql/Database.ts"
+import { type Bell, Database } from "../sql/Database.ts"
 import { type Floor, raised, type Reading, unknown, wantsXid } from "./floor.ts"
 
 interface Row {
@@ -123,8 +123,10 @@ interface Session {
 }
 
 /** Relays for a module until interrupted: in one instance at a time, woken by the outbox, with a slow poll as fallback. */
-export const relay = (options: { readonly module: string; readonly wake: Latch.Latch }) =>
+export const relay = (options: { readonly module: string; readonly bell: Pick<Bell, "opens" | "claim"> }) =>
   Effect.gen(function* () {
+    const wake = Latch.makeUnsafe(true)
+    yield* options.bell.opens(wake)
     const database = yield* Database
     const bus = yield* EventBus
     const scope = yield* Effect.scope
@@ -140,7 +142,8 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
         Scope.provide(own),
         Effect.onError((cause) => Scope.close(own, Exit.failCause(cause))),
       )
-      yield* options.wake.open
+      yield* Scope.provide(options.bell.claim, own)
+      yield* wake.open
       return (session = { turn: relayTurn(sql, { send }, source), scope: own })
     })
     // After a failure the connection is discarded, with its lock and floor, because it may be broken.
@@ -158,5 +161,5 @@ export const relay = (options: { readonly module: string; readonly wake: Latch.L
       }
       return session === undefined ? false : yield* session.turn
     }).pipe(Effect.onError(() => leave))
-    return yield* loop({ name: `${module}.relay`, turn, wake: options.wake, poll: "1 second" })
+    return yield* loop({ name: `${module}.relay`, turn, wake, poll: "1 second" })
   }).pipe(Effect.scoped)

@@ -18,6 +18,11 @@ export interface Bell {
   readonly next: Effect.Effect<Deferred.Deferred<void>>
   /** Opens the latch at each ring, until the scope closes. */
   readonly opens: (latch: Latch.Latch) => Effect.Effect<void, never, Scope.Scope>
+  /**
+   * Until the scope closes, rings of this process do not leave it: no other instance does the work that they announce. It
+   * saves a statement for each ring.
+   */
+  readonly claim: Effect.Effect<void, never, Scope.Scope>
 }
 
 /**

@@ -35,7 +35,13 @@ export const localBell = (sql: SqlClient.SqlClient): LocalBell => {
       Effect.sync(() => void latches.add(latch)),
       () => Effect.sync(() => void latches.delete(latch)),
     )
-  return { ring: sql.afterCommit(Effect.sync(ringUnsafe)), ringUnsafe, next: Effect.sync(() => current), opens }
+  return {
+    ring: sql.afterCommit(Effect.sync(ringUnsafe)),
+    ringUnsafe,
+    next: Effect.sync(() => current),
+    opens,
+    claim: Effect.void,
+  }
 }
 
 /** The `SqlError` in a cause, as a failure or as a defect. */

@@ -480,8 +480,16 @@ const endToEnd: ReadonlyArray<Check<Subject>> = buses.map(([what, faults]) => ({
         topics: [Changed.type],
         handle: (records) => Effect.sync(() => void seen.push(...records.map((record) => labelOf(dataOf(record))))),
       })
+      const opens = (wake: Latch.Latch) =>
+        latch.await.pipe(
+          Effect.andThen(latch.close),
+          Effect.andThen(wake.open),
+          Effect.forever,
+          Effect.forkScoped,
+          Effect.asVoid,
+        )
       yield* Effect.forkScoped(
-        relay({ module: "suite", wake: latch }).pipe(
+        relay({ module: "suite", bell: { opens, claim: Effect.void } }).pipe(
           Effect.provideService(EventBus, { ...bus, send }),
           Effect.provideService(Loops, makeLoops()),
         ),

@@ -23,16 +23,23 @@ export const makeBells = (sql: SqlClient.SqlClient, options: SessionOptions) =>
     const self = randomUUID()
     const bells = new Map<string, LocalBell>()
     const rung = new Set<string>()
+    /** Names of bells that are claimed by this process. */
+    const claimed = new Set<string>()
     const someRang = Latch.makeUnsafe(false)
 
     const bell = (name: string): Bell => {
       const local = bells.get(name) ?? localBell(sql)
       bells.set(name, local)
       const enqueue = Effect.sync(() => {
+        if (claimed.has(name)) return
         rung.add(name)
         someRang.openUnsafe()
       })
-      return { ring: Effect.andThen(local.ring, sql.afterCommit(enqueue)), next: local.next, opens: local.opens }
+      const claim = Effect.acquireRelease(
+        Effect.sync(() => void claimed.add(name)),
+        () => Effect.sync(() => void claimed.delete(name)),
+      )
+      return { ...local, ring: Effect.andThen(local.ring, sql.afterCommit(enqueue)), claim }
     }
 
     const notifying = yield* watched(`${options.schema}.notify`)

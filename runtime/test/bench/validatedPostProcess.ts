@@ -41,7 +41,7 @@ const galleria = Effect.gen(function* () {
       Layer.merge(
         Layer.mock(Database, {
           writable: Effect.void,
-          bell: () => ({ ring: Effect.void, next: Effect.never, opens: () => Effect.void }),
+          bell: () => ({ ring: Effect.void, next: Effect.never, opens: () => Effect.void, claim: Effect.void }),
         }),
         // Asked only for requests with a key, of which there are none.
         Layer.succeed(SqlClient.SqlClient, undefined as never),

@@ -223,6 +223,22 @@ const tests = (server: Postgres) =>
         }),
       )
 
+      it.effect("rings in its own process alone while that claims it", () =>
+        Effect.gen(function* () {
+          const [one, other] = [yield* instance({ schema: "claimed" }), yield* instance({ schema: "claimed" })]
+          const missed = yield* other.bell("news").next
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              yield* one.bell("news").claim
+              yield* rungBy(one.bell("news").next, one.bell("news").ring)
+              yield* Effect.sleep("300 millis")
+            }),
+          )
+          expect(yield* Deferred.isDone(missed)).toBe(false)
+          yield* rungBy(other.bell("news").next, one.bell("news").ring)
+        }),
+      )
+
       it.effect("rings again after its sessions have ended, and once for what was missed in between", () =>
         Effect.gen(function* () {
           const [one, other] = [yield* instance({ schema: "rung_again" }), yield* instance({ schema: "rung_again" })]
