@@ -171,7 +171,7 @@ const begin = ({ table, group, positions, ends }: Reader, partitions: ReadonlyAr
     return found
   })
 
-/** Handles records of one topic, and notes failures; true when there may be more to do at once. */
+/** Handles records in one call, and notes failures; true when there may be more to do at once. */
 const take = (reader: Reader, records: NonEmptyReadonlyArray<Received>) =>
   Effect.gen(function* () {
     const { members, member, handle, group, table } = reader
@@ -259,8 +259,8 @@ const spansOf = (
 }
 
 /**
- * Divides rows in order of topic, partition and offset into calls of `handle`: one for each topic, and one for each
- * partition that has failed.
+ * Divides rows in order of topic, partition and offset into calls of `handle`: one for all partitions, and one for each
+ * that has failed.
  */
 const callsOf = (
   rows: ReadonlyArray<LogRow>,
@@ -269,7 +269,7 @@ const callsOf = (
   const lists = new Map<string, [Received, ...Array<Received>]>()
   for (const row of rows) {
     const record: Received = { ...row, offset: Number(row.offset), time: row.time.getTime() }
-    const name = failing.has(partitionName(record)) ? partitionName(record) : record.topic
+    const name = failing.has(partitionName(record)) ? partitionName(record) : ""
     const list = lists.get(name)
     if (list === undefined) lists.set(name, [record])
     else list.push(record)
