@@ -1,10 +1,10 @@
 import { Context, Effect, Layer } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Event } from "../../runtime/events/Event.ts"
-import type { Claim } from "../../runtime/http/Idempotency.ts"
+import { type Claim, KeyTaken } from "../../runtime/http/Idempotency.ts"
 import { format } from "../Money.ts"
 import type { OrderCancelled, OrderCreated } from "../order/contract/events.ts"
-import { type NewUser, type User, UserNotFound, type UserOrderStatus } from "./contract/api.ts"
+import { EmailTaken, type NewUser, type User, UserNotFound, type UserOrderStatus } from "./contract/api.ts"
 import { UserOrderStore } from "./UserOrderStore.ts"
 import { UserStore } from "./UserStore.ts"
 
@@ -18,9 +18,11 @@ export class Users extends Context.Service<Users>()("user/Users", {
     const orders = yield* UserOrderStore
 
     /** Creates a user; fails with `EmailTaken`, or with `KeyTaken` when the idempotency key was used before. */
-    const create = Effect.fn("Users.create")((user: typeof NewUser.Type, claim: Claim<User>) =>
-      store.create(user, claim),
-    )
+    const create = Effect.fn("Users.create")(function* (user: typeof NewUser.Type, claim: Claim<User>) {
+      const created = yield* store.create(user, claim)
+      if (created._tag === "KeyTaken") return yield* new KeyTaken()
+      return created._tag === "Created" ? created.answered : yield* new EmailTaken({})
+    })
 
     const get = Effect.fn("Users.get")(function* (id: number) {
       const user = yield* store.find(id)

@@ -121,6 +121,32 @@ onBoth("the module user, alone", (it) => {
       }),
     )
 
+    it.effect("are created once when requests with keys, e-mails and both in common come at once", () =>
+      Effect.gen(function* () {
+        const { post } = yield* Scenario
+        const [given, other, third] = [newUser(), newUser(), newUser()]
+        const ask = [
+          ["a", given],
+          ["a", given],
+          ["b", given],
+          ["a", other],
+          ["c", other],
+          ["d", third],
+          ["d", third],
+        ] as const
+        const keys = crypto.randomUUID()
+        const answers = yield* together(ask.length, (n) =>
+          post("/users", ask[n]![1], { "idempotency-key": `${keys} ${ask[n]![0]}` }),
+        )
+        const [first, replayed, taken, reused, own, last, lastReplayed] = answers.map(({ status }) => status)
+        expect([first, replayed, own, last, lastReplayed]).toEqual([201, 201, 201, 201, 201])
+        expect([taken, reused]).toEqual([409, 422])
+        expect(answers[1]!.body).toEqual(answers[0]!.body)
+        expect(answers[6]!.body).toEqual(answers[5]!.body)
+        expect(answers.filter(({ headers }) => headers.get("idempotency-replayed") === "true")).toHaveLength(2)
+      }),
+    )
+
     it.effect("are not found by an unused id", () =>
       Effect.gen(function* () {
         const { get } = yield* Scenario

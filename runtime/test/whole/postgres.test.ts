@@ -172,6 +172,24 @@ const tests = (server: Postgres) => {
       )
     })
 
+    it("answers 409 for an e-mail that another session takes during the request", async () => {
+      using folder = temporaryFolder(prepared.path)
+      const url = await newDatabase()
+      await using galleria = await startOn(url, folder.path)
+      await signUp(galleria)
+      await using other = await connectTo(url)
+      await other.run("begin")
+      await other.run(`insert into "user".users (email, email_key, name, created_at)
+        values ('bob@example.org', 'bob@example.org', 'Bob', now())`)
+      const asked = galleria.call("POST", "/users", { email: "Bob@example.org", name: "Bob" })
+      await until("the request waits for the other session", async () => {
+        const waiting = await other.run("select 1 from pg_locks where not granted and locktype = 'transactionid'")
+        return waiting.length > 0
+      })
+      await other.run("commit")
+      expect(await asked).toMatchObject({ status: 409, body: { type: "/problems/email-taken" } })
+    })
+
     it("is refused while another one without Kafka uses the database", async () => {
       using folder = temporaryFolder(prepared.path)
       using other = temporaryFolder(prepared.path)
