@@ -8,6 +8,7 @@ import type { KafkaSettings } from "./settings.ts"
 import { installCodecs } from "./codecs.ts"
 import { readAsMember } from "./member.ts"
 import { endsIn, lagIn, sinceIn } from "./offsets.ts"
+import { withoutIdleTimer } from "./requestQueue.ts"
 import { makeSender } from "./sender.ts"
 import { makeTopics, retentionsIn } from "./topics.ts"
 
@@ -18,6 +19,7 @@ const askedWithin = "3 seconds"
 export const make = (kafka: () => Kafka) =>
   Effect.gen(function* () {
     installCodecs()
+    withoutIdleTimer()
     const loops = yield* Loops
     const admin = yield* renewable<Admin>(() => kafka().admin())
     // Not idempotent: after a failure, an idempotent producer that is kept loses what it acknowledges next. Copies are
