@@ -82,6 +82,7 @@ export const makeRetryTurn = (options: Options) =>
     return Effect.gen(function* () {
       yield* database.writable
       yield* walk
+      if (!(yield* deadLetters.isAnyDue(new Date(yield* Clock.currentTimeMillis)))) return false
       const progress = { current: undefined as DeadLetterRow | undefined, applied: new Array<DeadLetterRow>() }
       const exit = yield* Effect.exit(database.transaction(drain(progress)))
       const { current, applied } = progress
