@@ -3,7 +3,6 @@ import { SqlClient, type SqlError } from "effect/sql"
 import { type Answered, type Claim, Idempotency, type Key } from "../../runtime/http/Idempotency.ts"
 import { Outbox } from "../../runtime/outbox/Outbox.ts"
 import { Database } from "../../runtime/sql/Database.ts"
-import { codeOf } from "../../runtime/sql/fault.ts"
 import type { NewUser, User } from "./contract/api.ts"
 import { UserCreated } from "./contract/events.ts"
 import { emailKey } from "./User.ts"
@@ -22,9 +21,6 @@ export type Created =
   | { readonly _tag: "Created"; readonly answered: Answered<User> }
   | { readonly _tag: "EmailTaken" }
   | { readonly _tag: "KeyTaken" }
-
-/** PostgreSQL's `unique_violation`. */
-const uniqueViolation = "23505"
 
 /** The inputs that have neither an e-mail nor an idempotency key of an earlier one. */
 const firstsOf = <Input extends { readonly row: { readonly email_key: string; readonly claim: Key | null } }>(
@@ -102,7 +98,8 @@ export class UserStore extends Context.Service<UserStore>()("user/UserStore", {
           }),
         )
       }
-      const isEmailTaken = (error: SqlError.SqlError) => inputs.length === 1 && codeOf(error) === uniqueViolation
+      // Another transaction has taken the e-mail meanwhile. Of several inputs each is inserted alone after that.
+      const isEmailTaken = ({ reason }: SqlError.SqlError) => inputs.length === 1 && reason._tag === "ConstraintError"
       return Effect.catchIf(insert(inputs), isEmailTaken, () => Effect.succeed([{ _tag: "EmailTaken" } as const]))
     }
 

@@ -125,8 +125,8 @@ const logs: ReadonlyArray<Mutant> = [
   {
     name: "no heartbeat late in a batch",
     file: "runtime/events/kafka/batch.ts",
-    find: "      heart.callBegins()\n",
-    replace: "      if (end === begin) heart.callBegins()\n",
+    find: "heart.evicted, heart.callBegins)",
+    replace: "heart.evicted, end === begin ? heart.callBegins : undefined)",
     breaks: "A batch that is slow in sum costs the member its seat.",
     test: kafkaTest,
     fails:
