@@ -99,7 +99,7 @@ export class UserStore extends Context.Service<UserStore>()("user/UserStore", {
         )
       }
       // Another transaction has taken the e-mail meanwhile. Of several inputs each is inserted alone after that.
-      const isEmailTaken = ({ reason }: SqlError.SqlError) => inputs.length === 1 && reason._tag === "ConstraintError"
+      const isEmailTaken = ({ reason }: SqlError.SqlError) => inputs.length === 1 && reason._tag === "UniqueViolation"
       return Effect.catchIf(insert(inputs), isEmailTaken, () => Effect.succeed([{ _tag: "EmailTaken" } as const]))
     }
 
