@@ -6,6 +6,9 @@ import { SqlClient } from "effect/sql"
 import { auditHttp } from "./admin/audit/http.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
+import { asyncApiOf } from "./contract/asyncapi.ts"
+import { contractRoutes } from "./contract/http.ts"
+import { eventsSection } from "./contract/page.ts"
 import { api as adminApi } from "./admin/api.ts"
 import { http as adminHttp } from "./admin/http.ts"
 import { type Check, type Health, healthRoutes } from "./health/health.ts"
@@ -67,7 +70,9 @@ export const addRoutes = (options: {
     }
     yield* explained
     const owners = [...settings.modules, { api: adminApi }, operations]
-    yield* documentation(owners)
+    const events = Effect.sync(() => eventsSection(asyncApiOf(settings.modules)))
+    yield* documentation(owners, events)
+    yield* contractRoutes(settings.modules)
     const routes = owners.flatMap((owner) =>
       routesOf([owner]).map((route) => ({ ...route, module: "name" in owner ? owner.name : "runtime" })),
     )

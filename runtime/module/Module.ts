@@ -160,7 +160,7 @@ export const make = <
 }
 
 /** The event types that these modules publish or react to. */
-export const eventsOf = (modules: ReadonlyArray<Module>): ReadonlyArray<EventType> => [
+export const eventsOf = (modules: ReadonlyArray<Pick<Module, "publishes" | "reactions">>): ReadonlyArray<EventType> => [
   ...new Map(
     modules
       .flatMap((module) => [...module.publishes, ...module.reactions.map((reaction) => reaction.event)])

@@ -155,6 +155,7 @@ const rooms = [
   "http",
   "outbox",
   "module",
+  "contract",
   "tasks",
   "delivery",
   "health",

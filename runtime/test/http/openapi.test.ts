@@ -305,7 +305,7 @@ layer(scenario(every, unpaid), { excludeTestServices: true })("who knows /openap
       let count = 0
       for (const operation of its.operations) {
         for (const { name, in: place, schema } of operation.says["parameters"]) {
-          if (name === "cursor" || place === "header" || name === "slug") continue
+          if (place === "header" || ["cursor", "slug", "type", "version"].includes(name)) continue
           for (const text of inAddresses) {
             count++
             const path =
