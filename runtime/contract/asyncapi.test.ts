@@ -1,5 +1,5 @@
 import { describe, expect, it, layer } from "@effect/vitest"
-import { Parser } from "@asyncapi/parser"
+import { DiagnosticSeverity, Parser } from "@asyncapi/parser"
 import { Effect } from "effect"
 import { order } from "../../modules/order/module.ts"
 import { UserCreated } from "../../modules/user/contract/events.ts"
@@ -17,9 +17,9 @@ import { eventsSection } from "./page.ts"
 const every = Object.values<Module>(modules)
 const faultsOf = async (document: unknown) => {
   const { document: parsed, diagnostics } = await new Parser().parse(JSON.stringify(document))
-  // Severity 0 is an error, 1 a warning; below that are hints, such as a newer version of the specification.
+  // Below a warning are hints, such as a newer version of the specification.
   const faults = diagnostics
-    .filter(({ severity }) => severity < 2)
+    .filter(({ severity }) => severity <= DiagnosticSeverity.Warning)
     .map(({ message, path }) => `${path.join(".")}: ${message}`)
   return parsed === undefined ? [...faults, "it was not parsed"] : faults
 }

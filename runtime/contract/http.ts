@@ -5,7 +5,10 @@ import { endpoints, serveAt } from "../http/openapi/operations.ts"
 import { Kinds, responseOf } from "../http/Problem.ts"
 import { eventsOf } from "../module/Module.ts"
 import { asyncApiOf, type Declared } from "./asyncapi.ts"
-import { pathOf, schemaOf } from "./eventSchema.ts"
+import type { EventType } from "../events/Event.ts"
+import type { Json } from "../http/openapi/jsonSchema.ts"
+import { schemaOf } from "./eventSchema.ts"
+import { releasedSchema } from "./released.ts"
 
 /** `GET /asyncapi.json` and `GET /schemas/:type/:version`, of the events that these modules publish or react to. */
 export const contractRoutes = (modules: ReadonlyArray<Declared>) =>
@@ -14,14 +17,23 @@ export const contractRoutes = (modules: ReadonlyArray<Declared>) =>
       endpoints.asyncapi,
       Effect.sync(() => jsonOf()(asyncApiOf(modules))),
     )
-    const schemas = new Map(eventsOf(modules).map((event) => [pathOf(event), event]))
+    const schemas = new Map(eventsOf(modules).map((event) => [event.type, event]))
     yield* serveAt(
       endpoints.schema,
       Effect.gen(function* () {
         const { type = "", version = "" } = yield* HttpRouter.params
-        const event = schemas.get(`/schemas/${type}/${version}`)
-        if (event === undefined) return responseOf(Kinds.notFound)
-        return yield* unlessKnown(Effect.sync(() => jsonOf("application/schema+json")(schemaOf(event))))
+        const event = schemas.get(type)
+        const schema = event === undefined ? undefined : schemaAt(event, version)
+        if (schema === undefined) return responseOf(Kinds.notFound)
+        return yield* unlessKnown(Effect.sync(() => jsonOf("application/schema+json")(schema)))
       }),
     )
   })
+
+/** The schema of that version: today's, or one that was released, because records of earlier versions stay on the log. */
+const schemaAt = (event: EventType, version: string): Json | undefined => {
+  if (version === String(event.version)) return schemaOf(event)
+  return /^[1-9]\d{0,2}$/u.test(version) && Number(version) < event.version
+    ? releasedSchema(event.type, Number(version))
+    : undefined
+}
