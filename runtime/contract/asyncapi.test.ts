@@ -19,7 +19,7 @@ const faultsOf = async (document: unknown) => {
   const { document: parsed, diagnostics } = await new Parser().parse(JSON.stringify(document))
   // Below a warning are hints, such as a newer version of the specification.
   const faults = diagnostics
-    .filter(({ severity }) => severity <= DiagnosticSeverity.Warning)
+    .filter(({ severity }) => [DiagnosticSeverity.Error, DiagnosticSeverity.Warning].includes(severity))
     .map(({ message, path }) => `${path.join(".")}: ${message}`)
   return parsed === undefined ? [...faults, "it was not parsed"] : faults
 }
