@@ -15,13 +15,14 @@ import { schemaOf } from "./eventSchema.ts"
 import { eventsSection } from "./page.ts"
 
 const every = Object.values<Module>(modules)
+/** Errors and warnings; below them are hints, such as a newer version of the specification. */
+const severe = new Set<number>([DiagnosticSeverity.Error, DiagnosticSeverity.Warning])
+
 const faultsOf = async (document: unknown) => {
   const { document: parsed, diagnostics } = await new Parser().parse(JSON.stringify(document))
-  // Below a warning are hints, such as a newer version of the specification.
-  const faults = diagnostics
-    .filter(({ severity }) => [DiagnosticSeverity.Error, DiagnosticSeverity.Warning].includes(severity))
-    .map(({ message, path }) => `${path.join(".")}: ${message}`)
-  return parsed === undefined ? [...faults, "it was not parsed"] : faults
+  const faults = diagnostics.filter(({ severity }) => severe.has(severity))
+  const words = faults.map(({ message, path }) => `${path.join(".")}: ${message}`)
+  return parsed === undefined ? [...words, "it was not parsed"] : words
 }
 
 describe.each([...every.map((module) => [module.name, [module]] as const), ["every module", every] as const])(
