@@ -141,6 +141,14 @@ layer(scenario([user, order]), { excludeTestServices: true })("the contract of e
     }),
   )
 
+  it.effect("is exemplified in /openapi.json by an event of the modules that run", () =>
+    Effect.gen(function* () {
+      const { body } = yield* get("/openapi.json")
+      const examples = body.paths["/schemas/{type}/{version}"].get.parameters.map(({ schema }: any) => schema.examples)
+      expect(examples.slice(0, 2)).toEqual([["user_created"], ["1"]])
+    }),
+  )
+
   it.effect("has no schema elsewhere", () =>
     Effect.gen(function* () {
       for (const path of [

@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import { HttpRouter } from "effect/http"
+import type { OpenApi } from "effect/http-api"
 import { jsonOf, serveKept, unlessKnown } from "../http/openapi/documentation.ts"
 import { endpoints, serveAt } from "../http/openapi/operations.ts"
 import { Kinds, responseOf } from "../http/Problem.ts"
@@ -29,6 +30,17 @@ export const contractRoutes = (modules: ReadonlyArray<Declared>) =>
       }),
     )
   })
+
+/** The OpenAPI document with a type of event of these modules as the example in the path of its schema. */
+export const withExample = (document: OpenApi.OpenAPISpec, modules: ReadonlyArray<Declared>): OpenApi.OpenAPISpec => {
+  const event = eventsOf(modules)[0]
+  const examples: Json = event === undefined ? {} : { type: event.type, version: String(event.version) }
+  const operation: Json | undefined = document.paths["/schemas/{type}/{version}"]?.get
+  for (const { name, schema } of operation?.["parameters"] ?? []) {
+    if (name in examples) schema.examples = [examples[name]]
+  }
+  return document
+}
 
 /** The schema of that version: today's, or one that was released, because records of earlier versions stay on the log. */
 const schemaAt = (event: EventType, version: string): Json | undefined => {

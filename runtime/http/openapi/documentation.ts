@@ -2,16 +2,15 @@ import { Effect } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiSwagger, OpenApi } from "effect/http-api"
 import { createHash } from "node:crypto"
-import { documentOf } from "./document.ts"
 import { endpoints, serveAt } from "./operations.ts"
 
 /**
  * `GET /openapi.json` and `GET /docs`: the document as JSON and as a page, both made on first use. The page ends with
  * `section`, which is HTML.
  */
-export const documentation = (owners: Parameters<typeof documentOf>[0], section: Effect.Effect<string>) =>
+export const documentation = (made: Effect.Effect<OpenApi.OpenAPISpec>, section: Effect.Effect<string>) =>
   Effect.gen(function* () {
-    const document = yield* Effect.cached(Effect.sync(() => documentOf(owners)))
+    const document = yield* Effect.cached(made)
     const page = Effect.gen(function* () {
       return yield* pageOf(yield* document, yield* section)
     })

@@ -1,0 +1,76 @@
+import { describe, expect, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import { cpSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { basename, join } from "node:path"
+import { promisify } from "node:util"
+
+const root = new URL("../../..", import.meta.url).pathname
+const notCopied = new Set(["node_modules", ".git", ".cache", ".data"])
+
+/** A copy of the project that shares its packages. */
+const makeCopy = () => {
+  const folder = mkdtempSync(join(tmpdir(), "galleria-new-"))
+  cpSync(root, folder, { recursive: true, filter: (path) => !notCopied.has(basename(path)) })
+  symlinkSync(realpathSync(join(root, "node_modules")), join(folder, "node_modules"))
+  return { folder, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }) }
+}
+
+/** The output of an npm command; fails with it when the command fails. */
+const npm = async (folder: string, ...args: ReadonlyArray<string>) => {
+  const running = promisify(execFile)("npm", ["run", "--silent", ...args], { cwd: folder, encoding: "utf8" })
+  const { stdout } = await running.catch((error) => {
+    throw new Error(`npm run ${args.join(" ")}: ${error.stdout}${error.stderr}`)
+  })
+  return stdout
+}
+
+describe("npm run new", () => {
+  it(
+    "makes a module, an event and reactions that compile, keep the rules and pass their tests",
+    { timeout: 900_000 },
+    async () => {
+      using copy = makeCopy()
+      const { folder } = copy
+      const make = (...args: ReadonlyArray<string>) => npm(folder, "new", "--", ...args)
+      expect(await make("module", "shipping", "parcel")).toContain("modules/shipping serves /parcels")
+      expect(await make("event", "shipping", "parcel_sent")).toContain("parcel_sent")
+      expect(await make("reaction", "shipping", "user_created")).toContain("each user_id")
+      expect(await make("reaction", "shipping", "parcel_created")).toContain("each parcel_id")
+      expect(await make("reaction", "payment", "user_created")).toContain("each user_id")
+      await npm(folder, "check")
+      await npm(
+        folder,
+        "test",
+        "--",
+        "modules/shipping",
+        "modules/payment/UserCreated",
+        "runtime/test/structure",
+        "runtime/test/http/openapi",
+        "runtime/contract",
+      )
+      expect(await npm(folder, "contracts")).toContain(
+        "shipping: not released yet: parcel_created 1, parcel_sent 1, the endpoints",
+      )
+      expect(await npm(folder, "severability", "--", "shipping")).toContain("user_created (user)")
+    },
+  )
+
+  it("changes nothing where it is refused", async () => {
+    using copy = makeCopy()
+    const before = readFileSync(join(copy.folder, "runtime/modules.ts"), "utf8")
+    for (const args of [
+      ["module", "order"],
+      ["module", "Bad"],
+      ["event", "order", "order_created"],
+      ["reaction", "order", "no_such"],
+      ["what"],
+    ]) {
+      await expect(npm(copy.folder, "new", "--", ...args)).rejects.toThrow(
+        /there is a module|is not|publishes|npm run new/u,
+      )
+    }
+    expect(readFileSync(join(copy.folder, "runtime/modules.ts"), "utf8")).toBe(before)
+    expect(existsSync(join(copy.folder, "modules/Bad"))).toBe(false)
+  })
+})
