@@ -1,17 +1,20 @@
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { basename, dirname, join, relative, resolve } from "node:path"
 import type { Module } from "../module/Module.ts"
+import { isCopied, manifestOf, neededSources, ownFiles, renamed } from "./new/app.ts"
 import { composed, listed, named, publishing, reacting, withModule, withReaction } from "./new/edits.ts"
 import { withEvent } from "./new/eventFiles.ts"
 import { type Files, placed } from "./new/files.ts"
 import { moduleFiles } from "./new/moduleFiles.ts"
 import { namesOf, pascal } from "./new/names.ts"
+import { sourcesIn } from "./sources.ts"
 import { nextMigration, reactionEntry, reactionFiles, reactionImports, storeName } from "./new/reactionFiles.ts"
 
 const usage = `npm run new -- module NAME [THING]      a module that owns things: its contract, code, migration, test and README
 npm run new -- event MODULE TYPE        an event of a module, such as parcel_sent
-npm run new -- reaction MODULE TYPE     a reaction that keeps the last event of each subject in a table`
+npm run new -- reaction MODULE TYPE     a reaction that keeps the last event of each subject in a table
+npm run new -- app FOLDER               a program of its own on this runtime, with a sample module`
 
 /** Why a command cannot be done. */
 class Refused extends Error {}
@@ -102,8 +105,49 @@ const newReaction = async (name: string, type: string) => {
   return `${name} keeps the last ${type} of each ${event.subject}. Try: npm test -- ${folder}`
 }
 
-const run = ([what, first, second, ...rest]: ReadonlyArray<string>): Promise<string> => {
+/** All files below a folder, by their paths from the project's folder. */
+const filesBelow = (folder: string) =>
+  readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+
+const newApp = (folder: string) => {
+  const to = resolve(folder)
+  const name = basename(to)
+  if (!/^[a-z][a-z0-9]{1,19}$/u.test(name)) {
+    throw new Refused(
+      `${name} is not a name of 2 to 20 lower-case letters and digits: it becomes the name of the program`,
+    )
+  }
+  if (existsSync(to) && readdirSync(to).length > 0) throw new Refused(`${to} is not empty`)
+  const sample = namesOf("note", "note", [])
+  if (typeof sample === "string") throw new Refused(sample)
+  const single = ["tsconfig.json", ".oxlintrc.json", ".oxfmtrc.json", ".gitignore", "LICENSE"]
+  const others = [...single, ...["docker", "modules", "runtime"].flatMap(filesBelow)].filter(isCopied)
+  const sources = neededSources(sourcesIn(root, "modules", "runtime")).map(({ path }) => path)
+  const manifest = JSON.parse(read("package.json"))
+  const files: Files = {
+    ...Object.fromEntries([...others, ...sources].map((path) => [path, read(path)])),
+    ...ownFiles(name, sample, read("runtime/modules.ts"), read("docker/compose.yaml")),
+  }
+  const own = { ...files, "package.json": `${JSON.stringify(manifestOf(manifest, name, files), undefined, 2)}\n` }
+  for (const [path, text] of Object.entries(own)) {
+    const file = join(to, path)
+    mkdirSync(dirname(file), { recursive: true })
+    const isProgram = /^(?:\.ci\/run|docker\/make-env)$/u.test(path)
+    writeFileSync(file, renamed(text, manifest.name, name), { mode: isProgram ? 0o755 : 0o644 })
+  }
+  const format = ["modules", "runtime", "package.json", "tsconfig.json"]
+  execFileSync(process.execPath, [join(root, "node_modules/oxfmt/bin/oxfmt"), ...format], { cwd: to })
+  // Keeps the versions of this project, and leaves out the packages that are not needed.
+  writeFileSync(join(to, "package-lock.json"), read("package-lock.json"))
+  execFileSync("npm", ["install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: to })
+  return `${to} is a program of its own, with the sample module note. There: npm ci && npm run dev`
+}
+
+const run = async ([what, first, second, ...rest]: ReadonlyArray<string>): Promise<string> => {
   if (first !== undefined && rest.length === 0) {
+    if (what === "app" && second === undefined) return newApp(first)
     if (what === "module") return newModule(first, second ?? first)
     if (what === "event" && second !== undefined) return newEvent(first, second)
     if (what === "reaction" && second !== undefined) return newReaction(first, second)

@@ -1,9 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
+import { once } from "node:events"
 import { cpSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { promisify } from "node:util"
+import { freePort } from "../harness/freePort.ts"
+import { until } from "../harness/process.ts"
 
 const root = new URL("../../..", import.meta.url).pathname
 const notCopied = new Set(["node_modules", ".git", ".cache", ".data"])
@@ -55,6 +58,44 @@ describe("npm run new", () => {
       expect(await npm(folder, "severability", "--", "shipping")).toContain("user_created (user)")
     },
   )
+
+  it("makes a program of its own that compiles, passes its tests and answers", { timeout: 900_000 }, async () => {
+    using at = {
+      folder: mkdtempSync(join(tmpdir(), "galleria-app-")),
+      [Symbol.dispose]() {
+        rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 })
+      },
+    }
+    const app = join(at.folder, "shop")
+    expect(await npm(root, "new", "--", "app", app)).toContain("is a program of its own")
+    await promisify(execFile)("npm", ["ci", "--no-audit", "--no-fund"], { cwd: app })
+    await npm(app, "check")
+    await npm(app, "test")
+    await npm(app, "new", "--", "module", "shipping", "parcel")
+    await npm(app, "check:types")
+    await npm(app, "test", "--", "modules/shipping", "runtime/test/structure")
+
+    const url = `http://127.0.0.1:${await freePort()}`
+    const env = { ...process.env, PORT: new URL(url).port, DATA_DIR: join(at.folder, "data") }
+    const running = spawn("npm", ["start"], { cwd: app, env, detached: true, stdio: "ignore" })
+    try {
+      await until("the program answers", () =>
+        fetch(`${url}/readyz`).then(
+          ({ ok }) => ok,
+          () => false,
+        ),
+      )
+      const answer = await fetch(`${url}/notes`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: `{"name":"First"}`,
+      })
+      expect(answer.status).toBe(201)
+    } finally {
+      process.kill(-running.pid!, "SIGTERM")
+      await once(running, "exit")
+    }
+  })
 
   it("changes nothing where it is refused", async () => {
     using copy = makeCopy()
