@@ -3,17 +3,30 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { basename, dirname, join, relative, resolve } from "node:path"
 import type { Module } from "../module/Module.ts"
 import { isCopied, manifestOf, neededSources, ownFiles, renamed } from "./new/app.ts"
-import { composed, listed, named, publishing, reacting, withModule, withReaction } from "./new/edits.ts"
+import {
+  composed,
+  configured,
+  declaring,
+  documented,
+  listed,
+  named,
+  publishing,
+  withEntry,
+  withModule,
+  withStore,
+} from "./new/edits.ts"
 import { withEvent } from "./new/eventFiles.ts"
 import { type Files, placed } from "./new/files.ts"
 import { moduleFiles } from "./new/moduleFiles.ts"
 import { namesOf, pascal } from "./new/names.ts"
 import { sourcesIn } from "./sources.ts"
+import { callsName, requestEntry, settingEntry, taskEntry, taskFiles, urlSetting } from "./new/taskFiles.ts"
 import { nextMigration, reactionEntry, reactionFiles, reactionImports, storeName } from "./new/reactionFiles.ts"
 
 const usage = `npm run new -- module NAME [THING]      a module that owns things: its contract, code, migration, test and README
 npm run new -- event MODULE TYPE        an event of a module, such as parcel_sent
 npm run new -- reaction MODULE TYPE     a reaction that keeps the last event of each subject in a table
+npm run new -- task MODULE NAME TYPE    a task that posts the data of each event of a type to an address outside
 npm run new -- app FOLDER               a program of its own on this runtime, with a sample module`
 
 /** Why a command cannot be done. */
@@ -89,20 +102,81 @@ const newReaction = async (name: string, type: string) => {
     type,
     publisher: publisher.name,
     subject: event.subject,
-    migration: nextMigration(readdirSync(join(root, folder, "migrations")), type),
+    migration: nextMigration(readdirSync(join(root, folder, "migrations")), `last_${type}`),
   }
   write(reactionFiles(reaction))
-  const file = `${folder}/reactions.ts`
-  const source = withReaction(existsSync(join(root, file)) ? read(file) : undefined, reactionEntry(reaction))
-  const imports = placed(
-    Object.fromEntries(reactionImports(reaction).map(([from], n) => [`${folder}/${n}`, `"${from}"`])),
+  addTo(`${folder}/reactions.ts`, "reactions", reactionEntry(reaction), reactionImports(reaction))
+  edit(`${folder}/module.ts`, (source) =>
+    declaring(withStore(source, { store: storeName(type), migration: reaction.migration }), "reactions"),
   )
-  const paths = Object.values(imports).map((quoted) => quoted.slice(1, -1))
-  write({ [file]: reactionImports(reaction).reduce((source, [, name], n) => named(source, paths[n]!, name), source) })
-  edit(`${folder}/module.ts`, (source) => reacting(source, { store: storeName(type), migration: reaction.migration }))
   edit(`${folder}/README.md`, (readme) => listed(readme, "reacts to", `\`${type}\``))
   complete()
   return `${name} keeps the last ${type} of each ${event.subject}. Try: npm test -- ${folder}`
+}
+
+/** Adds an entry to a list or object that a file exports, and its imports, whose paths begin with the project's folder. */
+const addTo = (
+  path: string,
+  name: string,
+  entry: string,
+  imports: ReadonlyArray<readonly [file: string, name: string]>,
+  braces?: "[]" | "{}",
+) => {
+  const source = withEntry(existsSync(join(root, path)) ? read(path) : undefined, name, entry, braces)
+  const at = (file: string) => (file.startsWith("~/") ? placed({ [path]: `"${file}"` })[path]!.slice(1, -1) : file)
+  write({ [path]: imports.reduce((source, [file, name]) => named(source, at(file), name), source) })
+}
+
+const newTask = async (name: string, what: string, type: string) => {
+  const known = await knownModules()
+  const module = moduleNamed(known, name)
+  const publisher = Object.values(known).find(({ publishes }) => publishes.some((event) => event.type === type))
+  if (publisher === undefined) throw new Refused(`no module publishes ${type}`)
+  if (!/^[a-z][a-z0-9]{0,19}$/u.test(what)) throw new Refused(`${what} is not 1 to 20 lower-case letters and digits`)
+  if (module.tasks.some((task) => task.name === `${name}.${what}`)) throw new Refused(`${name} has a task ${what}`)
+  const folder = `modules/${name}`
+  const migration = nextMigration(readdirSync(join(root, folder, "migrations")), `${what}_calls`)
+  const task = { module: name, name: what, type, publisher: publisher.name, migration }
+  const [calls, setting] = [callsName(what), urlSetting(task)]
+  write(taskFiles(task))
+  addTo(
+    `${folder}/settings.ts`,
+    "settings",
+    settingEntry(task),
+    [
+      ["effect", "Config"],
+      ["effect", "Schema"],
+    ],
+    "{}",
+  )
+  const callsFile = `~/${folder}/${calls}.ts`
+  const ofTask = ["~/runtime/module/Task.ts", "task"] as const
+  addTo(`${folder}/tasks.ts`, "tasks", taskEntry(task), [
+    ofTask,
+    [callsFile, what],
+    [callsFile, `type ${pascal(what)}Call`],
+    [callsFile, calls],
+  ])
+  addTo(`${folder}/reactions.ts`, "reactions", requestEntry(task), [
+    ["~/runtime/module/Reaction.ts", "all"],
+    [`~/modules/${publisher.name}/contract/events.ts`, pascal(type)],
+    [callsFile, calls],
+  ])
+  edit(`${folder}/module.ts`, (source) =>
+    (["reactions", "tasks", "settings"] as const).reduce(declaring, withStore(source, { store: calls, migration })),
+  )
+  edit(`${folder}/README.md`, (readme) =>
+    [["reacts to", type] as const, ["tasks", `${name}.${what}`] as const, ["settings", setting] as const].reduce(
+      (readme, [row, entry]) => listed(readme, row, `\`${entry}\``),
+      readme,
+    ),
+  )
+  edit("docker/compose.yaml", (compose) => configured(compose, name, setting))
+  edit("runtime/SETTINGS.md", (settings) =>
+    documented(settings, setting, `where \`${name}.${what}\` posts the data of each \`${type}\`; unset: nowhere`),
+  )
+  complete()
+  return `${name} posts the data of each ${type} to ${setting}. Try: npm test -- ${folder}`
 }
 
 /** All files below a folder, by their paths from the project's folder. */
@@ -146,6 +220,9 @@ const newApp = (folder: string) => {
 }
 
 const run = async ([what, first, second, ...rest]: ReadonlyArray<string>): Promise<string> => {
+  if (what === "task" && first !== undefined && second !== undefined && rest.length === 1) {
+    return newTask(first, second, rest[0]!)
+  }
   if (first !== undefined && rest.length === 0) {
     if (what === "app" && second === undefined) return newApp(first)
     if (what === "module") return newModule(first, second ?? first)

@@ -13,7 +13,7 @@ const own =
   typeof sample === "string" ? {} : ownFiles("shop", sample, read("runtime/modules.ts"), read("docker/compose.yaml"))
 
 /** Their texts have the imports of the files that they make. */
-const templates = /^runtime\/commands\/new\/(?:app|edits|moduleFiles|reactionFiles)\.ts$/u
+const templates = /^runtime\/commands\/new\/(?:app|edits|\w+Files)\.ts$/u
 
 describe("a program of its own", () => {
   it("has every file that its files import, and no module of this one", () => {

@@ -2,7 +2,18 @@ import { describe, expect, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { projectFolder } from "../sources.ts"
-import { composed, listed, named, publishing, reacting, withModule, withReaction } from "./edits.ts"
+import {
+  composed,
+  configured,
+  declaring,
+  documented,
+  listed,
+  named,
+  publishing,
+  withEntry,
+  withModule,
+  withStore,
+} from "./edits.ts"
 import { withEvent } from "./eventFiles.ts"
 import { placed } from "./files.ts"
 import { namesOf, pluralOf } from "./names.ts"
@@ -96,7 +107,8 @@ export const a = make({
   layer: http.pipe(Layer.provideMerge(As.layer)),
 })
 `
-    expect(reacting(source, { store: "BStore", migration: "0002_y" })).toBe(`import { make } from "x"
+    expect(declaring(withStore(source, { store: "BStore", migration: "0002_y" }), "reactions"))
+      .toBe(`import { make } from "x"
 import { createBStore } from "./migrations/0002_y.ts"
 import { BStore } from "./BStore.ts"
 import { reactions } from "./reactions.ts"
@@ -111,15 +123,28 @@ export const a = make({
   })
 
   it("add a reaction after the others", () => {
-    expect(withReaction(undefined, "  one,\n")).toBe("export const reactions = [\n  one,\n]\n")
-    expect(withReaction("export const reactions = [\n  one,\n]\n", "  two,\n")).toBe(
+    expect(withEntry(undefined, "reactions", "  one,\n")).toBe("export const reactions = [\n  one,\n]\n")
+    expect(withEntry("export const reactions = [\n  one,\n]\n", "reactions", "  two,\n")).toBe(
       "export const reactions = [\n  one,\n  two,\n]\n",
+    )
+  })
+
+  it("add a setting, to its file, its container and the table", () => {
+    expect(withEntry("export const settings = {\n  A: 1,\n}\n\nconst x = {\n}\n", "settings", "  B: 2,\n", "{}")).toBe(
+      "export const settings = {\n  A: 1,\n  B: 2,\n}\n\nconst x = {\n}\n",
+    )
+    expect(configured(read("docker/compose.yaml"), "order", "ORDER_X_URL")).toContain(
+      "      MODULES: order\n      ORDER_X_URL: ${ORDER_X_URL:-}\n",
+    )
+    expect(documented(read("runtime/SETTINGS.md"), "ORDER_X_URL", "an address")).toContain(
+      "\n| `ORDER_X_URL` | an address | |\n| `LOG_LEVEL`",
     )
   })
 
   it("list it in the README of the module", () => {
     expect(listed("| reacts to | nothing |", "reacts to", "`a_b`")).toBe("| reacts to | `a_b` |")
     expect(listed("| reacts to | `a` |", "reacts to", "`b`")).toBe("| reacts to | `a`, `b` |")
+    expect(listed("| tables | `a` |", "tasks", "`b`")).toBe("| tables | `a` |\n| tasks | `b` |")
   })
 
   it("give a module its container, database, volume and address", () => {

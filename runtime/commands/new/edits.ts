@@ -29,21 +29,19 @@ export const named = (source: string, file: string, name: string): string => {
     : withImport(source, `import { ${name} } from "${file}"`)
 }
 
-/** `module.ts` with a store of its own for a reaction, and its migration. */
-export const reacting = (
+/** `module.ts` with what another file of the module exports: `reactions`, `tasks` or `settings`. */
+export const declaring = (source: string, name: "reactions" | "tasks" | "settings"): string =>
+  new RegExp(`^ {2}${name},$`, "mu").test(source)
+    ? source
+    : before(named(source, `./${name}.ts`, name), /^ {2}migrations\b/mu, `  ${name},\n`)
+
+/** `module.ts` with one more service, which has a migration. */
+export const withStore = (
   source: string,
   { store, migration }: { readonly store: string; readonly migration: string },
 ): string => {
   const create = `create${store}`
-  const withImports = [
-    [`./migrations/${migration}.ts`, create],
-    [`./${store}.ts`, store],
-    ["./reactions.ts", "reactions"],
-  ].reduce((source, [file, name]) => named(source, file!, name!), source)
-  const withReactions = /^ {2}reactions,$/mu.test(withImports)
-    ? withImports
-    : before(withImports, /^ {2}(?:tasks|checks|audit|migrations)\b/mu, "  reactions,\n")
-  return withReactions
+  return named(named(source, `./migrations/${migration}.ts`, create), `./${store}.ts`, store)
     .replace(
       /migrations: \{([^}]*)\}/u,
       (_, all: string) => `migrations: {${all.trimEnd().replace(/,$/u, "")}, "${migration}": ${create} }`,
@@ -54,18 +52,40 @@ export const reacting = (
     )
 }
 
-/** `reactions.ts` with one more reaction. */
-export const withReaction = (source: string | undefined, reaction: string): string =>
-  source === undefined
-    ? `export const reactions = [\n${reaction}]\n`
-    : source.replace(/^(export const reactions = \[\n[^]*?)^\]/mu, (_, all: string) => `${all}${reaction}]`)
+/** A source that exports a list, or an object in braces, with one more entry; a new one where there is none yet. */
+export const withEntry = (
+  source: string | undefined,
+  name: string,
+  entry: string,
+  braces: "[]" | "{}" = "[]",
+): string => {
+  const [open, close] = [braces[0]!, braces[1]!]
+  const start = `export const ${name} = ${open}\n`
+  if (source === undefined) return `${start}${entry}${close}\n`
+  const at = source.indexOf(start)
+  const end = source.indexOf(`\n${close}`, at)
+  if (at === -1 || end === -1) throw new Error(`${name} is not exported by ${start.trim()}`)
+  return `${source.slice(0, end + 1)}${entry}${source.slice(end + 1)}`
+}
 
-/** The README of a module with one more entry in a row of its table. */
-export const listed = (readme: string, row: string, entry: string): string =>
-  readme.replace(
-    new RegExp(`^\\| ${row} \\| (.*) \\|$`, "mu"),
-    (_, list: string) => `| ${row} | ${list === "nothing" ? entry : `${list}, ${entry}`} |`,
-  )
+/** The README of a module with one more entry in a row of its table, or with such a row. */
+export const listed = (readme: string, row: string, entry: string): string => {
+  const found = new RegExp(`^\\| ${row} \\| (.*) \\|$`, "mu")
+  return found.test(readme)
+    ? readme.replace(found, (line, list: string) => {
+        if (list.includes(entry)) return line
+        return `| ${row} | ${list === "nothing" ? entry : `${list}, ${entry}`} |`
+      })
+    : readme.replace(/^\| tables \| .* \|$/mu, (tables) => `${tables}\n| ${row} | ${entry} |`)
+}
+
+/** The compose file with one more setting of a module, taken from the environment. */
+export const configured = (compose: string, module: string, setting: string): string =>
+  compose.replace(new RegExp(`^ {6}MODULES: ${module}$`, "mu"), (line) => `${line}\n      ${setting}: \${${setting}:-}`)
+
+/** The table of settings with one more row, before those of the log. */
+export const documented = (settings: string, setting: string, meaning: string): string =>
+  before(settings, /^\| `LOG_LEVEL`/mu, `| \`${setting}\` | ${meaning} | |\n`)
 
 /** The compose file with a container and a database for one more module, on the next port. */
 export const composed = (compose: string, module: string): string => {

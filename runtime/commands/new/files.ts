@@ -22,9 +22,10 @@ export const before = (text: string, anchor: RegExp, inserted: string): string =
   return text.slice(0, at) + inserted + text.slice(at)
 }
 
-/** Adds an import, in the order of the paths among the imports of the same file. */
+/** Adds an import after the others. */
 export const withImport = (source: string, line: string): string => {
   const lines = source.split("\n")
   const last = lines.findLastIndex((one) => /^(?:import\b|\} from )/u.test(one))
+  if (last === -1) return `${line}\n\n${source}`
   return [...lines.slice(0, last + 1), line, ...lines.slice(last + 1)].join("\n")
 }

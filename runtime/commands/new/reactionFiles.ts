@@ -1,5 +1,5 @@
 import { type Files, placed } from "./files.ts"
-import { capital, pascal } from "./names.ts"
+import { pascal } from "./names.ts"
 
 /** A reaction that keeps the last event of each subject in a table of its module. */
 export interface NewReaction {
@@ -32,7 +32,7 @@ export const reactionEntry = ({ module, type }: NewReaction) => {
 `
 }
 
-/** The names that \`reactions.ts\` imports for it. */
+/** The names that `reactions.ts` imports for it. */
 export const reactionImports = (reaction: NewReaction): ReadonlyArray<readonly [file: string, name: string]> => [
   ["~/runtime/module/Reaction.ts", "all"],
   [contractOf(reaction), pascal(reaction.type)],
@@ -136,11 +136,7 @@ layer(scenario([${module}]), { excludeTestServices: true })("the reaction to ${t
 }
 
 /** The name of the next migration of a module. */
-export const nextMigration = (existing: ReadonlyArray<string>, type: string) => {
+export const nextMigration = (existing: ReadonlyArray<string>, what: string) => {
   const last = Math.max(0, ...existing.map((name) => Number(name.slice(0, 4))).filter(Number.isInteger))
-  return `${String(last + 1).padStart(4, "0")}_create_last_${type}`
+  return `${String(last + 1).padStart(4, "0")}_create_${what}`
 }
-
-/** A sentence for the message of the command. */
-export const describeReaction = ({ module, type }: NewReaction) =>
-  `${capital(module)} keeps the last ${type} of each subject in ${tableOf(type)}`

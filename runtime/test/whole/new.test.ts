@@ -40,6 +40,8 @@ describe("npm run new", () => {
       expect(await make("event", "shipping", "parcel_sent")).toContain("parcel_sent")
       expect(await make("reaction", "shipping", "user_created")).toContain("each user_id")
       expect(await make("reaction", "shipping", "parcel_created")).toContain("each parcel_id")
+      expect(await make("task", "shipping", "announce", "parcel_created")).toContain("SHIPPING_ANNOUNCE_URL")
+      expect(await make("task", "payment", "ledger", "payment_successful")).toContain("PAYMENT_LEDGER_URL")
       expect(await make("reaction", "payment", "user_created")).toContain("each user_id")
       await npm(folder, "check")
       await npm(
@@ -48,6 +50,7 @@ describe("npm run new", () => {
         "--",
         "modules/shipping",
         "modules/payment/UserCreated",
+        "modules/payment/LedgerCalls",
         "runtime/test/structure",
         "runtime/test/http/openapi",
         "runtime/contract",
