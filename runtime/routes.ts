@@ -6,12 +6,15 @@ import { SqlClient } from "effect/sql"
 import { auditHttp } from "./admin/audit/http.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
+import { asyncApiOf } from "./contract/asyncapi.ts"
+import { contractRoutes, withExample } from "./contract/http.ts"
+import { eventsSection } from "./contract/page.ts"
 import { api as adminApi } from "./admin/api.ts"
 import { http as adminHttp } from "./admin/http.ts"
 import { type Check, type Health, healthRoutes } from "./health/health.ts"
 import { lookAt, metricsRoute } from "./health/metrics.ts"
 import * as Admin from "./http/Admin.ts"
-import { routesOf } from "./http/openapi/document.ts"
+import { documentOf, routesOf } from "./http/openapi/document.ts"
 import { documentation } from "./http/openapi/documentation.ts"
 import * as operations from "./http/openapi/operations.ts"
 import { explained, problemsEverywhere } from "./http/edge/problems.ts"
@@ -67,7 +70,10 @@ export const addRoutes = (options: {
     }
     yield* explained
     const owners = [...settings.modules, { api: adminApi }, operations]
-    yield* documentation(owners)
+    const events = Effect.sync(() => eventsSection(asyncApiOf(settings.modules)))
+    const document = Effect.sync(() => withExample(documentOf(owners), settings.modules))
+    yield* documentation(document, events)
+    yield* contractRoutes(settings.modules)
     const routes = owners.flatMap((owner) =>
       routesOf([owner]).map((route) => ({ ...route, module: "name" in owner ? owner.name : "runtime" })),
     )

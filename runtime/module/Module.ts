@@ -69,7 +69,7 @@ export interface Module {
   /** Its endpoints, in groups with the middleware `Edge`. */
   readonly api: HttpApi.Constraint
   readonly publishes: ReadonlyArray<EventType>
-  readonly reactions: ReadonlyArray<Pick<Reaction<any>, "name" | "event" | "reset">>
+  readonly reactions: ReadonlyArray<Pick<Reaction<any>, "name" | "event" | "reset" | "decode">>
   readonly tasks: ReadonlyArray<{ readonly name: string }>
   readonly migrations: Migrations
   /** By environment variable. The runtime reads all of them at the start and reports every fault; the layer reads them again. */
@@ -160,7 +160,7 @@ export const make = <
 }
 
 /** The event types that these modules publish or react to. */
-export const eventsOf = (modules: ReadonlyArray<Module>): ReadonlyArray<EventType> => [
+export const eventsOf = (modules: ReadonlyArray<Pick<Module, "publishes" | "reactions">>): ReadonlyArray<EventType> => [
   ...new Map(
     modules
       .flatMap((module) => [...module.publishes, ...module.reactions.map((reaction) => reaction.event)])

@@ -1,34 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs"
-import { dirname, join, normalize, relative } from "node:path"
-
-/** A source file as the net sees it: its path from the project's folder, and what it says. */
-export interface Source {
-  readonly path: string
-  readonly text: string
-}
-
-export interface Import {
-  readonly from: string
-  /** A path from the project's folder, or the name of a package. */
-  readonly to: string
-}
-
-/** All TypeScript of `folders`. */
-export const sourcesIn = (root: string, ...folders: ReadonlyArray<string>): ReadonlyArray<Source> =>
-  folders.flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-      .map((entry) => join(entry.parentPath, entry.name))
-      .map((file) => ({ path: relative(root, file), text: readFileSync(file, "utf8") })),
-  )
-
-const specifier = /(?:(?<!\.)\bfrom|\bimport)\s*\(?\s*["']([^"'\n]+)["']/gu
-
-export const importsOf = ({ path, text }: Source): ReadonlyArray<Import> =>
-  [...text.matchAll(specifier)].map((match) => {
-    const said = match[1]!
-    return { from: path, to: said.startsWith(".") ? normalize(join(dirname(path), said)) : said }
-  })
+import { dirname } from "node:path"
+import { importsOf, type SourceFile } from "../commands/sources.ts"
 
 /** What the runtime offers to modules: the ports, and no other file (see runtime/README.md). */
 const ports = [
@@ -131,7 +102,7 @@ const rules: ReadonlyArray<Rule> = [
 ]
 
 /** Sentences that name each import that is not allowed, and each module that reaches for the process. */
-export const violations = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
+export const violations = (sources: ReadonlyArray<SourceFile>): ReadonlyArray<string> =>
   sources.flatMap((source) => {
     const rule = rules.find(({ applies }) => applies(source.path))
     if (rule === undefined) return []
@@ -155,6 +126,7 @@ const rooms = [
   "http",
   "outbox",
   "module",
+  "contract",
   "tasks",
   "delivery",
   "health",
@@ -180,7 +152,7 @@ const isAtMost = (own: number) => (path: string) => {
 }
 
 /** Sentences that name each import from a room above, and each room that is not in the order. */
-export const upward = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
+export const upward = (sources: ReadonlyArray<SourceFile>): ReadonlyArray<string> =>
   sources
     .filter(({ path }) => path.startsWith("runtime/") && !isTest(path) && !/\/vitest[^/]*$/u.test(path))
     .flatMap((source) => {
@@ -194,7 +166,7 @@ export const upward = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
 const exported = /^export (?:abstract )?(?:class|const|function|interface|type) ([A-Z]\w*)/gmu
 
 /** Sentences that name each word that the runtime exports with two meanings. */
-export const sharedWords = (sources: ReadonlyArray<Source>): ReadonlyArray<string> => {
+export const sharedWords = (sources: ReadonlyArray<SourceFile>): ReadonlyArray<string> => {
   const files = new Map<string, Set<string>>()
   for (const { path, text } of sources) {
     if (!path.startsWith("runtime/") || isTest(path) || path.startsWith("runtime/delivery/model/")) continue
@@ -204,7 +176,7 @@ export const sharedWords = (sources: ReadonlyArray<Source>): ReadonlyArray<strin
 }
 
 /** What the rules name and no source has. */
-export const ghosts = (sources: ReadonlyArray<Source>): ReadonlyArray<string> => {
+export const ghosts = (sources: ReadonlyArray<SourceFile>): ReadonlyArray<string> => {
   const paths = sources.map(({ path }) => path)
   const isThere = (named: string) =>
     paths.some((path) => path === named || path.startsWith(`${named.replace(/\/$/u, "")}/`))
@@ -216,7 +188,7 @@ const vague = /^(?:utils?|commons?|shared|helpers?|types?|constants?|misc|lib)$/
 const says = /^export (?:abstract )?(?:class|const|function|interface|type) (\w+(?:Impl|Live|Manager))\b/gmu
 
 /** Sentences that name each file, folder and export whose name says nothing: a thing stands beside its user. */
-export const vagueNames = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
+export const vagueNames = (sources: ReadonlyArray<SourceFile>): ReadonlyArray<string> =>
   sources.flatMap(({ path, text }) => [
     ...path
       .replace(/\.ts$/u, "")
@@ -227,5 +199,5 @@ export const vagueNames = (sources: ReadonlyArray<Source>): ReadonlyArray<string
   ])
 
 /** The modules: folders with a module.ts. */
-export const modulesIn = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
+export const modulesIn = (sources: ReadonlyArray<SourceFile>): ReadonlyArray<string> =>
   sources.flatMap(({ path }) => /^modules\/(\w+)\/module\.ts$/u.exec(path)?.[1] ?? []).sort()

@@ -11,11 +11,12 @@ import { routesOf } from "../http/openapi/document.ts"
 import { headers } from "../http/Idempotency.ts"
 import { Edge } from "../http/Problem.ts"
 import { mapOf } from "../commands/map.ts"
+import { importsOf, sourcesIn } from "../commands/sources.ts"
 import type { Module } from "../module/Module.ts"
 import { modules } from "../modules.ts"
 import { Scenario, scenario } from "./harness/scenario.ts"
 import { type Defined, faults } from "./declarations.ts"
-import { ghosts, importsOf, modulesIn, sharedWords, sourcesIn, upward, vagueNames, violations } from "./imports.ts"
+import { ghosts, modulesIn, sharedWords, upward, vagueNames, violations } from "./imports.ts"
 
 const root = new URL("../..", import.meta.url).pathname
 const sources = sourcesIn(root, "modules", "runtime")

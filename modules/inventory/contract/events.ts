@@ -6,7 +6,6 @@ import { ProductId } from "./ids.ts"
 
 const ordered = { key: "user_id", subject: "order_id" } as const
 
-/** The stock of an order's lines was held, taken or released. */
 export const InventoryUpdated = define("inventory_updated", {
   data: Schema.Struct({
     order_id: OrderId,
@@ -15,11 +14,10 @@ export const InventoryUpdated = define("inventory_updated", {
     lines: Schema.Array(
       Schema.Struct({ product_id: ProductId, quantity: Schema.Int, stock: Schema.Int, available: Schema.Int }),
     ),
-  }),
+  }).annotate({ description: "The stock of an order's lines was held, taken or released." }),
   ...ordered,
 })
 
-/** The lines of an order cannot be supplied, or their hold has expired. */
 export const InventoryRejected = define("inventory_rejected", {
   data: Schema.Struct({
     order_id: OrderId,
@@ -28,6 +26,6 @@ export const InventoryRejected = define("inventory_rejected", {
     shortages: Schema.optionalKey(
       Schema.Array(Schema.Struct({ product_id: ProductId, requested: Schema.Int, available: Schema.Int })),
     ),
-  }),
+  }).annotate({ description: "The lines of an order cannot be supplied, or their hold has expired." }),
   ...ordered,
 })

@@ -23,7 +23,6 @@ export const Kind = Schema.Literals([
 ]).annotate({ description: "What the notification is about." })
 export type Kind = typeof Kind.Type
 
-/** A notification was sent, once. `order_id` is absent when it is not about an order. */
 export const NotificationSent = define("notification_sent", {
   data: Schema.Struct({
     notification_id: NotificationId,
@@ -31,6 +30,8 @@ export const NotificationSent = define("notification_sent", {
     order_id: Schema.optionalKey(OrderId),
     channel: Channel,
     kind: Kind,
+  }).annotate({
+    description: "A notification was sent, once. `order_id` is absent when it is not about an order.",
   }),
   key: "user_id",
   subject: "notification_id",

@@ -12,26 +12,28 @@ export type Step = typeof Step.Type
 
 export const OrderLine = Schema.Struct({
   product_id: ProductId,
-  product_name: Schema.String,
+  product_name: Schema.String.annotate({ examples: ["Gaming Laptop"] }),
   quantity: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 })),
   price: Money,
 }).annotate({ identifier: "OrderLine" })
 
 const ordered = { key: "user_id", subject: "order_id" } as const
 
-/**
- * An order was placed. `steps` names the steps that it needs; a module whose step is not named ignores the order. A foreign
- * producer may send only order, user and amount; without `created_at` the event's time is used.
- */
+/** A foreign producer may send only order, user and amount; without `created_at` the event's time is used. */
 export const OrderCreated = define("order_created", {
   data: Schema.Struct({
     order_id: OrderId,
     user_id: UserId,
     amount: Money,
     items: Schema.Array(OrderLine).pipe(Schema.withDecodingDefaultKey(Effect.succeed([]))),
-    payment_method: Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed("card_ok"))),
+    payment_method: Schema.String.annotate({ examples: ["card_ok"] }).pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed("card_ok")),
+    ),
     steps: Schema.Array(Step).pipe(Schema.withDecodingDefaultKey(Effect.succeed(["payment", "inventory"] as const))),
     created_at: Schema.optionalKey(Instant),
+  }).annotate({
+    description:
+      "An order was placed. `steps` names the steps that it needs; a module whose step is not named ignores the order.",
   }),
   ...ordered,
 })
@@ -40,14 +42,22 @@ const ending = Schema.Struct({
   order_id: OrderId,
   user_id: UserId,
   amount: Money,
-  reason: Schema.optionalKey(Schema.String),
+  reason: Schema.optionalKey(Schema.String.annotate({ examples: ["card_declined"] })),
 })
 
-/** All steps of the order are done. */
-export const OrderProcessed = define("order_processed", { data: ending, ...ordered })
+export const OrderProcessed = define("order_processed", {
+  data: ending.annotate({ description: "All steps of the order are done." }),
+  ...ordered,
+})
 
-/** The order failed: the payment was declined, or the items were not in stock. */
-export const OrderFailed = define("order_failed", { data: ending, ...ordered })
+export const OrderFailed = define("order_failed", {
+  data: ending.annotate({
+    description: "The order failed: the payment was declined, or the items were not in stock.",
+  }),
+  ...ordered,
+})
 
-/** The order was cancelled before it was processed. */
-export const OrderCancelled = define("order_cancelled", { data: ending, ...ordered })
+export const OrderCancelled = define("order_cancelled", {
+  data: ending.annotate({ description: "The order was cancelled before it was processed." }),
+  ...ordered,
+})

@@ -2,6 +2,7 @@ import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, type HttpApiGroup, HttpApiMiddleware, HttpApiSchema, OpenApi } from "effect/http-api"
 import manifest from "../../../package.json" with { type: "json" }
 import { catalogue, declare, type Kind, Kinds, Unavailable } from "../Problem.ts"
+import { exampleOf, type Json, nameOf, options, tidy } from "./jsonSchema.ts"
 
 /** A module, or the runtime itself. */
 interface Owner {
@@ -77,12 +78,6 @@ const rules = `Requests and answers are JSON in \`snake_case\`. Unknown members 
 **Lists** are paginated: pass \`next_cursor\` as \`cursor\` until it is null. Pages neither skip nor repeat items while others are added.
 
 **Retries.** Where an endpoint takes an \`Idempotency-Key\`, a request without an answer, or with a 5xx, can be sent again with the same key.`
-
-type Json = Record<string, any>
-
-/** Keywords of JSON Schema that contracts annotate, because a check cannot express them. */
-const keywords = new Set(["anyOf", "pattern", "minimum", "maximum"])
-const options = { includeAnnotationKey: (key: string) => keywords.has(key) }
 
 /** The OpenAPI document of just these APIs. */
 export const documentOf = (owners: ReadonlyArray<Owner>): OpenApi.OpenAPISpec => {
@@ -220,40 +215,3 @@ const kindOf = (schema: Json): Kind | undefined => {
 
 const refsIn = ({ $ref, anyOf }: Json): ReadonlyArray<string> =>
   $ref === undefined ? anyOf.map((one: Json) => one["$ref"]) : [$ref]
-
-const nameOf = (ref: string) => ref.slice(ref.lastIndexOf("/") + 1)
-
-/** The example of a schema, or one made of the examples of its members; undefined where there is none. */
-const exampleOf = (schema: Json, schemas: Json): unknown => {
-  const { $ref, examples, anyOf, type, items, properties } = schema
-  if (examples !== undefined) return examples[0]
-  if ($ref !== undefined) return exampleOf(schemas[nameOf($ref)], schemas)
-  if (schema["enum"] !== undefined) return schema["enum"][0]
-  if (type === "array") return [exampleOf(items, schemas)]
-  if (properties !== undefined) {
-    const members = Object.entries<Json>(properties).map(([name, member]) => [name, exampleOf(member, schemas)])
-    return Object.fromEntries(members.filter(([, value]) => value !== undefined))
-  }
-  return anyOf === undefined ? undefined : exampleOf(anyOf[0], schemas)
-}
-
-/**
- * Simplifies a document: merges `allOf` into its schema, allows additional members, and removes the suffix `Encoded` from
- * names.
- */
-const tidy = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(tidy)
-  if (typeof value !== "object" || value === null) return value
-  const tidied: Json = Object.fromEntries(
-    Object.entries(value)
-      .filter(([key, member]) => !(key === "additionalProperties" && member === false))
-      .map(([key, member]) => [key.replace(/Encoded$/u, ""), key === "$ref" ? renamed(member) : tidy(member)]),
-  )
-  const { allOf, ...rest } = tidied
-  if (!Array.isArray(allOf)) return tidied
-  const merged = Object.assign({}, rest, ...allOf)
-  const separate = [rest, ...allOf].reduce((count: number, part: Json) => count + Object.keys(part).length, 0)
-  return Object.keys(merged).length === separate ? merged : tidied
-}
-
-const renamed = (ref: string) => ref.replace(/Encoded$/u, "")

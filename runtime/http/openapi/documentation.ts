@@ -2,28 +2,31 @@ import { Effect } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiSwagger, OpenApi } from "effect/http-api"
 import { createHash } from "node:crypto"
-import { documentOf } from "./document.ts"
 import { endpoints, serveAt } from "./operations.ts"
 
-/** `GET /openapi.json` and `GET /docs`: the document as JSON and as a page, both made on first use. */
-export const documentation = (owners: Parameters<typeof documentOf>[0]) =>
+/**
+ * `GET /openapi.json` and `GET /docs`: the document as JSON and as a page, both made on first use. The page ends with
+ * `section`, which is HTML.
+ */
+export const documentation = (made: Effect.Effect<OpenApi.OpenAPISpec>, section: Effect.Effect<string>) =>
   Effect.gen(function* () {
-    const document = yield* Effect.cached(Effect.sync(() => documentOf(owners)))
-    const text = yield* Effect.cached(
-      Effect.map(document, (document) => kept(JSON.stringify(document), "application/json")),
-    )
-    const page = yield* Effect.cached(Effect.flatMap(document, pageOf))
-    yield* serveAt(endpoints.openapi, unlessKnown(text))
-    yield* serveAt(endpoints.docs, unlessKnown(page))
+    const document = yield* Effect.cached(made)
+    const page = Effect.gen(function* () {
+      return yield* pageOf(yield* document, yield* section)
+    })
+    yield* serveKept(endpoints.openapi, Effect.map(document, jsonOf()))
+    yield* serveKept(endpoints.docs, page)
   })
 
 /** Effect's page, which is self-contained. Its policy lets the browser load nothing from other servers. */
-const pageOf = (document: OpenApi.OpenAPISpec) =>
+const pageOf = (document: OpenApi.OpenAPISpec, section: string) =>
   Effect.promise(async () => {
     const api = HttpApi.make("galleria").annotateMerge(OpenApi.annotations({ transform: () => document }))
     const { handler, dispose } = HttpRouter.toWebHandler(HttpApiSwagger.layer(api), { disableLogger: true })
-    const html = await (await handler(new Request("http://localhost/docs"))).text()
+    const page = await (await handler(new Request("http://localhost/docs"))).text()
     await dispose()
+    const end = page.lastIndexOf("</body>")
+    const html = `${page.slice(0, end)}${section}\n${page.slice(end)}`
     return kept(html, "text/html; charset=utf-8", {
       "content-security-policy": policyOf(html),
       "x-content-type-options": "nosniff",
@@ -52,7 +55,20 @@ const kept = (text: string, contentType: string, headers: Readonly<Record<string
     headers: { ...headers, etag: `"${hashOf(text)}"`, "cache-control": "no-cache" },
   })
 
-const unlessKnown = (answer: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
+/** A value as JSON, to be cached and revalidated. */
+export const jsonOf =
+  (contentType = "application/json") =>
+  (value: unknown) =>
+    kept(JSON.stringify(value), contentType)
+
+/** Serves an answer that never changes and is made on first use. */
+export const serveKept = (
+  endpoint: Parameters<typeof serveAt>[0],
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse>,
+) => Effect.flatMap(Effect.cached(answer), (answer) => serveAt(endpoint, unlessKnown(answer)))
+
+/** Answers 304 to a client that has the answer already. */
+export const unlessKnown = (answer: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
   Effect.gen(function* () {
     const { headers } = yield* HttpServerRequest.HttpServerRequest
     const response = yield* answer

@@ -75,17 +75,44 @@ export const endpoints = {
     headers: kept,
     success: tagged(Schema.Record(Schema.String, Schema.Unknown).annotate({ description: "An OpenAPI 3.1 document." })),
   }).annotateMerge(OpenApi.annotations({ summary: "Get this document" })),
+  asyncapi: HttpApiEndpoint.get("asyncapi", "/asyncapi.json", {
+    headers: kept,
+    success: tagged(
+      Schema.Record(Schema.String, Schema.Unknown).annotate({
+        description: "An AsyncAPI 3.0 document of the events that the modules here publish or react to.",
+        examples: [{ asyncapi: "3.0.0", info: { title: "Galleria", version: "1.0.0" } }],
+      }),
+    ),
+  }).annotateMerge(OpenApi.annotations({ summary: "Get the events" })),
+  schema: HttpApiEndpoint.get("schema", "/schemas/:type/:version", {
+    headers: kept,
+    params: {
+      type: Schema.String.annotate({ description: "The type of the event.", examples: ["order_created"] }),
+      version: Schema.String.annotate({ description: "The version of its data.", examples: ["1"] }),
+    },
+    success: tagged(
+      Schema.Record(Schema.String, Schema.Unknown)
+        .annotate({ description: "A JSON Schema (2020-12) of the event's data." })
+        .pipe(HttpApiSchema.asJson({ contentType: "application/schema+json" })),
+    ),
+    error: NotFound,
+  }).annotateMerge(
+    OpenApi.annotations({
+      summary: "Get the schema of an event",
+      description: "`ce_dataschema` of an event is this path.",
+    }),
+  ),
   docs: HttpApiEndpoint.get("docs", "/docs", {
     headers: kept,
     success: tagged(html.annotate({ description: "The document as a page." })),
   }).annotateMerge(OpenApi.annotations({ summary: "Read this document" })),
 }
 
-const { livez, readyz, metrics, problems, problem, openapi, docs } = endpoints
+const { livez, readyz, metrics, problems, problem, openapi, asyncapi, schema, docs } = endpoints
 
 export const api = HttpApi.make("galleria").add(
   HttpApiGroup.make("operations")
-    .add(livez, readyz, metrics, problems, problem, openapi, docs)
+    .add(livez, readyz, metrics, problems, problem, openapi, asyncapi, schema, docs)
     .annotateMerge(OpenApi.annotations({ title: "Operations", description: "For operators." })),
 )
 
