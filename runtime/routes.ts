@@ -4,6 +4,7 @@ import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { auditHttp } from "./admin/audit/http.ts"
+import { overviewHttp } from "./admin/overview/http.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
 import { api as adminApi } from "./admin/api.ts"
@@ -35,25 +36,28 @@ export const platform = (settings: Settings) =>
     }),
   )
 
+interface Served {
+  readonly settings: Settings
+  readonly running: ReadonlyArray<StartedModule>
+  readonly health: Health
+  /** The check of the event log. */
+  readonly events: Check
+}
+
 /** `/admin`, over all modules; page keys and databases are the first module's. */
-const admin = (running: ReadonlyArray<StartedModule>, settings: Settings) =>
+const admin = ({ settings, running, health, events }: Served) =>
   HttpApiBuilder.layer(adminApi).pipe(
-    Layer.provide([adminHttp(running), auditHttp(running)]),
+    Layer.provide([adminHttp(running), auditHttp(running), overviewHttp({ modules: running, health, events })]),
     Layer.provide(Admin.layer(settings.adminToken)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )
 
 /** Adds the routes that belong to no module, and the middleware of all routes: problems, metrics, traces. */
-export const addRoutes = (options: {
-  readonly settings: Settings
-  readonly running: ReadonlyArray<StartedModule>
-  readonly health: Health
-  readonly checks: ReadonlyArray<Check>
-}) =>
+export const addRoutes = (options: Served) =>
   Effect.gen(function* () {
-    const { settings, running, health, checks } = options
-    yield* Layer.build(admin(running, settings))
-    yield* healthRoutes(health, checks)
+    const { settings, running, health, events } = options
+    yield* Layer.build(admin(options))
+    yield* healthRoutes(health, [events, ...running.flatMap(({ checks }) => checks)])
     const watched = running.map(({ name, lag, ports, tasks }) => ({
       module: name,
       lag,
