@@ -7,6 +7,7 @@ import { auditHttp } from "./admin/audit/http.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
 import { api as adminApi } from "./admin/api.ts"
+import { addConsole, consoleRoutes } from "./console/console.ts"
 import { http as adminHttp } from "./admin/http.ts"
 import { type Check, type Health, healthRoutes } from "./health/health.ts"
 import { lookAt, metricsRoute } from "./health/metrics.ts"
@@ -36,10 +37,10 @@ export const platform = (settings: Settings) =>
   )
 
 /** `/admin`, over all modules; page keys and databases are the first module's. */
-const admin = (running: ReadonlyArray<StartedModule>, settings: Settings) =>
+const admin = (running: ReadonlyArray<StartedModule>, access: Admin.Access) =>
   HttpApiBuilder.layer(adminApi).pipe(
     Layer.provide([adminHttp(running), auditHttp(running)]),
-    Layer.provide(Admin.layer(settings.adminToken)),
+    Layer.provide(Admin.layer(access)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )
 
@@ -52,7 +53,9 @@ export const addRoutes = (options: {
 }) =>
   Effect.gen(function* () {
     const { settings, running, health, checks } = options
-    yield* Layer.build(admin(running, settings))
+    const access = Admin.makeAccess(settings.adminToken)
+    yield* Layer.build(admin(running, access))
+    yield* addConsole({ access, features: [] })
     yield* healthRoutes(health, checks)
     const watched = running.map(({ name, lag, ports, tasks }) => ({
       module: name,
@@ -68,9 +71,10 @@ export const addRoutes = (options: {
     yield* explained
     const owners = [...settings.modules, { api: adminApi }, operations]
     yield* documentation(owners)
-    const routes = owners.flatMap((owner) =>
+    const documented = owners.flatMap((owner) =>
       routesOf([owner]).map((route) => ({ ...route, module: "name" in owner ? owner.name : "runtime" })),
     )
+    const routes = [...documented, ...consoleRoutes]
     yield* observeRequests(routes)
     yield* problemsEverywhere(routes)
   })

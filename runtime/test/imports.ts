@@ -159,6 +159,7 @@ const rooms = [
   "delivery",
   "health",
   "admin",
+  "console",
   "config.ts",
   "modules.ts",
   "drivers.ts",
