@@ -2,9 +2,10 @@ import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { auditGroup } from "./audit/api.ts"
 import { Admin } from "../http/Admin.ts"
+import { Instant } from "../http/Instant.ts"
 import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
 import { declare, Edge } from "../http/Problem.ts"
-import { DeadLetter, Instant, Status } from "./DeadLetters.ts"
+import { DeadLetter, Status } from "./DeadLetters.ts"
 import { Replay } from "../delivery/replay.ts"
 
 export class DeadLetterNotFound extends declare<DeadLetterNotFound>()("DeadLetterNotFound", {

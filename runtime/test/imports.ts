@@ -34,6 +34,7 @@ export const importsOf = ({ path, text }: Source): ReadonlyArray<Import> =>
 const ports = [
   "runtime/module/Module.ts",
   "runtime/module/Audit.ts",
+  "runtime/module/Journey.ts",
   "runtime/module/Reaction.ts",
   "runtime/module/Task.ts",
   "runtime/module/Tasks.ts",
