@@ -47,8 +47,7 @@ const run = (settings: Settings) =>
       yield* consume.pipe(Scope.provide(consuming), Effect.annotateLogs("module", name))
     }
 
-    const checks = [events, ...running.flatMap((module) => module.checks)]
-    yield* addRoutes({ settings, running, health, checks })
+    yield* addRoutes({ settings, running, health, events })
     yield* server.open
     yield* Effect.addFinalizer((exit) => Scope.close(intake, exit))
     yield* Effect.addFinalizer(() => Effect.sync(() => (health.state = "stopping")))

@@ -4,6 +4,7 @@ import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { auditHttp } from "./admin/audit/http.ts"
+import { overviewHttp } from "./admin/overview/http.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
 import { api as adminApi } from "./admin/api.ts"
@@ -36,27 +37,30 @@ export const platform = (settings: Settings) =>
     }),
   )
 
+interface Served {
+  readonly settings: Settings
+  readonly running: ReadonlyArray<StartedModule>
+  readonly health: Health
+  /** The check of the event log. */
+  readonly events: Check
+}
+
 /** `/admin`, over all modules; page keys and databases are the first module's. */
-const admin = (running: ReadonlyArray<StartedModule>, access: Admin.Access) =>
+const admin = ({ running, health, events }: Served, access: Admin.Access) =>
   HttpApiBuilder.layer(adminApi).pipe(
-    Layer.provide([adminHttp(running), auditHttp(running)]),
+    Layer.provide([adminHttp(running), auditHttp(running), overviewHttp({ modules: running, health, events })]),
     Layer.provide(Admin.layer(access)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )
 
 /** Adds the routes that belong to no module, and the middleware of all routes: problems, metrics, traces. */
-export const addRoutes = (options: {
-  readonly settings: Settings
-  readonly running: ReadonlyArray<StartedModule>
-  readonly health: Health
-  readonly checks: ReadonlyArray<Check>
-}) =>
+export const addRoutes = (options: Served) =>
   Effect.gen(function* () {
-    const { settings, running, health, checks } = options
+    const { settings, running, health, events } = options
     const access = Admin.makeAccess(settings.adminToken)
-    yield* Layer.build(admin(running, access))
+    yield* Layer.build(admin(options, access))
     yield* addConsole({ access, features: [] })
-    yield* healthRoutes(health, checks)
+    yield* healthRoutes(health, [events, ...running.flatMap(({ checks }) => checks)])
     const watched = running.map(({ name, lag, ports, tasks }) => ({
       module: name,
       lag,

@@ -72,7 +72,9 @@ export const startModule = ({ module, settings, waits, end }: Options) =>
       name,
       ports,
       reactions,
+      publishes: module.publishes,
       audit: bound.audit,
+      journey: bound.journey,
       tasks: bound.tasks.map((task) => task.name),
       checks: [...checks, ...bound.checks.map((check) => ({ ...check, needed: false }))],
       ...loops,
@@ -139,6 +141,7 @@ const startLoops = ({
       replay,
       deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters),
       lag: positions.lag(),
+      standing: positions.standing,
       checks: yield* checksOf(module, {
         consumer: `${group}.consumer`,
         lost: positions.lost,

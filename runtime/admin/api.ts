@@ -7,6 +7,7 @@ import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
 import { declare, Edge } from "../http/Problem.ts"
 import { DeadLetter, Status } from "./DeadLetters.ts"
 import { Replay } from "../delivery/replay.ts"
+import { overviewGroup } from "./overview/api.ts"
 
 export class DeadLetterNotFound extends declare<DeadLetterNotFound>()("DeadLetterNotFound", {
   slug: "dead-letter-not-found",
@@ -167,4 +168,5 @@ const deadLetters = HttpApiGroup.make("deadLetters")
 export const api = HttpApi.make("galleria")
   .add(deadLetters)
   .add(auditGroup)
+  .add(overviewGroup)
   .annotate(HttpApi.ParseOptions, { errors: "all" })

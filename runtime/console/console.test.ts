@@ -236,6 +236,6 @@ describe("A login", () => {
   it("shows a name as one short line", () => {
     expect(nameIn(" a\u202e\t\u0000b  c ")).toBe("a b c")
     expect(nameIn("")).toBe("operator")
-    expect([...nameIn("😀".repeat(100))]).toHaveLength(60)
+    expect(Array.from(nameIn("😀".repeat(100)))).toHaveLength(60)
   })
 })

@@ -169,5 +169,5 @@ export const nextIn = (address: string) =>
 /** A name as it may stand in a list: of one line, at most `mostName` characters. */
 export const nameIn = (text: string) => {
   const plain = text.replaceAll(/[\p{C}\p{Z}]+/gu, " ").trim()
-  return [...plain].slice(0, mostName).join("") || "operator"
+  return Array.from(plain).slice(0, mostName).join("") || "operator"
 }

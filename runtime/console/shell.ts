@@ -43,7 +43,7 @@ ${modules.map((name) => `<link rel="modulepreload" href="${base}/${name}">`).joi
 </head>
 <body>
 <div id="root">${content}</div>
-<noscript><p class="plain">The console needs JavaScript. Everything that it shows is also under /admin; see /docs.</p></noscript>
+<noscript><p class="noscript">The console needs JavaScript. Everything that it shows is also under /admin; see /docs.</p></noscript>
 </body>
 </html>
 `

@@ -16,7 +16,7 @@ export const JourneyStep = Schema.Struct({
   until: Schema.optionalKey(Instant.pipe(Schema.annotateEncoded({ description: "When a hold expires." }))),
   state: Schema.String.annotate({
     description:
-      "`waiting`, `due`, `called`, `retrying` or `unknown` while it goes on; then, of a charge or refund, `successful`, `failed` or `refunded`; of a hold `held`, `taken`, `released` or `rejected`; of a mail `sent` or `failed`.",
+      "Of a call that is to be made `waiting`, `due`, `called`, `retrying` or `unknown`; later, of a charge `successful`, `failed` or `refunded`, of a mail `sent` or `failed`. Of a hold `expected`, `held`, `taken`, `released` or `rejected`.",
     examples: ["waiting"],
   }),
   attempts: Schema.Natural.annotate({ description: "Calls that have failed so far.", examples: [0] }),
@@ -25,7 +25,12 @@ export const JourneyStep = Schema.Struct({
 }).annotate({ identifier: "JourneyStep", description: "A call to the outside, or a hold on stock, for an order." })
 export type JourneyStep = typeof JourneyStep.Type
 
-/** An event that the order's history has. `data` is as it was received or appended. */
+/** A step as a module's own tables have it. While `task` has a row, that row says when and how often it is tried. */
+export interface OrderStep extends Pick<JourneyStep, "kind" | "at" | "state" | "why"> {
+  readonly task?: { readonly name: string; readonly id: string }
+}
+
+/** An event in the history of an order. `data` is as it was received or appended. */
 export interface PastEvent {
   readonly id: string
   readonly type: string
@@ -33,34 +38,35 @@ export interface PastEvent {
   readonly data: unknown
 }
 
-/** What a module's own tables say about one order. */
+/** What a module's own tables have about one order. */
 export interface OrderPart {
-  /** The order's user; undefined when the module does not have it. */
   readonly user_id?: number
   readonly order?: OrderState
   readonly history?: ReadonlyArray<PastEvent>
-  readonly steps?: ReadonlyArray<JourneyStep>
+  readonly steps?: ReadonlyArray<OrderStep>
 }
 
-/** Orders that wait for something: how many, since when, why, and some of their ids. */
+/** Orders that wait for a module. `count` ends at `mostWaiting`. */
 export interface WaitingOrders {
-  readonly kind: "order" | "charge" | "refund" | "mail"
-  /** The count ends at `mostWaiting`. */
+  readonly module: string
   readonly count: number
   readonly oldest_at: Date
   readonly why: string
+  /** The ids of some of the orders. */
   readonly sample: ReadonlyArray<string>
 }
 
 /** Orders that wait are not counted further. */
 export const mostWaiting = 10_000
 
-/** A module's contribution to the journey of an order and to the overview. It is read-only. */
+/** A module's contribution to the journey of an order, and to the overview. It is read-only. */
 export interface Journey {
-  /** What the module has about an order. */
-  readonly of: (order_id: number) => Effect.Effect<OrderPart>
-  /** What waits in the module at `now`; nothing when it is empty. */
+  /** What the module has about an order; undefined: nothing. */
+  readonly of?: (order_id: number) => Effect.Effect<OrderPart | undefined>
+  /** The tasks that call something outside, by name. `ofOrder`: their ids are those of orders. */
+  readonly calls?: Readonly<Record<string, { readonly kind: "charge" | "refund" | "mail"; readonly ofOrder: boolean }>>
+  /** Orders that should be further at `now`, and the modules that they wait for. */
   readonly waits?: (now: Date) => Effect.Effect<ReadonlyArray<WaitingOrders>>
-  /** The ids of what the module owns that has this id: `order` or `user`. */
+  /** What the module owns under this id. */
   readonly find?: (id: number) => Effect.Effect<ReadonlyArray<"order" | "user">>
 }

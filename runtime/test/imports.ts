@@ -71,7 +71,8 @@ interface Rule {
 
 const drivers: Readonly<Record<string, RegExp>> = {
   "runtime/events/embedded/": /^runtime\/(?:events|loop|sql)\/|^node:/u,
-  "runtime/events/kafka/": /^runtime\/(?:events|loop|telemetry)\/|^kafkajs$|^@platformatic\/wasm-utils$|^node:/u,
+  "runtime/events/kafka/":
+    /^runtime\/(?:events|loop|telemetry)\/|^kafkajs(?:$|\/src\/consumer\/batch\.js$)|^@platformatic\/wasm-utils$|^node:/u,
   "runtime/cache/redis/": /^runtime\/cache\/|^redis$/u,
   "runtime/sql/postgres/": /^runtime\/(?:loop|sql)\/|^@effect\/sql-pg$|^pg$|^node:/u,
   "runtime/sql/embedded/": /^runtime\/(?:loop|sql)\/|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,

@@ -1,13 +1,13 @@
 import { Schema } from "effect"
-import { Instant } from "../http/Instant.ts"
-
-/** Counts of the overview end here; a count that has reached it means "at least". */
-export const mostShown = { deadLetters: 100_000, outbox: 10_000 } as const
+import { mostCounted } from "../../delivery/deadLetterTable.ts"
+import { Instant } from "../../http/Instant.ts"
+import { mostPending } from "../../outbox/outboxTable.ts"
 
 const Rate = Schema.NullOr(Schema.Finite).annotate({
   description: "A second, since the look before; null on the first look.",
   examples: [14.2],
 })
+const Count = Schema.Natural.annotate({ examples: [3] })
 const moduleName = Schema.String.annotate({ examples: ["order"] })
 const release = Schema.String.annotate({ description: "The version of the program.", examples: ["0.3.1"] })
 const topic = Schema.String.annotate({ examples: ["order_created"] })
@@ -29,24 +29,23 @@ export const ReachedModule = Schema.Struct({
   outbox: Schema.NullOr(
     Schema.Struct({
       pending: Schema.Natural.annotate({
-        description: `Events that are written and not on the log yet; counted up to ${mostShown.outbox}.`,
+        description: `Events that are written and not on the log yet; counted up to ${mostPending}.`,
+        examples: [0],
       }),
-      oldest_age_seconds: Schema.Finite,
+      oldest_age_seconds: Schema.Finite.annotate({ examples: [0] }),
     }),
   ).annotate({ description: "Null when the database does not answer." }),
   consumers: Schema.NullOr(
     Schema.Array(
       Schema.Struct({
         topic,
-        lag: Schema.Natural.annotate({ description: "Records that it has not taken charge of yet." }),
+        lag: Schema.Natural.annotate({ description: "Records that it has not taken charge of yet.", examples: [0] }),
         applied_per_s: Rate,
       }),
     ),
   ).annotate({ description: "The topics that it reads; null when the log or the database does not answer." }),
-  dead_letters: Schema.NullOr(
-    Schema.Struct({ retrying: Schema.Natural, parked: Schema.Natural, waiting: Schema.Natural }),
-  ).annotate({
-    description: `Each counted up to ${mostShown.deadLetters}; null when the database does not answer.`,
+  dead_letters: Schema.NullOr(Schema.Struct({ retrying: Count, parked: Count, waiting: Count })).annotate({
+    description: `Each counted up to ${mostCounted}; null when the database does not answer.`,
   }),
   rates: Schema.Struct({
     published_per_s: Rate,
@@ -73,7 +72,7 @@ export const Wait = Schema.Struct({
   }),
   module: Schema.String.annotate({ description: "The module that is waited for.", examples: ["payment"] }),
   count: Schema.Natural.annotate({ examples: [3] }),
-  capped: Schema.Boolean.annotate({ description: "Whether there are at least `count`." }),
+  capped: Schema.Boolean.annotate({ description: "Whether there are at least `count`.", examples: [false] }),
   oldest_at: Schema.NullOr(Instant).annotate({ description: "Since when the oldest waits, if known." }),
   why: Schema.String.annotate({ examples: ["the circuit of the provider is open"] }),
   sample: Schema.Array(Schema.String).annotate({ description: "Ids of some of the orders.", examples: [["4711"]] }),
