@@ -20,7 +20,7 @@ import { faultSentence, numberOf, summaryOf, titleOf, verdictOf } from "./words.
 
 /** @import { CauseGroupsJson as CauseGroups, ConsoleSession, FaultSwitchJson as FaultSwitch, OverviewJson as Overview } from "../answers.ts" */
 /** @import { Polled } from "./net.js" */
-/** @import { View } from "./address.js" */
+/** @import { View } from "./links.js" */
 
 /** @typedef {Polled<{ items: ReadonlyArray<FaultSwitch> }>} PolledFaults */
 

@@ -2,7 +2,7 @@ import { useEffect } from "preact/hooks"
 import { go, linkTo } from "./address.js"
 import { makeKept } from "./store.js"
 
-/** @import { View } from "./address.js" */
+/** @import { View } from "./links.js" */
 
 /** "on" or "off": who types by voice has to be able to switch single keys off (WCAG 2.1.4). */
 export const keysAreOn = makeKept("keys", "on")

@@ -56,7 +56,7 @@ export const useStore = (store) => {
  * @returns {Store<string>}
  */
 export const makeKept = (name, initial) => {
-  const store = makeStore(localStorage.getItem(name) ?? initial)
-  store.subscribe(() => localStorage.setItem(name, store.get()))
+  const store = makeStore(globalThis.localStorage?.getItem(name) ?? initial)
+  store.subscribe(() => globalThis.localStorage?.setItem(name, store.get()))
   return store
 }

@@ -216,13 +216,21 @@ const faultsOf = (modules) => {
   }))
 }
 
+/** @type {Readonly<Record<string, (module: string) => string>>} */
+const checkNames = {
+  events: () => "The event log is away",
+  database: (module) => `The database of ${module} is away`,
+  consumer: (module) => `The consumer of ${module} stands still`,
+  relay: (module) => `The relay of ${module} does not send`,
+  records: (module) => `Records of ${module} cannot be read`,
+  tasks: (module) => `The tasks of ${module} stand still`,
+  payment_provider: () => "The payment provider is away",
+}
+
 /** @param {string} name */
 const checkNameOf = (name) => {
-  const [kind, module] = name.split(".")
-  if (name === "events") return "The event log is away"
-  if (kind === "database") return `The database of ${module} is away`
-  if (kind === "consumer") return `The consumer of ${module} stands still`
-  return `The check ${name} fails`
+  const [kind = "", module = ""] = name.split(".")
+  return checkNames[kind]?.(module) ?? `The check ${name} fails`
 }
 
 /**
