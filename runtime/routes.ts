@@ -11,6 +11,7 @@ import { overviewHttp } from "./admin/overview/http.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
 import { api as adminApi } from "./admin/api.ts"
+import { addConsole, consoleRoutes } from "./console/console.ts"
 import { http as adminHttp } from "./admin/http.ts"
 import { type Check, type Health, healthRoutes } from "./health/health.ts"
 import { lookAt, metricsRoute } from "./health/metrics.ts"
@@ -51,7 +52,11 @@ interface Served {
 }
 
 /** `/admin`, over all modules; page keys and databases are the first module's. */
-const admin = ({ settings, running, health, events }: Served, faults: FaultRegistry | undefined) =>
+const admin = (
+  { settings, running, health, events }: Served,
+  access: Admin.Access,
+  faults: FaultRegistry | undefined,
+) =>
   HttpApiBuilder.layer(adminApi).pipe(
     Layer.provide([
       adminHttp(running),
@@ -62,7 +67,7 @@ const admin = ({ settings, running, health, events }: Served, faults: FaultRegis
     Layer.merge(
       faults === undefined ? Layer.empty : Layer.provide(HttpApiBuilder.layer(faultsApi), faultsHttp(faults)),
     ),
-    Layer.provide(Admin.layer(settings.adminToken)),
+    Layer.provide(Admin.layer(access)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )
 
@@ -70,8 +75,10 @@ const admin = ({ settings, running, health, events }: Served, faults: FaultRegis
 export const addRoutes = (options: Served) =>
   Effect.gen(function* () {
     const { settings, running, health, events } = options
+    const access = Admin.makeAccess(settings.adminToken)
     const faults = yield* Faults
-    yield* Layer.build(admin(options, faults))
+    yield* Layer.build(admin(options, access, faults))
+    yield* addConsole({ access, features: faults === undefined ? [] : ["faults", "try"] })
     yield* healthRoutes(health, [events, ...running.flatMap(({ checks }) => checks)])
     const watched = running.map(({ name, lag, ports, tasks }) => ({
       module: name,
@@ -92,9 +99,10 @@ export const addRoutes = (options: Served) =>
       operations,
     ]
     yield* documentation(owners)
-    const routes = owners.flatMap((owner) =>
+    const documented = owners.flatMap((owner) =>
       routesOf([owner]).map((route) => ({ ...route, module: "name" in owner ? owner.name : "runtime" })),
     )
+    const routes = [...documented, ...consoleRoutes]
     yield* observeRequests(routes)
     yield* problemsEverywhere(routes)
   })

@@ -162,6 +162,7 @@ const rooms = [
   "delivery",
   "health",
   "admin",
+  "console",
   "config.ts",
   "modules.ts",
   "drivers.ts",
