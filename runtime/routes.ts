@@ -4,6 +4,7 @@ import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { auditHttp } from "./admin/audit/http.ts"
+import { eventsHttp } from "./admin/events/http.ts"
 import { overviewHttp } from "./admin/overview/http.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
@@ -17,7 +18,7 @@ import { routesOf } from "./http/openapi/document.ts"
 import { documentation } from "./http/openapi/documentation.ts"
 import * as operations from "./http/openapi/operations.ts"
 import { explained, problemsEverywhere } from "./http/edge/problems.ts"
-import { Deployment } from "./module/Module.ts"
+import { Deployment, eventsOf } from "./module/Module.ts"
 import type { StartedModule } from "./startModule.ts"
 import { observeRequests } from "./telemetry/http.ts"
 import { exportMillis } from "./telemetry/otlp.ts"
@@ -37,6 +38,8 @@ export const platform = (settings: Settings) =>
     }),
   )
 
+const topicsOf = ({ modules }: Settings) => eventsOf(modules).map(({ type }) => type)
+
 interface Served {
   readonly settings: Settings
   readonly running: ReadonlyArray<StartedModule>
@@ -46,9 +49,14 @@ interface Served {
 }
 
 /** `/admin`, over all modules; page keys and databases are the first module's. */
-const admin = ({ running, health, events }: Served, access: Admin.Access) =>
+const admin = ({ settings, running, health, events }: Served, access: Admin.Access) =>
   HttpApiBuilder.layer(adminApi).pipe(
-    Layer.provide([adminHttp(running), auditHttp(running), overviewHttp({ modules: running, health, events })]),
+    Layer.provide([
+      adminHttp(running),
+      auditHttp(running),
+      eventsHttp(topicsOf(settings)),
+      overviewHttp({ modules: running, health, events }),
+    ]),
     Layer.provide(Admin.layer(access)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )

@@ -1,6 +1,7 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { auditGroup } from "./audit/api.ts"
+import { eventsGroup } from "./events/api.ts"
 import { Admin } from "../http/Admin.ts"
 import { Instant } from "../http/Instant.ts"
 import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
@@ -168,5 +169,6 @@ const deadLetters = HttpApiGroup.make("deadLetters")
 export const api = HttpApi.make("galleria")
   .add(deadLetters)
   .add(auditGroup)
+  .add(eventsGroup)
   .add(overviewGroup)
   .annotate(HttpApi.ParseOptions, { errors: "all" })

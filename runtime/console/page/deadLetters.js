@@ -70,6 +70,8 @@ const Groups = ({ query }) => {
   const { status, module, reaction, type } = query
   /** @type {Polled<CauseGroups>} */
   const groups = usePoll(withQuery("/admin/dead-letters/groups", { status, module, reaction, type }), 5_000)
+  // A process of an older release does not group them.
+  if (groups.failure?.status === 404) return html`<${List} query=${query} />`
   if (groups.answer === undefined) return html`<${Pending} polled=${groups} />`
   const { items, checked_at, more } = groups.answer.body
   if (items.length === 0) return html`<${Empty}>No dead letters match.<//>`

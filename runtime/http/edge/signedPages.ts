@@ -1,7 +1,7 @@
 import { Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
-import { InvalidCursor, Page } from "../Page.ts"
+import { InvalidCursor, type ListName, Page } from "../Page.ts"
 
 /** A page ends before its limit when its rows have this many bytes. */
 const mostBytes = 2 * 1024 * 1024
@@ -20,6 +20,8 @@ const bytesOf = (value: unknown, depth = 0): number => {
   for (const [name, member] of Object.entries(value)) bytes += name.length + 4 + bytesOf(member, depth + 1)
   return bytes
 }
+
+const nameOf = (list: ListName) => JSON.stringify(list.map((part) => part ?? null))
 
 /** `Page` with cursors signed by a key that is stored in the module's database. */
 export const layer = Layer.effect(
@@ -54,9 +56,11 @@ export const layer = Layer.effect(
       })
 
     return {
+      seal: (list, position) => seal(nameOf(list), position),
+      open: (list, cursor) => open(nameOf(list), cursor),
       of: ({ list, query, read, position, rowsAtOnce = usualAtOnce }) =>
         Effect.gen(function* () {
-          const name = JSON.stringify(list.map((part) => part ?? null))
+          const name = nameOf(list)
           let after = query.cursor === undefined ? undefined : yield* open(name, query.cursor)
           const items: Array<Parameters<typeof position>[0]> = []
           let bytes = 0
