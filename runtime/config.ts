@@ -65,6 +65,7 @@ const own = {
   ADMIN_TOKEN: Config.option(
     Config.map(Config.schema(Schema.String.check(Schema.makeFilter(isToken)), "ADMIN_TOKEN"), Redacted.make),
   ),
+  FAULTS: Config.schema(Schema.Literals(["on", "off"]), "FAULTS").pipe(Config.withDefault("off")),
   OTEL_EXPORTER_OTLP_ENDPOINT: Config.option(
     Config.schema(Schema.String.check(Schema.makeFilter(isCollector)), "OTEL_EXPORTER_OTLP_ENDPOINT"),
   ),
@@ -102,6 +103,8 @@ export interface Settings {
   readonly projected: ReadonlySet<string>
   readonly retryAttempts: number
   readonly adminToken: Redacted.Redacted | undefined
+  /** Whether faults can be switched on (`FAULTS=on`). */
+  readonly faults: boolean
   /** The collector of traces and metrics; undefined: they are not exported. */
   readonly otlp: OtlpSettings | undefined
 }
@@ -173,6 +176,9 @@ export const readSettings = (options: {
     // A value that is invalid is not missing.
     const missing = sasl.filter((name) => (values[name] as Option.Option<unknown> | undefined)?._tag === "None")
     if (missing.length < sasl.length) wrong.push(...missing.map((name) => `${name}: missing, set all three or none`))
+    if (values.FAULTS === "on" && values.KAFKA_BOOTSTRAP_SERVERS?._tag === "Some") {
+      wrong.push("FAULTS: on is for development, and cannot be used with KAFKA_BOOTSTRAP_SERVERS")
+    }
     const databases: Record<string, Redacted.Redacted> = {}
     for (const { name } of modules) {
       const own = yield* read(databaseVariable(name), databaseUrl(databaseVariable(name)))
@@ -192,6 +198,7 @@ export const readSettings = (options: {
       retentionDays: Option.getOrUndefined(values.RETENTION_DAYS),
       projected: projectedBy(Object.values(options.known)),
       retryAttempts: values.RETRY_ATTEMPTS,
+      faults: values.FAULTS === "on",
       adminToken: Option.getOrUndefined(values.ADMIN_TOKEN),
       otlp: Option.getOrUndefined(
         Option.map(values.OTEL_EXPORTER_OTLP_ENDPOINT, (endpoint) => ({

@@ -5,6 +5,8 @@ import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { auditHttp } from "./admin/audit/http.ts"
 import { eventsHttp } from "./admin/events/http.ts"
+import { faultsApi } from "./admin/faults/api.ts"
+import { faultsHttp } from "./admin/faults/http.ts"
 import { overviewHttp } from "./admin/overview/http.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
@@ -18,6 +20,7 @@ import { routesOf } from "./http/openapi/document.ts"
 import { documentation } from "./http/openapi/documentation.ts"
 import * as operations from "./http/openapi/operations.ts"
 import { explained, problemsEverywhere } from "./http/edge/problems.ts"
+import { type FaultRegistry, Faults } from "./module/Faults.ts"
 import { Deployment, eventsOf } from "./module/Module.ts"
 import type { StartedModule } from "./startModule.ts"
 import { observeRequests } from "./telemetry/http.ts"
@@ -49,7 +52,11 @@ interface Served {
 }
 
 /** `/admin`, over all modules; page keys and databases are the first module's. */
-const admin = ({ settings, running, health, events }: Served, access: Admin.Access) =>
+const admin = (
+  { settings, running, health, events }: Served,
+  access: Admin.Access,
+  faults: FaultRegistry | undefined,
+) =>
   HttpApiBuilder.layer(adminApi).pipe(
     Layer.provide([
       adminHttp(running),
@@ -57,6 +64,9 @@ const admin = ({ settings, running, health, events }: Served, access: Admin.Acce
       eventsHttp(topicsOf(settings)),
       overviewHttp({ modules: running, health, events }),
     ]),
+    Layer.merge(
+      faults === undefined ? Layer.empty : Layer.provide(HttpApiBuilder.layer(faultsApi), faultsHttp(faults)),
+    ),
     Layer.provide(Admin.layer(access)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )
@@ -66,8 +76,9 @@ export const addRoutes = (options: Served) =>
   Effect.gen(function* () {
     const { settings, running, health, events } = options
     const access = Admin.makeAccess(settings.adminToken)
-    yield* Layer.build(admin(options, access))
-    yield* addConsole({ access, features: [] })
+    const faults = yield* Faults
+    yield* Layer.build(admin(options, access, faults))
+    yield* addConsole({ access, features: faults === undefined ? [] : ["faults", "try"] })
     yield* healthRoutes(health, [events, ...running.flatMap(({ checks }) => checks)])
     const watched = running.map(({ name, lag, ports, tasks }) => ({
       module: name,
@@ -81,7 +92,12 @@ export const addRoutes = (options: Served) =>
       yield* Effect.forkScoped(Effect.withTracerEnabled(looking, false))
     }
     yield* explained
-    const owners = [...settings.modules, { api: adminApi }, operations]
+    const owners = [
+      ...settings.modules,
+      { api: adminApi },
+      ...(faults === undefined ? [] : [{ api: faultsApi }]),
+      operations,
+    ]
     yield* documentation(owners)
     const documented = owners.flatMap((owner) =>
       routesOf([owner]).map((route) => ({ ...route, module: "name" in owner ? owner.name : "runtime" })),

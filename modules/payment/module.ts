@@ -6,6 +6,7 @@ import { api } from "./contract/api.ts"
 import { PaymentFailed, PaymentRefunded, PaymentSuccessful } from "./contract/events.ts"
 import { http } from "./http.ts"
 import { journey } from "./journey.ts"
+import { orDown } from "./provider/orDown.ts"
 import { createPayments } from "./migrations/0001_create_payments.ts"
 import { createSandbox } from "./migrations/0002_create_sandbox.ts"
 import { Payments } from "./Payments.ts"
@@ -20,7 +21,7 @@ const provider = Layer.unwrap(
     Effect.orDie(settings.PAYMENT_PROVIDER_URL),
     Option.match({ onNone: () => SandboxProvider.layer, onSome: HttpProvider.layer }),
   ),
-)
+).pipe(orDown)
 
 export const payment = make({
   name: "payment",

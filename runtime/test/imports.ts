@@ -36,6 +36,7 @@ const ports = [
   "runtime/module/Audit.ts",
   "runtime/module/Journey.ts",
   "runtime/module/Reaction.ts",
+  "runtime/module/Faults.ts",
   "runtime/module/Task.ts",
   "runtime/module/Tasks.ts",
   "runtime/events/Event.ts",

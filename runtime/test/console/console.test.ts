@@ -459,6 +459,7 @@ describe.skipIf(!hasBrowser)("The console in a browser", () => {
 
     it.effect("keeps the theme and the zone of this browser", () =>
       story({ answers: states.calm }, async ({ page }) => {
+        await ready(page)
         await page.keyboard.press("u")
         await page.getByRole("button", { name: "UTC" }).waitFor()
         await page.getByRole("button", { name: "Theme: system" }).click()
