@@ -11,6 +11,7 @@ import { overviewHttp } from "./admin/overview/http.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
 import { api as adminApi } from "./admin/api.ts"
+import { addPublicCalls, toOwnRoutes } from "./console/publicCalls.ts"
 import { addConsole, consoleRoutes } from "./console/console.ts"
 import { http as adminHttp } from "./admin/http.ts"
 import { type Check, type Health, healthRoutes } from "./health/health.ts"
@@ -78,6 +79,7 @@ export const addRoutes = (options: Served) =>
     const access = Admin.makeAccess(settings.adminToken)
     const faults = yield* Faults
     yield* Layer.build(admin(options, access, faults))
+    yield* addPublicCalls({ access, forward: yield* toOwnRoutes })
     yield* addConsole({ access, features: faults === undefined ? [] : ["faults", "try"] })
     yield* healthRoutes(health, [events, ...running.flatMap(({ checks }) => checks)])
     const watched = running.map(({ name, lag, ports, tasks }) => ({

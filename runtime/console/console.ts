@@ -21,6 +21,7 @@ export const consoleRoutes = [
   { path: "/console/login", methods: ["GET", "POST"], test: /^\/console\/login\/?$/u },
   { path: "/console/logout", methods: ["GET", "POST"], test: /^\/console\/logout\/?$/u },
   { path: "/console/session", methods: ["GET"], test: /^\/console\/session\/?$/u },
+  { path: "/console/api/{call}", methods: ["GET", "POST", "PUT"], test: /^\/console\/api\/.*$/u },
   { path: "/console/{view}", methods: ["GET"], test: /^\/console\/.*$/u },
 ].map((route) => ({ ...route, module: "runtime" }))
 
