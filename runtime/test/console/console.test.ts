@@ -78,6 +78,15 @@ describe.skipIf(!hasBrowser)("The console in a browser", () => {
         }),
     )
 
+    it.effect("makes the picture of the README", () =>
+      story({ answers: states.stuck }, async ({ page }) => {
+        await page.setViewportSize({ width: 1000, height: 600 })
+        await ready(page)
+        await page.getByRole("link", { name: "4715" }).waitFor()
+        await page.screenshot({ path: `${pictures}readme.png` })
+      }),
+    )
+
     it.effect.each(Object.entries(fixtures.views).filter(([name]) => name !== "overview"))(
       "shows the view %s at every width, in light and dark",
       ([name, path]) =>
