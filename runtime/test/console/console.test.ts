@@ -80,7 +80,7 @@ describe.skipIf(!hasBrowser)("The console in a browser", () => {
 
     it.effect("makes the picture of the README", () =>
       story({ answers: states.stuck }, async ({ page }) => {
-        await page.setViewportSize({ width: 1000, height: 600 })
+        await page.setViewportSize({ width: 1000, height: 740 })
         await ready(page)
         await page.getByRole("link", { name: "4715" }).waitFor()
         await page.screenshot({ path: `${pictures}readme.png` })
@@ -463,6 +463,22 @@ describe.skipIf(!hasBrowser)("The console in a browser", () => {
         await page.waitForTimeout(12_000)
         expect(looks).toBeGreaterThan(4)
         expect(await page.evaluate<number>("globalThis.shift")).toBeLessThan(0.02)
+      })
+    })
+
+    it.effect("keeps new rows waiting while a list is pointed at", () => {
+      let items = [fixtures.letter()]
+      const answers = { ...stuck(), "/admin/dead-letters": () => ({ items, next_cursor: null }) }
+      return story({ path: "/console/dead-letters?by=one", answers }, async ({ page }) => {
+        await ready(page)
+        await page.getByText("Fault on:").waitFor()
+        const rows = page.getByRole("link", { name: "order_created" })
+        await rows.first().hover()
+        items = [fixtures.letter({ id: "019b7f4e-5c3a-7d21-9b1e-3f6a5d0c8e99" }), ...items]
+        await page.getByRole("button", { name: "1 new one" }).waitFor()
+        expect(await rows.count()).toBe(1)
+        await page.getByRole("button", { name: "1 new one" }).click()
+        await expect.poll(() => rows.count()).toBe(2)
       })
     })
 
