@@ -75,7 +75,7 @@ const run = (settings: Settings) =>
     if (settings.kafka === undefined) yield* warnOfSilence(modules)
     yield* Effect.logInfo(`Galleria runs ${placesOf(settings)}`)
     yield* Effect.logInfo(
-      `Try ${[...placesToLook(modules), "/readyz", "/docs"].map((path) => `${url}${path}`).join(", ")}`,
+      `Try ${[...placesToLook(modules), "/readyz", "/docs", "/console"].map((path) => `${url}${path}`).join(", ")}`,
     )
     return { url, ended: Deferred.await(ended) }
   })

@@ -6,7 +6,8 @@ import { brotliCompressSync, constants } from "node:zlib"
 export interface Asset {
   readonly type: string
   readonly bytes: Buffer
-  readonly brotli: Buffer
+  /** Compressed at the first request, so that a start does not wait for it. */
+  readonly brotli: () => Buffer
 }
 
 const types: Readonly<Record<string, string>> = {
@@ -26,17 +27,28 @@ const hashOf = (parts: ReadonlyArray<string | Buffer>) => {
   return hash
 }
 
-const assetOf = (name: string, bytes: Buffer): Asset => ({
-  type: types[name.slice(name.lastIndexOf(".") + 1)]!,
-  bytes,
-  brotli: brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } }),
-})
+/** A higher quality takes several times as long and saves a few percent. */
+const brotliQuality = 6
+
+const assetOf = (name: string, bytes: Buffer): Asset => {
+  let brotli: Buffer | undefined
+  return {
+    type: types[name.slice(name.lastIndexOf(".") + 1)]!,
+    bytes,
+    brotli: () =>
+      (brotli ??= brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: brotliQuality } })),
+  }
+}
 
 /**
- * Reads the files of the page into memory. `base` is the folder they are served under; it contains a hash of all of
+ * The files of the page, read into memory once. `base` is the folder they are served under; it contains a hash of all of
  * them, so that browsers may keep them for ever.
  */
-export const readAssets = () => {
+export const readAssets = () => (whole ??= read())
+
+let whole: ReturnType<typeof read> | undefined
+
+const read = () => {
   const own = readdirSync(folder)
     .filter((name) => /\.(?:js|css|svg)$/u.test(name))
     .sort()

@@ -87,7 +87,7 @@ const assetsOf =
 
 const answerOf = ({ type, bytes, brotli }: Asset, accepted: string) => {
   const isSmall = /\bbr\b(?!\s*;\s*q=0(?:\.0*)?(?:,|$))/u.test(accepted)
-  return HttpServerResponse.uint8Array(isSmall ? brotli : bytes, {
+  return HttpServerResponse.uint8Array(isSmall ? brotli() : bytes, {
     contentType: type,
     headers: {
       "cache-control": "public, max-age=31536000, immutable",

@@ -48,7 +48,7 @@ export const followLinks = () => {
   })
   addEventListener("popstate", ({ state }) => {
     show()
-    restore(state, 20)
+    restore(state, 60)
   })
 }
 
@@ -60,11 +60,12 @@ export const followLinks = () => {
  */
 const restore = (state, tries) => {
   const top = state?.top ?? 0
-  if (tries > 0 && document.documentElement.scrollHeight < top + innerHeight) {
+  const focused = state?.focus ? document.querySelector(`#${CSS.escape(state.focus)}`) : null
+  const isThere = document.documentElement.scrollHeight >= top + innerHeight && (!state?.focus || focused !== null)
+  if (!isThere && tries > 0) {
     setTimeout(() => restore(state, tries - 1), 50)
     return
   }
   scrollTo(0, top)
-  const focused = state?.focus ? document.querySelector(`#${CSS.escape(state.focus)}`) : null
   if (focused instanceof HTMLElement) focused.focus({ preventScroll: true })
 }

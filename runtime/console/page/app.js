@@ -38,7 +38,7 @@ export const App = ({ session }) => {
   return html`<${Live.Provider} value=${{ overview, groups, faults, session }}>
     <${Bar} />
     <${FaultRule} faults=${faults} />
-    <${Verdict} overview=${overview} groups=${groups} />
+    <${Verdict} overview=${overview} />
     <main id="main" tabindex="-1">
       <${Progress} />
       <${Shown} key=${`${view} ${id}`} view=${view} id=${id} />
@@ -82,9 +82,9 @@ const Bar = () =>
   </header>`
 
 /** @param {{ live: Live }} props */
-const Navigation = ({ live: { groups, faults, session } }) => {
+const Navigation = ({ live: { overview, faults, session } }) => {
   const { view } = useStore(address)
-  const dead = groups.answer?.body.items.reduce((sum, { count }) => sum + count, 0) ?? 0
+  const dead = overview.answer === undefined ? 0 : summaryOf(overview.answer.body).events
   const on = faults.answer?.body.items.filter(({ enabled }) => enabled).length ?? 0
   const isTried = session.features.includes("try") || session.features.includes("faults")
   /** @type {ReadonlyArray<readonly [View, string, ReadonlyArray<View>, string]>} */
@@ -215,8 +215,8 @@ const FaultRule = ({ faults }) => {
   )
 }
 
-/** @param {{ overview: Polled<Overview>, groups: Polled<CauseGroups> }} props */
-const Verdict = ({ overview, groups }) => {
+/** @param {{ overview: Polled<Overview> }} props */
+const Verdict = ({ overview }) => {
   const [, tick] = useState(0)
   const paused = useStore(pausedAt)
   useEffect(() => {
@@ -225,7 +225,7 @@ const Verdict = ({ overview, groups }) => {
   }, [])
   const toggle = () => pausedAt.set(pausedAt.get() === undefined ? Date.now() : undefined)
   useShortcuts({ p: toggle })
-  const summary = overview.answer && summaryOf(overview.answer.body, groups.answer?.body.items ?? [])
+  const summary = overview.answer && summaryOf(overview.answer.body)
   const title = summary === undefined ? "Galleria" : titleOf(summary)
   useEffect(() => {
     document.title = title

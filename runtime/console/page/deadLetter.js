@@ -125,9 +125,9 @@ const Attempts = ({ letter }) => {
     <h2 id="attempts">Attempts</h2>
     ${
       log === undefined || log.length === 0
-        ? html`<p>
-            ${countOf(attempts, "attempt")}, first <${Time} at=${first_failed_at} as="clock" />, last
-            <${Time} at=${last_failed_at} as="clock" />
+        ? html`<p class="facts">
+            <span>${countOf(attempts, "attempt")}</span><span>first <${Time} at=${first_failed_at} as="clock" /></span
+            ><span>last <${Time} at=${last_failed_at} as="clock" /></span>
           </p>`
         : html`<ol class="attempts">
             ${log.map(

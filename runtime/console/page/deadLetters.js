@@ -5,6 +5,7 @@ import { BulkButtons } from "./bulk.js"
 import { Live } from "./live.js"
 import { serverNow, usePoll, withQuery } from "./net.js"
 import { Empty, Pending, State, Text, Time } from "./parts.js"
+import { useSteady } from "./steady.js"
 import { useStore } from "./store.js"
 import { beganOf, countOf, errorOf, numberOf } from "./words.js"
 
@@ -70,14 +71,21 @@ const Groups = ({ query }) => {
   const { status, module, reaction, type } = query
   /** @type {Polled<CauseGroups>} */
   const groups = usePoll(withQuery("/admin/dead-letters/groups", { status, module, reaction, type }), 5_000)
+  const steady = useSteady(groups.answer?.body.items ?? [], groupKey)
+  // A process of an older release does not group them.
+  if (groups.failure?.status === 404) return html`<${List} query=${query} />`
   if (groups.answer === undefined) return html`<${Pending} polled=${groups} />`
   const { items, checked_at, more } = groups.answer.body
   if (items.length === 0) return html`<${Empty}>No dead letters match.<//>`
-  return html`<ul class="stuck groups">
-      ${items.map((group) => html`<${Group} key=${`${group.module} ${group.cause} ${group.status}`} group=${group} until=${checked_at} />`)}
+  return html`${steady.line}
+    <ul class="stuck groups" ref=${steady.ref}>
+      ${steady.shown.map((group) => html`<${Group} key=${groupKey(group)} group=${group} until=${checked_at} />`)}
     </ul>
     ${more > 0 && html`<p class="muted">and ${numberOf(more)} more causes</p>`}`
 }
+
+/** @param {CauseGroup} group */
+const groupKey = ({ module, cause, status }) => `${module} ${cause} ${status}`
 
 /** @param {{ group: CauseGroup, until: string }} props */
 const Group = ({ group, until }) => {
@@ -90,12 +98,12 @@ const Group = ({ group, until }) => {
     <div>
       <p>
         <strong>${numberOf(count)}${capped ? "+" : ""}</strong>
-        <a id=${`${module} ${cause} ${status}`} href=${list}><code>${reaction}</code> ← ${type}</a>
+        ${" "}<a id=${groupKey(group)} href=${list}><code>${reaction}</code> ← ${type}</a>
       </p>
       <p><${Text} value=${errorOf(group)} /></p>
       <p class="muted">
-        ${beganOf(group, modules, serverNow())}, last
-        <${Time} at=${last_failed_at} /> ago${waiting > 0 && ` · ${countOf(waiting, "event")} behind`}
+        ${`${beganOf(group, modules, serverNow())}, last `}<${Time} at=${last_failed_at} />${" ago"}
+        ${waiting > 0 && ` · ${countOf(waiting, "event")} behind`}
       </p>
     </div>
     <div class="buttons">
@@ -112,11 +120,13 @@ const List = ({ query }) => {
   const path = withQuery("/admin/dead-letters", { status, module, reaction, type, cause, limit: 50, cursor })
   /** @type {Polled<Listed<DeadLetter>>} */
   const list = usePoll(path, 5_000)
+  const steady = useSteady(list.answer?.body.items ?? [], ({ id }) => id)
   if (list.answer === undefined) return html`<${Pending} polled=${list} />`
   const { items, next_cursor } = list.answer.body
   if (items.length === 0)
     return html`<${Empty}>No dead letters match. <a href=${linkTo("dead-letters")}>Clear filters</a><//>`
-  return html`<table class="grid">
+  return html`${steady.line}
+    <table class="grid" ref=${steady.ref}>
       <thead>
         <tr>
           <th scope="col">event</th>
@@ -130,7 +140,7 @@ const List = ({ query }) => {
         </tr>
       </thead>
       <tbody>
-        ${items.map((letter) => html`<${Entry} key=${letter.id} letter=${letter} />`)}
+        ${steady.shown.map((letter) => html`<${Entry} key=${letter.id} letter=${letter} />`)}
       </tbody>
     </table>
     <p class="buttons">

@@ -3,12 +3,16 @@ import { useEffect, useState } from "preact/hooks"
 import { address, go, linkTo, withParameters } from "./address.js"
 import { call, usePoll, withQuery } from "./net.js"
 import { Copy, Empty, fieldOf, Id, Json, Pending, Text, Time } from "./parts.js"
+import { useSteady } from "./steady.js"
 import { useStore } from "./store.js"
 import { preciseClockOf, zone } from "./time.js"
 import { numberOf } from "./words.js"
 
 /** @import { LoggedEventJson as LoggedEvent, LoggedEventsJson as LoggedEvents } from "../answers.ts" */
 /** @import { Polled } from "./net.js" */
+
+/** @param {LoggedEvent} item */
+const placeOf = ({ topic, partition, offset }) => `${topic} ${partition} ${offset}`
 
 const filters = ["topic", "key", "order_id", "event_id"]
 
@@ -20,6 +24,7 @@ export const EventsView = () => {
   /** @type {Polled<LoggedEvents>} */
   const polled = usePoll(path, isTail ? 1_000 : () => undefined)
   const { items, more, cursor, scannedTo, isBusy } = useOlder(path, polled.answer?.body)
+  const steady = useSteady(items, placeOf)
   return html`<h1>Events</h1>
     <p class="muted">
       What is on the event log, newest first. An event comes here from its module's outbox; every consumer group reads
@@ -31,21 +36,22 @@ export const EventsView = () => {
         ? html`<${Pending} polled=${polled} />`
         : items.length === 0
           ? html`<${Empty}>No events match.<//>`
-          : html`<table class="grid">
-              <thead>
-                <tr>
-                  <th scope="col">time</th>
-                  <th scope="col">topic</th>
-                  <th scope="col">place</th>
-                  <th scope="col">key</th>
-                  <th scope="col">event</th>
-                  <th scope="col">order</th>
-                </tr>
-              </thead>
-              <tbody>
-                ${items.map((item) => html`<${Item} key=${`${item.topic} ${item.partition} ${item.offset}`} item=${item} open=${query["open"]} />`)}
-              </tbody>
-            </table>`
+          : html`${steady.line}
+              <table class="grid" ref=${steady.ref}>
+                <thead>
+                  <tr>
+                    <th scope="col">time</th>
+                    <th scope="col">topic</th>
+                    <th scope="col">place</th>
+                    <th scope="col">key</th>
+                    <th scope="col">event</th>
+                    <th scope="col">order</th>
+                  </tr>
+                </thead>
+                <tbody>
+                  ${steady.shown.map((item) => html`<${Item} key=${placeOf(item)} item=${item} open=${query["open"]} />`)}
+                </tbody>
+              </table>`
     }
     ${
       polled.answer !== undefined &&

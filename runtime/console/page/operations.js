@@ -58,7 +58,7 @@ const current = (id) => bulks.get().find((bulk) => bulk.id === id)
 export const begin = (change) => {
   const bulk = { ...change, id: ++last, done: 0, ended: false }
   show(bulk)
-  void run(bulk)
+  void run(bulk.id)
 }
 
 /** @param {number} id */
@@ -67,7 +67,7 @@ export const goOn = (id) => {
   if (bulk === undefined) return
   const { stopped: _, ...rest } = bulk
   show(rest)
-  void run(rest)
+  void run(id)
 }
 
 /** @param {number} id */
@@ -79,37 +79,39 @@ export const stop = (id) => {
 /**
  * Calls until nothing remains. Each call changes one chunk, so it can be stopped between two.
  *
- * @param {Bulk} begun
+ * @param {number} id
  */
-const run = async (begun) => {
-  let bulk = begun
+const run = async (id) => {
   for (let idle = 0; idle < mostIdle;) {
-    try {
-      const { body } = await call("POST", `/admin/dead-letters/${bulk.kind}`, {
-        ...bulk.which,
-        limit: chunk,
-        ...(bulk.operation === undefined ? {} : { operation: bulk.operation }),
-      })
-      const changed = body.redriven ?? body.discarded ?? 0
-      idle = changed === 0 ? idle + 1 : 0
-      bulk = { ...bulk, done: bulk.done + changed, operation: body.operation }
-      const isStopped = current(bulk.id)?.stopped !== undefined
-      show({ ...bulk, ...(isStopped ? { stopped: "you stopped it" } : {}) })
-      if (isStopped) return
-      if (body.remaining === 0 || body.remaining === undefined) {
-        bulk = { ...bulk, ended: true }
-        show(bulk)
-        await follow(bulk)
-        return
-      }
-      if (changed === 0) await pause(1_000)
-      else bulk = { ...bulk, expected: Math.max(bulk.expected, bulk.done + body.remaining) }
-    } catch (error) {
-      show({ ...bulk, stopped: error instanceof CallFailed ? error.message : String(error) })
-      return
-    }
+    const asked = current(id)
+    if (asked === undefined || asked.stopped !== undefined) return
+    const { changed, remaining, operation, fault } = await changeChunk(asked)
+    // It may have been stopped meanwhile.
+    const bulk = current(id)
+    if (bulk === undefined) return
+    if (fault !== undefined) return show({ ...bulk, stopped: fault })
+    const done = bulk.done + changed
+    const expected = changed > 0 ? Math.max(bulk.expected, done + remaining) : bulk.expected
+    show({ ...bulk, done, operation, ended: remaining === 0, expected: remaining === 0 ? bulk.expected : expected })
+    if (remaining === 0) return follow(id)
+    idle = changed === 0 ? idle + 1 : 0
+    if (changed === 0) await pause(1_000)
   }
-  show({ ...bulk, stopped: "the rest is being tried right now" })
+  const bulk = current(id)
+  if (bulk !== undefined) show({ ...bulk, stopped: "the rest is being tried right now" })
+}
+
+/** @param {Bulk} bulk */
+const changeChunk = async ({ kind, which, operation }) => {
+  const body = { ...which, limit: chunk, ...(operation === undefined ? {} : { operation }) }
+  try {
+    const { body: answer } = await call("POST", `/admin/dead-letters/${kind}`, body)
+    const changed = answer.redriven ?? answer.discarded ?? 0
+    return { changed, remaining: answer.remaining ?? 0, operation: answer.operation }
+  } catch (error) {
+    const fault = error instanceof CallFailed ? error.message : String(error)
+    return { changed: 0, remaining: 0, operation, fault }
+  }
 }
 
 /** How long the page follows a redrive, and how often it asks. */
@@ -118,18 +120,18 @@ const followed = { rounds: 150, every: 2_000 }
 /**
  * Follows what becomes of a redrive, until each has been tried.
  *
- * @param {Bulk} bulk
+ * @param {number} id
  */
-const follow = async (bulk) => {
-  if (bulk.kind === "discard" || bulk.operation === undefined || bulk.done === 0) return
-  for (let round = 0; round < followed.rounds && current(bulk.id) !== undefined; round++) {
-    try {
-      const { body } = await call("GET", `/admin/operations/${bulk.operation}`)
-      show({ ...bulk, counts: body.counts })
-      if (body.counts.waiting === 0 && body.counts.applied + body.counts.parked + body.counts.discarded >= bulk.done)
-        return
-    } catch {
-      // The next round asks again.
+const follow = async (id) => {
+  for (let round = 0; round < followed.rounds; round++) {
+    const bulk = current(id)
+    if (bulk === undefined || bulk.kind === "discard" || bulk.operation === undefined || bulk.done === 0) return
+    const answer = await call("GET", `/admin/operations/${bulk.operation}`).catch(() => undefined)
+    const still = current(id)
+    if (answer !== undefined && still !== undefined) {
+      const { counts } = answer.body
+      show({ ...still, counts })
+      if (counts.waiting === 0 && counts.applied + counts.parked + counts.discarded >= bulk.done) return
     }
     await pause(round < 5 ? 500 : followed.every)
   }

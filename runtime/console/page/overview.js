@@ -19,7 +19,7 @@ export const OverviewView = () => {
     return html`<h1 class="hidden">Overview</h1>
       <${Pending} polled=${overview} />`
   const { body } = overview.answer
-  const stuck = stuckOf(body, groups.answer?.body.items ?? [], serverNow())
+  const stuck = stuckOf(body, groups.answer?.body.items, serverNow())
   return html`
     <h1 class="hidden">Overview</h1>
     <section aria-labelledby="stuck">

@@ -5,6 +5,7 @@ import { addressOf, linkTo } from "./links.js"
 import { p99Of, tokenOf, tokens } from "./load.js"
 import { borderOf, boxesOf, size } from "./map.js"
 import { waitAfter, withQuery } from "./net.js"
+import { splitOf } from "./steady.js"
 import { clockOf, deltaOf, exactOf, exactTimeOf, spanOf } from "./time.js"
 
 const folder = new URL(".", import.meta.url)
@@ -96,6 +97,17 @@ describe("The map", () => {
   it("draws a line from border to border", () => {
     const [user, order] = boxesOf(["user", "order"])
     expect(borderOf(user!, order!)).toEqual({ x: user!.x + size.box.width / 2 + 4, y: user!.y })
+  })
+})
+
+describe("A list in use", () => {
+  const keyOf = (item: string) => item
+  it("keeps new items waiting, and only those", () => {
+    const known = new Set(["b", "c"])
+    expect(splitOf(["a", "b", "c"], keyOf, known, true)).toEqual({ shown: ["b", "c"], fresh: 1 })
+    expect(splitOf(["c"], keyOf, known, true)).toEqual({ shown: ["c"], fresh: 0 })
+    expect(splitOf(["a", "b", "c"], keyOf, known, false)).toEqual({ shown: ["a", "b", "c"], fresh: 0 })
+    expect(splitOf(["a"], keyOf, new Set(), true)).toEqual({ shown: ["a"], fresh: 0 })
   })
 })
 

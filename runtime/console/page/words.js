@@ -156,7 +156,7 @@ export const errorOf = ({ error, reason }) => error?.split("\n")[0] ?? reason ??
  * is retried.
  *
  * @param {Overview} overview
- * @param {ReadonlyArray<CauseGroup>} groups
+ * @param {ReadonlyArray<CauseGroup> | undefined} groups undefined while the causes are not known
  * @param {number} now
  * @returns {ReadonlyArray<Stuck>}
  */
@@ -165,7 +165,8 @@ export const stuckOf = (overview, groups, now) => {
   return [
     ...overview.modules.flatMap((module) => (module.state === "unreachable" ? [unreachableOf(module, now)] : [])),
     ...faultsOf(reached),
-    ...groups.filter(({ status }) => status === "parked").map((group) => groupOf(group, reached, now)),
+    ...(groups === undefined ? reached.flatMap(deadLettersOf) : []),
+    ...(groups ?? []).filter(({ status }) => status === "parked").map((group) => groupOf(group, reached, now)),
     ...[...overview.waits]
       .sort((a, b) => rankOf(a) - rankOf(b))
       .map((wait) => ({
@@ -175,9 +176,23 @@ export const stuckOf = (overview, groups, now) => {
         text: waitSentence(wait, now),
         orders: wait.sample,
       })),
-    ...groups.filter(({ status }) => status === "retrying").map((group) => groupOf(group, reached, now)),
+    ...(groups ?? []).filter(({ status }) => status === "retrying").map((group) => groupOf(group, reached, now)),
   ]
 }
+
+/**
+ * The dead letters of a module, without their causes.
+ *
+ * @param {ReachedModule} module
+ * @returns {ReadonlyArray<Stuck>}
+ */
+const deadLettersOf = ({ module, dead_letters }) =>
+  /** @type {const} */ (["parked", "retrying"]).flatMap((status) => {
+    const count = dead_letters?.[status] ?? 0
+    const does = status === "parked" ? "parked" : "retried"
+    const text = `${countOf(count, "event")} ${verb(count, "is", "are")} ${does} in ${module}.`
+    return count === 0 ? [] : [{ key: `${module} ${status}`, ...stateOf(status), text, orders: [] }]
+  })
 
 /** @param {Wait} wait */
 const rankOf = ({ kind }) => (kind === "unsent" ? 0 : kind === "lag" ? 2 : 1)
@@ -277,17 +292,22 @@ export const beganOf = ({ first_failed_at, module }, modules, now) => {
   return `first ${clockOf(began, now)}${release}`
 }
 
-/**
- * @param {Overview} overview
- * @param {ReadonlyArray<CauseGroup>} groups
- */
-export const summaryOf = (overview, groups) => {
-  const events = groups.reduce((sum, { count }) => sum + count, 0)
-  const parked = groups.filter(({ status }) => status === "parked").reduce((sum, { count }) => sum + count, 0)
-  const away = overview.modules.filter(({ state }) => state === "unreachable").length
-  const waits = overview.waits.filter(({ kind }) => kind !== "lag").length
-  const faults = faultsOf(overview.modules.filter((module) => module.state !== "unreachable")).length
-  return { events, parked, away, waits, faults, isCapped: groups.some(({ capped }) => capped) }
+/** Counts of dead letters end here. */
+const mostDeadLetters = 100_000
+
+/** @param {Overview} overview */
+export const summaryOf = (overview) => {
+  const reached = overview.modules.filter((module) => module.state !== "unreachable")
+  const parked = reached.reduce((sum, { dead_letters }) => sum + (dead_letters?.parked ?? 0), 0)
+  const retrying = reached.reduce((sum, { dead_letters }) => sum + (dead_letters?.retrying ?? 0), 0)
+  return {
+    events: parked + retrying,
+    parked,
+    isCapped: parked >= mostDeadLetters || retrying >= mostDeadLetters,
+    away: overview.modules.length - reached.length,
+    waits: overview.waits.filter(({ kind }) => kind !== "lag").length,
+    faults: faultsOf(reached).length,
+  }
 }
 
 /**

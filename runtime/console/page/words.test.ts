@@ -108,27 +108,33 @@ describe("What is stuck", () => {
 })
 
 describe("The verdict", () => {
-  const verdict = (whole: OverviewJson, groups: ReadonlyArray<CauseGroupJson> = []) =>
-    words.verdictOf(words.summaryOf(whole, groups))
+  const dead = (parked: number, retrying: number) => reached({ dead_letters: { parked, retrying, waiting: 5 } })
+  const verdict = (whole: OverviewJson) => words.verdictOf(words.summaryOf(whole))
 
   it("is one sentence", () => {
     expect(verdict(overview()).text).toBe("Nothing is stuck.")
     expect(verdict(overview({ waits: [wait()] })).text).toBe("Nothing is stuck; some orders wait.")
-    expect(verdict(overview({ modules: [away] }), [group(), group({ status: "retrying", count: 3 })])).toEqual({
+    expect(verdict(overview({ modules: [away, dead(38, 3)] }))).toEqual({
       mark: "■",
       tone: "dead",
       text: "41 events are stuck and 1 module is unreachable.",
     })
-    expect(verdict(overview(), [group({ status: "retrying", count: 1 })])).toMatchObject({
-      mark: "↻",
-      text: "1 event is stuck.",
-    })
+    expect(verdict(overview({ modules: [dead(0, 1)] }))).toMatchObject({ mark: "↻", text: "1 event is stuck." })
+    expect(verdict(overview({ modules: [dead(100_000, 0)] })).text).toBe("100,000+ events are stuck.")
   })
 
   it("is the title of the tab", () => {
-    expect(words.titleOf(words.summaryOf(overview(), [group()]))).toBe("■ 38 stuck · Galleria")
-    expect(words.titleOf(words.summaryOf(overview({ modules: [away] }), []))).toBe("▲ 1 unreachable · Galleria")
-    expect(words.titleOf(words.summaryOf(overview(), []))).toBe("Galleria")
+    const titleOf = (modules: OverviewJson["modules"]) => words.titleOf(words.summaryOf(overview({ modules })))
+    expect(titleOf([dead(38, 0)])).toBe("■ 38 stuck · Galleria")
+    expect(titleOf([away])).toBe("▲ 1 unreachable · Galleria")
+    expect(titleOf([reached()])).toBe("Galleria")
+  })
+
+  it("holds before the causes are known", () => {
+    expect(words.stuckOf(overview({ modules: [dead(38, 1)] }), undefined, now).map(({ text }) => text)).toEqual([
+      "38 events are parked in inventory.",
+      "1 event is retried in inventory.",
+    ])
   })
 })
 
