@@ -130,13 +130,18 @@ const listOver =
     Effect.gen(function* () {
       const [path, query] = call.path.split("?") as [string, string | undefined]
       const { cursor, limit, ...filters } = Object.fromEntries(new URLSearchParams(query))
-      const name = [path, ...Object.entries(filters).toSorted().flat()]
+      const name = [
+        path,
+        ...Object.entries(filters)
+          .toSorted(([a], [b]) => (a < b ? -1 : 1))
+          .flat(),
+      ]
       const from = cursor === undefined ? undefined : yield* positionIn(yield* cursors.open(name, cursor))
       const among = calls.of(filters["module"]).filter(({ url }) => from === undefined || url in from)
       const page = (process: RemoteProcess) => {
         const { cursor = null, skip = 0 } = from?.[process.url] ?? {}
         const own = new URLSearchParams({ ...filters, ...(limit && { limit }), ...(cursor && { cursor }) })
-        const asked = Effect.result(calls.one(process, { ...call, path: `${path}?${own}` }))
+        const asked = Effect.result(calls.one(process, { ...call, path: `${path}?${own.toString()}` }))
         return Effect.map(asked, (answer) => ({ url: process.url, cursor, skip, answer }))
       }
       const pages = yield* Effect.forEach(among, page, { concurrency: "unbounded" })
