@@ -1,4 +1,4 @@
-import { Deferred, Effect, Layer, Schedule, Scope } from "effect"
+import { Deferred, Effect, identity, Layer, Schedule, Scope } from "effect"
 import type { Settings } from "./config.ts"
 import type { OtherLog } from "./delivery/logIdentity.ts"
 import { placesOf } from "./drivers.ts"
@@ -8,6 +8,8 @@ import { urlOf } from "./http/address.ts"
 import { placesToLook } from "./http/openapi/document.ts"
 import { serve } from "./http/server/server.ts"
 import { Loops } from "./loop/loop.ts"
+import { Faults, makeFaults } from "./module/Faults.ts"
+import { faultyLog } from "./module/faulty.ts"
 import { addRoutes, platform } from "./routes.ts"
 import { startCheck, startModule, type Waits } from "./startModule.ts"
 import { ensureTopics, warnOfSilence } from "./topics.ts"
@@ -17,7 +19,20 @@ import { ensureTopics, warnOfSilence } from "./topics.ts"
  * `ended`, which fails when the program has to end.
  */
 export const galleria = (settings: Settings) =>
-  Effect.flatMap(Layer.build(platform(settings)), (context) => Effect.provideContext(run(settings), context))
+  Effect.flatMap(Layer.build(platform(settings)), (context) => Effect.provideContext(run(settings), context)).pipe(
+    settings.faults ? breakable : identity,
+  )
+
+/** Runs the program on an event log that can fail, with switches for that and other faults. */
+const breakable = <A, E, R>(program: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    yield* Effect.logWarning("FAULTS=on: faults can be switched on at /admin/faults")
+    const faults = makeFaults()
+    return yield* program.pipe(
+      Effect.provideService(EventBus, faultyLog(yield* EventBus, faults)),
+      Effect.provideService(Faults, faults),
+    )
+  })
 
 const run = (settings: Settings) =>
   Effect.gen(function* () {
@@ -47,8 +62,7 @@ const run = (settings: Settings) =>
       yield* consume.pipe(Scope.provide(consuming), Effect.annotateLogs("module", name))
     }
 
-    const checks = [events, ...running.flatMap((module) => module.checks)]
-    yield* addRoutes({ settings, running, health, checks })
+    yield* addRoutes({ settings, running, health, events })
     yield* server.open
     yield* Effect.addFinalizer((exit) => Scope.close(intake, exit))
     yield* Effect.addFinalizer(() => Effect.sync(() => (health.state = "stopping")))
@@ -61,7 +75,7 @@ const run = (settings: Settings) =>
     if (settings.kafka === undefined) yield* warnOfSilence(modules)
     yield* Effect.logInfo(`Galleria runs ${placesOf(settings)}`)
     yield* Effect.logInfo(
-      `Try ${[...placesToLook(modules), "/readyz", "/docs"].map((path) => `${url}${path}`).join(", ")}`,
+      `Try ${[...placesToLook(modules), "/readyz", "/docs", "/console"].map((path) => `${url}${path}`).join(", ")}`,
     )
     return { url, ended: Deferred.await(ended) }
   })

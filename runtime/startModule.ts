@@ -11,6 +11,8 @@ import { makeRetryTurn } from "./delivery/retry.ts"
 import { EventBus } from "./events/EventBus.ts"
 import type { Check } from "./health/health.ts"
 import { backOff, loop, Loops } from "./loop/loop.ts"
+import { Faults } from "./module/Faults.ts"
+import { faultyReaction, faultyRelayLog } from "./module/faulty.ts"
 import { Bound, type Module } from "./module/Module.ts"
 import { atMost } from "./module/Reaction.ts"
 import { makeWallClockTrust } from "./loop/wallClock.ts"
@@ -65,14 +67,18 @@ export const startModule = ({ module, settings, waits, end }: Options) =>
     const ports = yield* onceThere(opening, reportWait(module, waits))
     const built = yield* Layer.build(Layer.provide(module.layer, Layer.succeedContext(ports)))
     const bound = Context.get(built, Bound)
-    const reactions = bound.reactions.map(atMost(settings.retryAttempts))
+    const faults = yield* Faults
+    const own = bound.reactions.map(atMost(settings.retryAttempts))
+    const reactions = faults === undefined ? own : own.map(faultyReaction(faults))
     const started = startLoops({ module, settings, end, reactions, tasks: bound.tasks })
     const { checks, ...loops } = yield* Effect.provideContext(started, ports)
     return {
       name,
       ports,
       reactions,
+      publishes: module.publishes,
       audit: bound.audit,
+      journey: bound.journey,
       tasks: bound.tasks.map((task) => task.name),
       checks: [...checks, ...bound.checks.map((check) => ({ ...check, needed: false }))],
       ...loops,
@@ -112,7 +118,8 @@ const startLoops = ({
     const positions = yield* makePositions({ module: name, reactions, moved, logKnown })
     const replay = yield* makeReplay({ module: name, reactions, positions })
     const group = `${name}_service_group`
-    const consume = (yield* EventBus).consume({
+    const bus = yield* EventBus
+    const consume = bus.consume({
       group,
       topics: [...new Set(reactions.map((reaction) => reaction.event.type))],
       handle: yield* makeConsumer({ module: name, reactions, positions }),
@@ -120,7 +127,12 @@ const startLoops = ({
     })
     yield* repeat("positions", { turn: positions.watch, wake: yield* woken(positionsBell), poll: "1 second" })
     yield* repeat("replay", { turn: replay.turn, wake: replay.wake, poll: "10 seconds" })
-    const relaying = relay({ module: name, bell: database.bell(bells.outbox) })
+    const faults = yield* Faults
+    const relaying = Effect.provideService(
+      relay({ module: name, bell: database.bell(bells.outbox) }),
+      EventBus,
+      faults === undefined ? bus : faultyRelayLog(bus, name, faults),
+    )
     yield* Effect.forkScoped(Effect.andThen(logKnown, relaying))
 
     const retryWake = Latch.makeUnsafe(true)
@@ -139,6 +151,7 @@ const startLoops = ({
       replay,
       deadLetters: Context.get(deadLetters, DeadLetters.DeadLetters),
       lag: positions.lag(),
+      standing: positions.standing,
       checks: yield* checksOf(module, {
         consumer: `${group}.consumer`,
         lost: positions.lost,

@@ -4,6 +4,7 @@ import { audit } from "./audit.ts"
 import { api } from "./contract/api.ts"
 import { InventoryRejected, InventoryUpdated } from "./contract/events.ts"
 import { http } from "./http.ts"
+import { journey } from "./journey.ts"
 import { Inventory } from "./Inventory.ts"
 import { createInventory } from "./migrations/0001_create_inventory.ts"
 import { reactions } from "./reactions.ts"
@@ -17,6 +18,7 @@ export const inventory = make({
   reactions,
   tasks,
   audit,
+  journey,
   migrations: { "0001_create_inventory": createInventory },
   settings,
   layer: http.pipe(Layer.provideMerge(Inventory.layer)),

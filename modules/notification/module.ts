@@ -4,6 +4,7 @@ import { audit } from "./audit.ts"
 import { api } from "./contract/api.ts"
 import { NotificationSent } from "./contract/events.ts"
 import { http } from "./http.ts"
+import { journey } from "./journey.ts"
 import { Mailer } from "./Mailer.ts"
 import { createNotifications } from "./migrations/0001_create_notifications.ts"
 import { Notifications } from "./Notifications.ts"
@@ -25,6 +26,7 @@ export const notification = make({
     },
   ],
   audit,
+  journey,
   migrations: { "0001_create_notifications": createNotifications },
   settings,
   layer: http.pipe(Layer.provideMerge(Notifications.layer), Layer.provideMerge(mailer)),

@@ -1,5 +1,6 @@
 import { Config, Effect, Layer, Option, Redacted, Schema } from "effect"
 import * as LogMailer from "./mailer/LogMailer.ts"
+import { orDown } from "./mailer/orDown.ts"
 import * as SmtpMailer from "./mailer/SmtpMailer.ts"
 
 /** An address with an optional name before it, as in `Galleria <no-reply@example.org>`; the domain may be one label. */
@@ -40,4 +41,4 @@ export const mailer = Layer.unwrap(
     if (Option.isNone(url)) return LogMailer.layer
     return SmtpMailer.layer({ url: url.value, from: parse(yield* settings.MAIL_FROM)! })
   }).pipe(Effect.orDie),
-)
+).pipe(orDown)

@@ -4,6 +4,7 @@ import { audit } from "./audit.ts"
 import { api } from "./contract/api.ts"
 import { OrderCancelled, OrderCreated, OrderFailed, OrderProcessed } from "./contract/events.ts"
 import { http } from "./http.ts"
+import { journey } from "./journey.ts"
 import { createOrders } from "./migrations/0001_create_orders.ts"
 import { Orders } from "./Orders.ts"
 import { reactions } from "./reactions.ts"
@@ -15,6 +16,7 @@ export const order = make({
   publishes: [OrderCreated, OrderCancelled, OrderProcessed, OrderFailed],
   reactions,
   audit,
+  journey,
   migrations: { "0001_create_orders": createOrders },
   settings,
   layer: http.pipe(Layer.provideMerge(Orders.layer)),

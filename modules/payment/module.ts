@@ -5,6 +5,8 @@ import { audit } from "./audit.ts"
 import { api } from "./contract/api.ts"
 import { PaymentFailed, PaymentRefunded, PaymentSuccessful } from "./contract/events.ts"
 import { http } from "./http.ts"
+import { journey } from "./journey.ts"
+import { orDown } from "./provider/orDown.ts"
 import { createPayments } from "./migrations/0001_create_payments.ts"
 import { createSandbox } from "./migrations/0002_create_sandbox.ts"
 import { Payments } from "./Payments.ts"
@@ -19,7 +21,7 @@ const provider = Layer.unwrap(
     Effect.orDie(settings.PAYMENT_PROVIDER_URL),
     Option.match({ onNone: () => SandboxProvider.layer, onSome: HttpProvider.layer }),
   ),
-)
+).pipe(orDown)
 
 export const payment = make({
   name: "payment",
@@ -29,6 +31,7 @@ export const payment = make({
   tasks,
   checks: [{ name: circuitName, fault: Circuit.use(({ fault }) => fault) }],
   audit,
+  journey,
   migrations: { "0001_create_payments": createPayments, "0002_create_sandbox": createSandbox },
   settings,
   layer: http.pipe(Layer.provideMerge(Layer.mergeAll(Payments.layer, Circuit.layer, provider))),

@@ -1,6 +1,7 @@
 import { Clock, Context, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { keyIn } from "../events/cloudEvents.ts"
+import { Instant } from "../http/Instant.ts"
 import {
   bytesOf,
   deadLetterOperations,
@@ -15,8 +16,6 @@ export const Status = Schema.Literals(["retrying", "parked", "resolved", "redriv
   description: "`parked` waits for an operator; `resolved`, `redriven` and `discarded` have ended.",
 })
 export type Status = typeof Status.Type
-
-export const Instant = Schema.DateFromString.pipe(Schema.annotateEncoded({ format: "date-time" }))
 
 /** A dead letter as operators see it. */
 export const DeadLetter = Schema.Struct({
@@ -49,6 +48,33 @@ export const DeadLetter = Schema.Struct({
   last_failed_at: Schema.NullOr(Instant),
   next_attempt_at: Schema.NullOr(Instant).annotate({ description: "Null when it is not tried again by itself." }),
   redriven_at: Schema.NullOr(Instant),
+  ended_at: Schema.optionalKey(Schema.NullOr(Instant)).annotate({ description: "Null while it is open." }),
+  cause: Schema.optionalKey(
+    Schema.NullOr(Schema.String).annotate({
+      description: "The same for the same reaction, reason and error, numbers aside.",
+    }),
+  ),
+  order_id: Schema.optionalKey(Schema.Natural.annotate({ description: "The order that its event is about." })),
+  raw: Schema.optionalKey(
+    Schema.NullOr(Schema.String).annotate({
+      description: "The record as text, at most 64 KiB; null where it is not text. Only of a single dead letter.",
+    }),
+  ),
+  attempt_log: Schema.optionalKey(
+    Schema.Array(
+      Schema.Struct({
+        at: Instant,
+        error: Schema.NullOr(Schema.String),
+        took_ms: Schema.NullOr(Schema.Finite),
+      }),
+    ).annotate({ description: "Its attempts: the first 5 and the last 15. Only of a single dead letter." }),
+  ),
+  edited: Schema.optionalKey(Schema.Boolean.annotate({ description: "Whether it was redriven with other data." })),
+  original: Schema.optionalKey(
+    Schema.Struct({ data: Schema.Unknown, raw: Schema.NullOr(Schema.String) }).annotate({
+      description: "The data as received, of one that was redriven with other data. Only of a single dead letter.",
+    }),
+  ),
 })
   .annotate({ identifier: "DeadLetter", description: "An event that a reaction could not handle." })
   .pipe(

@@ -1,11 +1,14 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { auditGroup } from "./audit/api.ts"
+import { eventsGroup } from "./events/api.ts"
 import { Admin } from "../http/Admin.ts"
+import { Instant } from "../http/Instant.ts"
 import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
 import { declare, Edge } from "../http/Problem.ts"
-import { DeadLetter, Instant, Status } from "./DeadLetters.ts"
+import { DeadLetter, Status } from "./DeadLetters.ts"
 import { Replay } from "../delivery/replay.ts"
+import { overviewGroup } from "./overview/api.ts"
 
 export class DeadLetterNotFound extends declare<DeadLetterNotFound>()("DeadLetterNotFound", {
   slug: "dead-letter-not-found",
@@ -166,4 +169,6 @@ const deadLetters = HttpApiGroup.make("deadLetters")
 export const api = HttpApi.make("galleria")
   .add(deadLetters)
   .add(auditGroup)
+  .add(eventsGroup)
+  .add(overviewGroup)
   .annotate(HttpApi.ParseOptions, { errors: "all" })

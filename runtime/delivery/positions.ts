@@ -106,6 +106,9 @@ export const makePositions = (options: Options) =>
         return lagOf(ends, yield* table.read(ends, reaction === undefined ? names : [reaction]))
       })
 
+    /** Where its reactions are in these partitions. */
+    const standing = (partitions: ReadonlyArray<Partition>) => table.read(partitions, names)
+
     return {
       begin,
       moved: options.moved,
@@ -116,6 +119,7 @@ export const makePositions = (options: Options) =>
       seated: seats.of,
       watch,
       lag,
+      standing,
       /** The last loss since this process started; undefined: none. */
       lost,
     }

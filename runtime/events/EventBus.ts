@@ -67,6 +67,26 @@ export interface Span extends Partition {
   readonly next: number
 }
 
+/** A part of a partition to read outside of any group. */
+export interface ReadRequest extends Partition {
+  /** An offset, or the time (Unix ms) since which records are wanted. */
+  readonly from: { readonly offset: number } | { readonly time: number }
+  /** The most records to return. */
+  readonly max: number
+  /** How long it may take. */
+  readonly within: Duration.Input
+}
+
+/** What a `ReadRequest` found. Everything was read when `next` is `end`. */
+export interface ReadResult {
+  /** In the order of their offsets. */
+  readonly records: ReadonlyArray<Received>
+  /** The offset at which to continue. */
+  readonly next: number
+  /** Where the partition ended when it was read. */
+  readonly end: number
+}
+
 /**
  * Positions that a group stores itself, in the database of its effects: they decide where it reads. The log has a copy,
  * committed a moment later, for tools and for pruning.
@@ -163,6 +183,14 @@ export class EventBus extends Context.Service<
 
     /** In each partition of a topic the first offset appended at `time` (Unix ms) or later, or its end. */
     readonly since: (topic: string, time: number) => Effect.Effect<ReadonlyArray<Position>, EventBusError>
+
+    /**
+     * Reads records outside of any group, so that no position moves. Begins at the offset (or at the oldest record that is
+     * kept, if that is later), or at the first record appended at the time or later, as far as the clock of the log never
+     * went back. Returns at most `max` records, and fewer, with `next` before `end`, where time is short. Fails when the topic
+     * or partition does not exist, or the log does not answer within `within`.
+     */
+    readonly read: (reading: ReadRequest) => Effect.Effect<ReadResult, EventBusError>
 
     /** The retention of the topics. Topics that do not exist are left out. */
     readonly retentions: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Retention>, EventBusError>

@@ -1,17 +1,18 @@
-import { Effect, Layer, Option, Redacted, Schema } from "effect"
-import { HttpServerRequest } from "effect/http"
+import { Clock, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Headers, HttpServerRequest } from "effect/http"
 import { HttpApiMiddleware, HttpApiSchema, HttpApiSecurity, OpenApi } from "effect/http-api"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { monotonicMillis } from "../loop/monotonic.ts"
 import { declare, Kinds, responseOf } from "./Problem.ts"
+import { isOwnPage, makeSessions, sessionCookies } from "./session.ts"
 
 class Unauthorized extends declare<Unauthorized>()("Unauthorized", Kinds.unauthorized) {}
 class Forbidden extends declare<Forbidden>()("Forbidden", Kinds.forbidden) {}
 class TooManyRequests extends declare<TooManyRequests>()("TooManyRequests", Kinds.tooManyRequests) {}
 
 /**
- * The middleware of every path under `/admin`. Requires the bearer token where `ADMIN_TOKEN` is set; otherwise a loopback
- * peer with a loopback `Host`, no `Origin` of another host or port, and no header of a proxy.
+ * The middleware of every path under `/admin`. Requires the bearer token or a session of the console where `ADMIN_TOKEN`
+ * is set; otherwise a loopback peer with a loopback `Host`, no `Origin` of another host or port, and no header of a proxy.
  */
 export class Admin extends HttpApiMiddleware.Service<Admin>()("galleria/Admin", {
   error: [
@@ -31,26 +32,85 @@ export class Admin extends HttpApiMiddleware.Service<Admin>()("galleria/Admin", 
   },
 }) {}
 
-export const layer = (token: Redacted.Redacted | undefined) =>
-  Layer.sync(Admin, () => {
-    const attempts = makeAttempts()
-    const judged = (given: string | undefined, right: string, address: string) =>
-      Effect.map(monotonicMillis, (now) =>
-        given === undefined ? "wrong" : attempts.judge({ address, isRight: isSame(given, right), now }),
-      )
-    return {
-      bearer: (answer) =>
-        Effect.gen(function* () {
-          const { headers, remoteAddress } = yield* HttpServerRequest.HttpServerRequest
-          const address = Option.getOrUndefined(remoteAddress)
-          if (token === undefined) return yield* isNear({ address, headers }) ? answer : Effect.succeed(forbidden)
-          const given = /^Bearer +(.+)$/iu.exec(headers["authorization"] ?? "")?.[1]
-          const verdict = yield* judged(given, Redacted.value(token), address ?? "")
-          if (verdict === "right") return yield* answer
-          return verdict === "wrong" ? unauthorized : tooManyRequests(verdict)
-        }),
+/** Who sends a request, or why it is rejected; a number is the seconds until the next attempt is allowed. */
+export type Verdict =
+  | { readonly actor: string; readonly name?: string }
+  | { readonly rejected: "unauthorized" | "forbidden" | number }
+
+/**
+ * Access to `/admin` and `/console`: by the bearer token, by a session of the console, or, without a token, from this
+ * machine.
+ */
+export const makeAccess = (secret: Redacted.Redacted | undefined) => {
+  const token = secret === undefined ? undefined : Redacted.value(secret)
+  const sessions = token === undefined ? undefined : makeSessions(token)
+  const bearers = makeAttempts()
+  const logins = makeAttempts(loginLimits)
+
+  /** The name of the session, where the request has one and comes from a page of this origin. */
+  const sessionOf = (request: HttpServerRequest.HttpServerRequest, now: number): Verdict | undefined => {
+    for (const { value, isSecure } of sessionCookies(request.headers["cookie"])) {
+      const name = sessions?.nameIn(value, now)
+      if (name === undefined) continue
+      return isOwnPage(request, isSecure) ? { actor: name, name } : { rejected: "forbidden" }
     }
+    return undefined
+  }
+
+  const judge: Effect.Effect<Verdict, never, HttpServerRequest.HttpServerRequest> = Effect.gen(function* () {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const { headers } = request
+    const address = Option.getOrUndefined(request.remoteAddress)
+    const actor = headers["x-actor"]
+    if (token === undefined) {
+      return isNear({ address, headers }) ? { actor: actor ?? "loopback" } : { rejected: "forbidden" }
+    }
+    const given = bearerIn(headers)
+    if (given === undefined) {
+      return sessionOf(request, yield* Clock.currentTimeMillis) ?? { rejected: "unauthorized" }
+    }
+    const now = yield* monotonicMillis
+    const verdict = bearers.judge({ address: address ?? "", isRight: isSame(given, token), now })
+    if (verdict === "right") return { actor: actor ?? "token" }
+    return { rejected: verdict === "wrong" ? "unauthorized" : verdict }
   })
+
+  /** The value of a new session's cookie for the right token. */
+  const signIn = (given: { readonly token: string; readonly name: string; readonly address: string }) =>
+    Effect.gen(function* () {
+      if (token === undefined || sessions === undefined) return "unauthorized"
+      const now = yield* monotonicMillis
+      const verdict = logins.judge({ address: given.address, isRight: isSame(given.token, token), now })
+      if (verdict !== "right") return verdict === "wrong" ? "unauthorized" : verdict
+      return { session: sessions.issue(given.name, yield* Clock.currentTimeMillis) }
+    })
+
+  return { judge, signIn, tokenLength: token?.length }
+}
+
+export type Access = ReturnType<typeof makeAccess>
+
+/** Handlers find who sends the request in its header `x-actor`. */
+export const layer = (access: Access) =>
+  Layer.succeed(Admin, {
+    bearer: (answer) =>
+      Effect.gen(function* () {
+        const verdict = yield* access.judge
+        if ("rejected" in verdict) return rejection(verdict.rejected)
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const headers = Headers.set(request.headers, "x-actor", verdict.actor)
+        return yield* Effect.provideService(answer, HttpServerRequest.HttpServerRequest, request.modify({ headers }))
+      }),
+  })
+
+const bearerIn = (headers: Readonly<Record<string, string | undefined>>) => {
+  const text = headers["authorization"]
+  return text === undefined ? undefined : /^Bearer +(.+)$/iu.exec(text)?.[1]
+}
+
+/** The problem of a rejected request. */
+export const rejection = (why: "unauthorized" | "forbidden" | number) =>
+  why === "unauthorized" ? unauthorized : why === "forbidden" ? forbidden : tooManyRequests(why)
 
 const forbidden = responseOf(Kinds.forbidden)
 const unauthorized = responseOf(Kinds.unauthorized, { "www-authenticate": "Bearer" })
@@ -81,14 +141,22 @@ export const isNear = (asked: {
   )
 }
 
-/** Token buckets of wrong attempts: the burst, and the time until one more is allowed. */
-const ofAddress = { burst: 20, everyMillis: 3_000 }
-const ofAll = { burst: 1_000, everyMillis: 100 }
+/** Token buckets of wrong attempts, of each address and in total: the burst, and the time until one more is allowed. */
+const bearerLimits = {
+  ofAddress: { burst: 20, everyMillis: 3_000 },
+  ofAll: { burst: 1_000, everyMillis: 100 },
+}
+
+/** A person types the token at a login: 5 wrong ones a minute from an address, 60 in total. */
+const loginLimits: typeof bearerLimits = {
+  ofAddress: { burst: 5, everyMillis: 12_000 },
+  ofAll: { burst: 60, everyMillis: 1_000 },
+}
 
 /** The most addresses with a bucket; the oldest is removed first. */
 const mostAddresses = 10_000
 
-const makeBucket = ({ burst, everyMillis }: typeof ofAddress) => {
+const makeBucket = ({ burst, everyMillis }: { readonly burst: number; readonly everyMillis: number }) => {
   let left = burst
   let at = 0
   const refill = (now: number) => {
@@ -109,7 +177,7 @@ const makeBucket = ({ burst, everyMillis }: typeof ofAddress) => {
  * Limits the rate of wrong tokens, for each address and in total. An address that has once sent the right token can
  * always use it.
  */
-export const makeAttempts = () => {
+export const makeAttempts = ({ ofAddress, ofAll } = bearerLimits) => {
   const all = makeBucket(ofAll)
   const addresses = new Map<string, ReturnType<typeof makeBucket>>()
   const proven = new Set<string>()

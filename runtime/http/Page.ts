@@ -43,6 +43,9 @@ export const page = <Item extends Schema.Top>(item: Item) =>
     }),
   }).annotate({ description: "A page of the list." })
 
+/** The name of a list and its filters. */
+export type ListName = ReadonlyArray<string | number | undefined>
+
 /**
  * Keyset pages with signed cursors: a cursor has the position of the last row and the name of its list. Cursors are valid
  * across restarts and instances, and pages neither skip nor repeat rows while others are added.
@@ -56,7 +59,7 @@ export class Page extends Context.Service<
      * rows of one `read`, 64 by default; set it lower for very large rows.
      */
     readonly of: <Row, E, R>(options: {
-      readonly list: ReadonlyArray<string | number | undefined>
+      readonly list: ListName
       readonly query: { readonly limit: number; readonly cursor?: string }
       readonly read: (after: string | undefined, limit: number) => Effect.Effect<ReadonlyArray<Row>, E, R>
       readonly position: (row: Row) => string | number
@@ -66,5 +69,9 @@ export class Page extends Context.Service<
       E | InvalidCursor,
       R
     >
+    /** A cursor of `list`, for a list that is not paged by `of`. */
+    readonly seal: (list: ListName, position: string) => string
+    /** The position in a cursor of `list`. */
+    readonly open: (list: ListName, cursor: string) => Effect.Effect<string, InvalidCursor>
   }
 >()("galleria/Page") {}

@@ -89,7 +89,8 @@ export const Kinds = {
     slug: "forbidden",
     status: 403,
     title: "Forbidden",
-    detail: "ADMIN_TOKEN is unset, so only direct requests from a loopback address of this machine are allowed.",
+    detail:
+      "While ADMIN_TOKEN is unset, only direct requests from a loopback address of this machine are allowed; a session of the console only works from its own pages.",
   }),
   tooManyRequests: register({
     slug: "too-many-requests",

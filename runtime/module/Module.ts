@@ -12,6 +12,7 @@ import type { Outbox } from "../outbox/Outbox.ts"
 import type { Database } from "../sql/Database.ts"
 import type { Migrations } from "../sql/migrate.ts"
 import type { Audit } from "./Audit.ts"
+import type { Journey } from "./Journey.ts"
 import type { Reaction } from "./Reaction.ts"
 import type { Tasks } from "./Tasks.ts"
 import type { Task } from "./Task.ts"
@@ -36,7 +37,7 @@ export interface ModuleCheck<out R> {
   readonly fault: Effect.Effect<string | undefined, never, R>
 }
 
-/** A module's reactions, tasks, checks and audit, with its services provided. */
+/** A module's reactions, tasks, checks, audit and journey, with its services provided. */
 export class Bound extends Context.Service<
   Bound,
   {
@@ -44,6 +45,7 @@ export class Bound extends Context.Service<
     readonly tasks: ReadonlyArray<Task<never>>
     readonly checks: ReadonlyArray<ModuleCheck<never>>
     readonly audit: Audit | undefined
+    readonly journey: Journey | undefined
   }
 >()("galleria/Bound") {}
 
@@ -96,6 +98,7 @@ export const make = <
   Services = never,
   Needs = never,
   AuditNeeds = never,
+  JourneyNeeds = never,
 >(options: {
   readonly name: Name
   readonly api: HttpApi.HttpApi<"galleria", Groups>
@@ -105,12 +108,15 @@ export const make = <
   readonly checks?: Checks
   /** The module's contribution to an audit; built once, at the start. */
   readonly audit?: Effect.Effect<Audit, never, AuditNeeds>
+  /** The module's contribution to journeys and the overview; built once, at the start. */
+  readonly journey?: Effect.Effect<Journey, never, JourneyNeeds>
   readonly migrations: Migrations
   readonly settings?: Readonly<Record<string, Config.Config<unknown>>>
   readonly layer: Layer.Layer<Services | HttpApiGroup.ToService<"galleria", Groups>, never, Needs> &
     Sealed<
       Exclude<
-        Needs | Exclude<NeedsOf<Reactions[number] | TaskList[number] | Checks[number]> | AuditNeeds, Services>,
+        | Needs
+        | Exclude<NeedsOf<Reactions[number] | TaskList[number] | Checks[number]> | AuditNeeds | JourneyNeeds, Services>,
         Ports | Platform
       >
     >
@@ -120,6 +126,7 @@ export const make = <
   const tasks: ReadonlyArray<Task<Wanted>> = options.tasks ?? []
   const checks: ReadonlyArray<ModuleCheck<Wanted>> = options.checks ?? []
   const audit: Effect.Effect<Audit | undefined, never, AuditNeeds> = options.audit ?? Effect.succeed(undefined)
+  const journey: Effect.Effect<Journey | undefined, never, JourneyNeeds> = options.journey ?? Effect.succeed(undefined)
   const bound = Layer.effect(
     Bound,
     Effect.gen(function* () {
@@ -139,6 +146,7 @@ export const make = <
         })),
         checks: shown.map(({ name, fault }) => ({ name, fault: Effect.provideContext(fault, services) })),
         audit: yield* audit,
+        journey: yield* journey,
       }
     }),
   )

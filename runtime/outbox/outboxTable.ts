@@ -100,7 +100,7 @@ const draftOf = (event: EventType, data: unknown, encode: Encode) =>
 const textOf = (member: string | number | undefined) => (member === undefined ? null : String(member))
 
 /** The outbox is counted by its index, and not further. */
-const mostPending = 100_000
+export const mostPending = 100_000
 
 /** How many events are in the outbox, at most `mostPending`, and the time of the oldest. */
 export const countPending = (sql: SqlClient.SqlClient) =>

@@ -147,3 +147,46 @@ export const countTasks = (sql: SqlClient.SqlClient, now: Date) =>
         from task where name = n.name and due > ${now} order by due limit ${mostCounted}) later
       group by state) counted
     where n.name is not null`
+
+/** Rows of one task that wait longer than they should. */
+export interface StuckTasks {
+  readonly task: string
+  /** At most `mostCounted`. */
+  readonly rows: number
+  readonly oldest: Date
+  readonly error: string | null
+  /** The ids of some of them, the oldest first. */
+  readonly ids: ReadonlyArray<string>
+}
+
+/** A row that has been due for this long waits longer than it should (ms). */
+const overdueMillis = 5_000
+
+/** The rows of the tasks `names` that are retried or overdue, out of the `mostCounted` of each task that are due first. */
+export const stuckTasks = (sql: SqlClient.SqlClient, names: ReadonlyArray<string>, now: Date) =>
+  sql<StuckTasks>`
+    select n.name as task, count(*)::int as rows, min(t.created_at) as oldest,
+      (array_agg(t.error order by t.created_at desc) filter (where t.error is not null))[1] as error,
+      to_json((array_agg(t.id order by t.created_at))[1:5]) as ids
+    from json_array_elements_text(${JSON.stringify(names)}::json) as n (name), lateral (
+      select id, due, reason, error, created_at from task where name = n.name order by due, id limit ${mostCounted}) t
+    where t.reason is not null or t.due <= ${new Date(now.getTime() - overdueMillis)}
+    group by n.name order by n.name`
+
+/** A row of a task as operators see it. */
+export interface TaskRow extends Pick<Waiting, "name" | "id" | "due" | "attempts" | "error"> {
+  readonly state: "waiting" | "due" | "called" | "retrying" | "unknown"
+}
+
+/** The rows with these names and ids. */
+export const findTasks = (
+  sql: SqlClient.SqlClient,
+  ids: ReadonlyArray<{ readonly name: string; readonly id: string }>,
+  now: Date,
+) =>
+  sql<TaskRow>`
+    select t.name, t.id, t.due, t.attempts, t.error,
+      case when t.holder is not null and t.due > ${now} then 'called' when t.is_unknown or t.holder is not null
+        then 'unknown' when t.reason is not null then 'retrying' when t.due <= ${now} then 'due' else 'waiting' end as state
+    from task t join json_to_recordset(${JSON.stringify(ids)}::json) as x (name text, id text)
+      on t.name = x.name and t.id = x.id`

@@ -5,7 +5,9 @@ import { importsOf, type SourceFile } from "../commands/sources.ts"
 const ports = [
   "runtime/module/Module.ts",
   "runtime/module/Audit.ts",
+  "runtime/module/Journey.ts",
   "runtime/module/Reaction.ts",
+  "runtime/module/Faults.ts",
   "runtime/module/Task.ts",
   "runtime/module/Tasks.ts",
   "runtime/events/Event.ts",
@@ -41,7 +43,8 @@ interface Rule {
 
 const drivers: Readonly<Record<string, RegExp>> = {
   "runtime/events/embedded/": /^runtime\/(?:events|loop|sql)\/|^node:/u,
-  "runtime/events/kafka/": /^runtime\/(?:events|loop|telemetry)\/|^kafkajs$|^@platformatic\/wasm-utils$|^node:/u,
+  "runtime/events/kafka/":
+    /^runtime\/(?:events|loop|telemetry)\/|^kafkajs(?:$|\/src\/consumer\/batch\.js$)|^@platformatic\/wasm-utils$|^node:/u,
   "runtime/cache/redis/": /^runtime\/cache\/|^redis$/u,
   "runtime/sql/postgres/": /^runtime\/(?:loop|sql)\/|^@effect\/sql-pg$|^pg$|^node:/u,
   "runtime/sql/embedded/": /^runtime\/(?:loop|sql)\/|^@electric-sql\/pglite$|^@effect\/sql-pg$|^node:/u,
@@ -131,6 +134,9 @@ const rooms = [
   "delivery",
   "health",
   "admin",
+  "console",
+  "remote",
+  "remote",
   "config.ts",
   "modules.ts",
   "drivers.ts",
@@ -138,6 +144,7 @@ const rooms = [
   "ports.ts",
   "startModule.ts",
   "routes.ts",
+  "consoleProcess.ts",
   "compose.ts",
   "main.ts",
   "commands",

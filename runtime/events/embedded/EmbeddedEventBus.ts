@@ -3,11 +3,20 @@ import { Migrator, SqlClient, type SqlError } from "effect/sql"
 import { loop, Loops } from "../../loop/loop.ts"
 import { makeWallClockTrust } from "../../loop/wallClock.ts"
 import { EmbeddedPostgres } from "../../sql/embedded/EmbeddedPostgres.ts"
-import { defaultPartitions, EventBus, EventBusError, type Outgoing, PartitionsDiffer } from "../EventBus.ts"
+import {
+  defaultPartitions,
+  EventBus,
+  EventBusError,
+  type ReadResult,
+  type Outgoing,
+  partitionName,
+  PartitionsDiffer,
+  type ReadRequest,
+} from "../EventBus.ts"
 import { partitionOf } from "../partition.ts"
 import { createLog, keepFirst, nameLog } from "./createLog.ts"
 import { type Groups, makeGroups } from "./group.ts"
-import { logTable, type LogTable } from "./logTable.ts"
+import { logTable, type LogTable, receivedOf } from "./logTable.ts"
 import { join, type EmbeddedMember } from "./member.ts"
 
 /** Between two removals of records whose retention has passed. */
@@ -102,7 +111,7 @@ const sendBy =
 /** The queries of the port. */
 const queriesOn = (
   table: LogTable,
-): Pick<EventBus["Service"], "ends" | "since" | "lag" | "retentions" | "identity"> => ({
+): Pick<EventBus["Service"], "ends" | "since" | "read" | "lag" | "retentions" | "identity"> => ({
   ends: (names) =>
     Effect.map(attempt("read the ends of topics", table.ends(names)), (rows) =>
       rows.map((row) => ({ ...row, first: Number(row.first), next: Number(row.next) })),
@@ -111,6 +120,11 @@ const queriesOn = (
     Effect.map(attempt("find offsets by time", table.since(topic, new Date(time))), (rows) =>
       rows.map((row) => ({ ...row, next: Number(row.next) })),
     ),
+  read: (reading) =>
+    Effect.timeoutOrElse(readFrom(table, reading), {
+      duration: reading.within,
+      orElse: () => new EventBusError({ operation: "read records", cause: new Error("no answer in time") }),
+    }),
   lag: (group) =>
     Effect.map(attempt("read the lag", table.lag(group)), (rows) =>
       rows.map((row) => ({ ...row, records: Number(row.records) })),
@@ -125,6 +139,24 @@ const queriesOn = (
     ),
   identity: Effect.map(attempt("read the identity of the log", table.identity), ([row]) => `embedded:${row!.id}`),
 })
+
+/** Reads a part of a partition. */
+const readFrom = (table: LogTable, reading: ReadRequest) =>
+  Effect.gen(function* () {
+    const { topic, partition, from, max } = reading
+    const ends = yield* table.ends([topic])
+    const kept = ends.find((end) => end.partition === partition)
+    if (kept === undefined) {
+      const cause = new Error(`there is no partition ${partitionName(reading)}`)
+      return yield* new EventBusError({ operation: "read records", cause })
+    }
+    const [first, end] = [Number(kept.first), Number(kept.next)]
+    const [sought] = "time" in from ? yield* table.seek(reading, new Date(from.time)) : []
+    const start = "offset" in from ? Math.max(first, Math.min(from.offset, end)) : Number(sought?.next ?? end)
+    const records = (yield* table.read([{ topic, partition, next: start }], max)).map(receivedOf)
+    const next = (records.at(-1)?.offset ?? start - 1) + 1
+    return { records, next, end: Math.max(end, next) } satisfies ReadResult
+  }).pipe(Effect.catchTag("SqlError", (cause) => new EventBusError({ operation: "read records", cause })))
 
 type Topics = Effect.Success<ReturnType<typeof topicsIn>>
 

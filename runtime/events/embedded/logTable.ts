@@ -1,5 +1,5 @@
 import type { SqlClient } from "effect/sql"
-import type { Partition, Position, Span } from "../EventBus.ts"
+import type { Partition, Position, Received, Span } from "../EventBus.ts"
 
 /** A stored record. */
 export interface LogRow {
@@ -11,6 +11,8 @@ export interface LogRow {
   readonly headers: Record<string, string>
   readonly time: Date
 }
+
+export const receivedOf = (row: LogRow): Received => ({ ...row, offset: Number(row.offset), time: row.time.getTime() })
 
 /** A record to append. Its value is base64, because rows are passed as JSON. */
 interface NewRow {
@@ -98,6 +100,17 @@ const recordStatements = (sql: SqlClient.SqlClient) => ({
         where r.topic = e.topic and r.part = e.part and r."offset" >= e.first and r.time >= ${time}),
       e.next) as next
     from partition e where e.topic = ${topic} order by e.part`,
+
+  /** The first offset of a partition with this time or a later one, found by halving: times increase with offsets. */
+  seek: ({ topic, partition }: Partition, time: Date) => sql<{ next: bigint }>`
+    with recursive halved (low, high) as (
+      select first, next from partition where topic = ${topic} and part = ${partition}
+      union all
+      select case when r.time < ${time} then r."offset" + 1 else low end,
+        case when r.time < ${time} then high else r."offset" end
+      from halved join record r on r.topic = ${topic} and r.part = ${partition} and r."offset" = (low + high) / 2
+      where low < high)
+    select low as next from halved where low = high`,
 })
 
 /** Positions of groups. */

@@ -19,7 +19,7 @@ import {
 } from "../EventBus.ts"
 import { restMillis } from "../../loop/rest.ts"
 import { type Group, ownerOf, partitionsOf } from "./group.ts"
-import type { LogTable, LogRow } from "./logTable.ts"
+import { type LogRow, type LogTable, receivedOf } from "./logTable.ts"
 
 /** Records that a member reads in one turn. */
 const perTurn = 500
@@ -268,7 +268,7 @@ const callsOf = (
 ): ReadonlyArray<NonEmptyReadonlyArray<Received>> => {
   const lists = new Map<string, [Received, ...Array<Received>]>()
   for (const row of rows) {
-    const record: Received = { ...row, offset: Number(row.offset), time: row.time.getTime() }
+    const record = receivedOf(row)
     const name = failing.has(partitionName(record)) ? partitionName(record) : ""
     const list = lists.get(name)
     if (list === undefined) lists.set(name, [record])

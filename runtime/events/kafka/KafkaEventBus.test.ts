@@ -55,6 +55,28 @@ if (servers !== undefined) {
       }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None")),
     )
 
+    it.live("reads no record of a transaction that was aborted, and reads on behind it", () =>
+      Effect.gen(function* () {
+        const { bus } = yield* open
+        const topic = yield* Effect.provideService(newTopic(1), EventBus, bus)
+        const client = (yield* makeKafka(kafkaAt(servers)))()
+        const producer = client.producer({ transactionalId: topic, maxInFlightRequests: 1, idempotent: true })
+        yield* Effect.promise(async () => {
+          await producer.connect()
+          const transaction = await producer.transaction()
+          await transaction.send({ topic, messages: [{ value: "never happened" }] })
+          await transaction.abort()
+          await producer.disconnect()
+        })
+        yield* bus.send(numbered(topic, 0, 2))
+        const found = yield* bus.read({ topic, partition: 0, from: { offset: 0 }, max: 10, within: "20 seconds" })
+        expect(textsOf(found.records)).toEqual(["0", "1"])
+        expect(found.next).toBe(found.end)
+        const one = yield* bus.read({ topic, partition: 0, from: { offset: 0 }, max: 1, within: "20 seconds" })
+        expect(textsOf(one.records)).toEqual(["0"])
+      }).pipe(Effect.scoped, Effect.provideService(References.MinimumLogLevel, "None")),
+    )
+
     it.live("keeps its partition while the calls for one batch take long in sum, though none of them does", () =>
       Effect.gen(function* () {
         const { bus } = yield* open

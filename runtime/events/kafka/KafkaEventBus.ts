@@ -8,6 +8,7 @@ import type { KafkaSettings } from "./settings.ts"
 import { installCodecs } from "./codecs.ts"
 import { readAsMember } from "./member.ts"
 import { endsIn, lagIn, sinceIn } from "./offsets.ts"
+import { makeReader } from "./reader.ts"
 import { withoutIdleTimer } from "./requestQueue.ts"
 import { makeSender } from "./sender.ts"
 import { makeTopics, retentionsIn } from "./topics.ts"
@@ -33,9 +34,10 @@ export const make = (kafka: () => Kafka) =>
       }),
     )
     const topics = makeTopics(admin)
+    const read = yield* makeReader(kafka)
     const sender = makeSender(producer, topics)
     /** The topics that each group reads here. */
-    const read = new Map<string, Set<string>>()
+    const readBy = new Map<string, Set<string>>()
 
     const ends: EventBus["Service"]["ends"] = (names) =>
       admin.use("read the ends of topics", askedWithin, (client) => endsIn(client, names))
@@ -43,7 +45,7 @@ export const make = (kafka: () => Kafka) =>
     const consume: EventBus["Service"]["consume"] = (options) =>
       Effect.suspend(() => {
         const { group, topics: names } = options
-        read.set(group, new Set([...(read.get(group) ?? []), ...names]))
+        readBy.set(group, new Set([...(readBy.get(group) ?? []), ...names]))
         return readAsMember({ kafka, ...options, prepare: topics.restore, ends })
       }).pipe(Effect.provideService(Loops, loops))
 
@@ -53,8 +55,9 @@ export const make = (kafka: () => Kafka) =>
       consume,
       ends,
       lag: (group) =>
-        admin.use("read the lag", askedWithin, (client) => lagIn(client, group, [...(read.get(group) ?? [])])),
+        admin.use("read the lag", askedWithin, (client) => lagIn(client, group, [...(readBy.get(group) ?? [])])),
       since: (topic, time) => admin.use("find offsets by time", askedWithin, (client) => sinceIn(client, topic, time)),
+      read,
       retentions: (names) => admin.use("read retentions", askedWithin, (client) => retentionsIn(client, names)),
       identity: admin.use("read the identity of the log", askedWithin, async (client) => {
         const { clusterId } = await client.describeCluster()

@@ -8,6 +8,7 @@ import {
   HandleWithin,
   type Outgoing,
   PositionMoved,
+  type ReadRequest,
   type Received,
 } from "../EventBus.ts"
 import { checks, run } from "./EventBusSuite.ts"
@@ -53,6 +54,10 @@ const grouping = (nameOf: (options: Consume) => string) => (bus: Bus) => {
   }
 }
 
+const reading =
+  (change: (options: ReadRequest, read: Bus["read"]) => ReturnType<Bus["read"]>) =>
+  (bus: Bus): Bus => ({ ...bus, read: (options) => change(options, bus.read) })
+
 const refuse = (operation: string) => Effect.fail(new EventBusError({ operation, cause: new Error("broken") }))
 
 const poison = "lets no other partition wait for one whose handle always fails"
@@ -69,6 +74,10 @@ const positionsUnknown = "handles nothing until it is known where to begin"
 const positionsEnds = "says where a topic ends, and since which offset it has what it took at a time or later"
 const endsBehind = "returns the ends of topics: behind every record whose send had succeeded"
 const named = "says how long the records of a topic are kept, and has one name for as long as it lives"
+const readByOffset = "reads a partition in parts, from an offset on, without a group"
+const readByTime = "reads a partition from the first record that it took at a time or later"
+const readOldest = "reads from the oldest record where those asked for are gone, and nothing behind the end"
+const readMissing = "fails to read a partition that does not exist"
 const oldest = "returns the oldest offset of each partition, or that it has no record"
 
 const again = (how: string) => `brings the same records again, and skips none, after a handle that ${how}`
@@ -576,6 +585,50 @@ const brokenDrivers: ReadonlyArray<BrokenBus> = [
       ends: (topics) => Effect.map(bus.ends(topics), (ends) => ends.map((end) => ({ ...end, first: 0 }))),
     }),
     red: { [oldest]: "what is kept" },
+  },
+  {
+    driver: "reads from the record after the one that was asked for",
+    breaking: reading(({ from, ...options }, read) =>
+      read({ ...options, from: "offset" in from ? { offset: from.offset + 1 } : from }),
+    ),
+    red: { [readByOffset]: "the first part" },
+  },
+  {
+    driver: "reads more records than it was asked for",
+    breaking: reading((options, read) => read({ ...options, max: options.max + 1 })),
+    red: { [readByOffset]: "the first part" },
+  },
+  {
+    driver: "reads on behind a record that it has not returned",
+    breaking: reading((options, read) =>
+      Effect.map(read(options), (found) => ({ ...found, next: Math.min(found.end, found.next + 1) })),
+    ),
+    red: { [readByOffset]: "the first part" },
+  },
+  {
+    driver: "reads from the start of a partition, whatever time it is asked for",
+    breaking: reading(({ from, ...options }, read) =>
+      read({ ...options, from: "time" in from ? { offset: 0 } : from }),
+    ),
+    red: { [readByTime]: "what is appended since" },
+  },
+  {
+    driver: "reads nothing where the records that were asked for are gone",
+    breaking: (bus) => ({
+      ...bus,
+      read: (options) =>
+        Effect.gen(function* () {
+          const [kept] = yield* bus.ends([options.topic])
+          const isGone = "offset" in options.from && options.from.offset < kept!.first
+          return isGone ? { records: [], next: options.from.offset, end: kept!.next } : yield* bus.read(options)
+        }),
+    }),
+    red: { [readOldest]: "from the oldest" },
+  },
+  {
+    driver: "takes a partition that does not exist for one without records",
+    breaking: reading((options, read) => Effect.orElseSucceed(read(options), () => ({ records: [], next: 0, end: 0 }))),
+    red: { [readMissing]: "the answer" },
   },
   {
     driver: "does not answer",

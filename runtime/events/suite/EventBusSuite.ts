@@ -30,6 +30,7 @@ import { type Check, Log } from "./Log.ts"
 import { ofMembers } from "./members.ts"
 import { ofRetention } from "./retention.ts"
 import { ofPositions } from "./positions.ts"
+import { ofReading } from "./reading.ts"
 
 /**
  * Registers the checks as tests of `EventBus (<name>)`. Checks are data, so that they can also be run against drivers
@@ -552,5 +553,6 @@ export const checks: ReadonlyArray<Check> = [
   },
   ...ofMembers,
   ...ofPositions,
+  ...ofReading,
   ...ofRetention,
 ]

@@ -1,7 +1,7 @@
 import { Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
-import { InvalidCursor, Page } from "../Page.ts"
+import { InvalidCursor, type ListName, Page } from "../Page.ts"
 
 /** A page ends before its limit when its rows have this many bytes. */
 const mostBytes = 2 * 1024 * 1024
@@ -21,25 +21,22 @@ const bytesOf = (value: unknown, depth = 0): number => {
   return bytes
 }
 
-/** `Page` with cursors signed by a key that is stored in the module's database. */
-export const layer = Layer.effect(
-  Page,
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    yield* sql`insert into secrets (name, value) values ('cursor', ${randomBytes(32).toString("base64")}) on conflict do nothing`
-    const [secret] = yield* sql<{ value: string }>`select value from secrets where name = 'cursor'`
-    const key = Buffer.from(secret!.value, "base64")
+const nameOf = (list: ListName) => JSON.stringify(list.map((part) => part ?? null))
 
-    const sign = (list: string, position: string) =>
-      createHmac("sha256", key)
-        .update(JSON.stringify([list, position]))
-        .digest()
-        .subarray(0, 16)
+/** Makes and reads cursors that are signed with a key. */
+export const makeCursors = (key: Buffer): Pick<Page["Service"], "seal" | "open"> => {
+  const sign = (list: ListName, position: string) =>
+    createHmac("sha256", key)
+      .update(JSON.stringify([nameOf(list), position]))
+      .digest()
+      .subarray(0, 16)
 
-    const seal = (list: string, position: string) =>
-      `${Buffer.from(position).toString("base64url")}.${sign(list, position).toString("base64url")}`
+  const seal = (list: ListName, position: string) =>
+    `${Buffer.from(position).toString("base64url")}.${sign(list, position).toString("base64url")}`
 
-    const open = (list: string, cursor: string) =>
+  return {
+    seal,
+    open: (list, cursor) =>
       Effect.suspend(() => {
         const [position, signature, ...more] = cursor.split(".")
         const text = Buffer.from(position ?? "", "base64url").toString()
@@ -51,13 +48,26 @@ export const layer = Layer.effect(
           seal(list, text) === cursor
           ? Effect.succeed(text)
           : Effect.fail(new InvalidCursor({}))
-      })
+      }),
+  }
+}
 
+/** `Page` with cursors signed by a key that is stored in the module's database. */
+export const layer = Layer.effect(
+  Page,
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`insert into secrets (name, value) values ('cursor', ${randomBytes(32).toString("base64")}) on conflict do nothing`
+    const [secret] = yield* sql<{ value: string }>`select value from secrets where name = 'cursor'`
+    const key = Buffer.from(secret!.value, "base64")
+
+    const { seal, open } = makeCursors(key)
     return {
+      seal,
+      open,
       of: ({ list, query, read, position, rowsAtOnce = usualAtOnce }) =>
         Effect.gen(function* () {
-          const name = JSON.stringify(list.map((part) => part ?? null))
-          let after = query.cursor === undefined ? undefined : yield* open(name, query.cursor)
+          let after = query.cursor === undefined ? undefined : yield* open(list, query.cursor)
           const items: Array<Parameters<typeof position>[0]> = []
           let bytes = 0
           for (;;) {
@@ -65,7 +75,7 @@ export const layer = Layer.effect(
             const wanted = Math.min(query.limit + 1 - items.length, rowsAtOnce)
             const rows = yield* read(after, wanted)
             for (const row of rows) {
-              if (items.length === query.limit || bytes >= mostBytes) return { items, next_cursor: seal(name, after!) }
+              if (items.length === query.limit || bytes >= mostBytes) return { items, next_cursor: seal(list, after!) }
               items.push(row)
               bytes += bytesOf(row)
               after = String(position(row))

@@ -19,12 +19,17 @@ export const mayHaveBody = ({ method }: IncomingMessage) => method !== "GET" && 
 
 const isJson = /^\s*application\/json\s*(?:;|$)/iu
 
+/** The login of the console is the only form. */
+const isForm = /^\s*application\/x-www-form-urlencoded\s*(?:;|$)/iu
+const formPath = "/console/login"
+
 /** What the headers show to be wrong with a body; one without a media type is wrong unless it is empty. */
-const faultIn = ({ headers }: IncomingMessage): "too large" | "unsupported" | undefined => {
+const faultIn = ({ headers, url }: IncomingMessage): "too large" | "unsupported" | undefined => {
   const length = Number(headers["content-length"] ?? 0)
   if (length === 0 && headers["transfer-encoding"] === undefined) return undefined
   const { "content-type": type, "content-encoding": encoding } = headers
-  if (encoding !== undefined || (type !== undefined && !isJson.test(type))) return "unsupported"
+  if (encoding !== undefined || (type !== undefined && !(url === formPath ? isForm : isJson).test(type)))
+    return "unsupported"
   if (type === undefined && length > 0) return "unsupported"
   return length > mostBody ? "too large" : undefined
 }

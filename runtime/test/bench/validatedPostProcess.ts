@@ -34,7 +34,7 @@ const galleria = Effect.gen(function* () {
   const without = Layer.mergeAll(
     Layer.mock(Orders, { place: (_order, claim) => Effect.succeed(claim.answer(answer)) }),
     idempotencyTable.layer,
-    Layer.mock(Page, {}),
+    Layer.mock(Page, { seal: () => "" }),
     edge.layer,
   ).pipe(
     Layer.provide(

@@ -115,7 +115,7 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
 /** The consumer group of the test client. */
 const hand = "hand"
 
-const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL }: Readonly<Record<string, string>>) =>
+const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL, FAULTS }: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const { url } = yield* galleria({
@@ -129,6 +129,9 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL }: Readon
       retentionDays: undefined,
       projected: new Set(),
       retryAttempts: 10,
+      faults: FAULTS === "on",
+      tryIt: FAULTS === "on",
+      consoleOver: undefined,
       adminToken: ADMIN_TOKEN === undefined ? undefined : Redacted.make(ADMIN_TOKEN),
       otlp: undefined,
       redis: REDIS_URL === undefined ? undefined : Redacted.make(REDIS_URL),

@@ -38,6 +38,8 @@ const lists = [
   "/users/2/orders",
   "/orders/1/history",
   "/orders/2/history",
+  "/admin/events",
+  "/admin/events?topic=order_created&key=1",
 ] as const
 
 const withQuery = (list: string, query: string) => `${list}${list.includes("?") ? "&" : "?"}${query}`

@@ -18,8 +18,8 @@ const admin: ReadonlyArray<Mutant> = [
   {
     name: "a request without a token passes",
     file: "runtime/http/Admin.ts",
-    find: `given === undefined ? "wrong"`,
-    replace: `given === undefined ? "right"`,
+    find: `?? { rejected: "unauthorized" }`,
+    replace: `?? { actor: "token" }`,
     breaks: "Anybody opens /admin.",
     test: adminTest,
     fails: "/admin with a token > is closed without it, at every address, whatever else is wrong with the request",
@@ -69,6 +69,38 @@ const admin: ReadonlyArray<Mutant> = [
     breaks: "A page rebinds its name to this machine and presses the buttons.",
     test: adminTest,
     fails: "/admin without a token > is closed with",
+  },
+]
+
+const consoleTest = "runtime/console/console.test.ts"
+
+const consoleMutants: ReadonlyArray<Mutant> = [
+  {
+    name: "a page of another port may act with the session",
+    file: "runtime/http/session.ts",
+    find: 'return headers["origin"] === own &&',
+    replace: "return",
+    breaks: "Another server on the same host name redrives with the operator's session.",
+    test: consoleTest,
+    fails: "The console with a token > lets its session change things from its own pages only",
+  },
+  {
+    name: "a session never expires",
+    file: "runtime/http/session.ts",
+    find: "|| Number(expiry) * 1_000 <= now",
+    replace: "",
+    breaks: "A cookie that leaked opens /admin until the token changes.",
+    test: "runtime/http/session.test.ts",
+    fails: "A session > has the name given at login, until it expires",
+  },
+  {
+    name: "a login goes on to any address",
+    file: "runtime/console/console.ts",
+    find: "/^\\/console(?:[/?][!-~]*)?$/u.test(address)",
+    replace: `address !== ""`,
+    breaks: "A link with a form's field sends the operator to another site after the login.",
+    test: consoleTest,
+    fails: "The console with a token > goes on to a view after the login, and nowhere else",
   },
 ]
 
@@ -170,4 +202,4 @@ const idempotency: ReadonlyArray<Mutant> = [
   },
 ]
 
-export const ofHttp: ReadonlyArray<Mutant> = [...admin, ...bodies, ...idempotency]
+export const ofHttp: ReadonlyArray<Mutant> = [...admin, ...consoleMutants, ...bodies, ...idempotency]

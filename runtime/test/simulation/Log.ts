@@ -35,6 +35,13 @@ export const makeLog = (now: () => number) => {
         ),
       ),
     since: () => Effect.succeed([]),
+    read: ({ topic: name, partition, from, max }) =>
+      Effect.sync(() => {
+        const all = topic(name)[partition]!
+        const start = "offset" in from ? from.offset : all.filter(({ time }) => time < from.time).length
+        const found = all.slice(start, start + max)
+        return { records: found, next: start + found.length, end: all.length }
+      }),
     retentions: () => Effect.succeed([]),
     identity: Effect.succeed("simulated"),
     probe: Effect.void,

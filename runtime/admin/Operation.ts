@@ -1,0 +1,94 @@
+import { Schema } from "effect"
+import { Instant } from "../http/Instant.ts"
+import { Status } from "./DeadLetters.ts"
+
+/** Dead letters of one cause and status. */
+export const CauseGroup = Schema.Struct({
+  cause: Schema.String.annotate({ description: "The same for the same reaction, reason and error, numbers aside." }),
+  module: Schema.String,
+  reaction: Schema.String,
+  type: Schema.String,
+  status: Status,
+  reason: Schema.NullOr(Schema.String),
+  error: Schema.NullOr(Schema.String).annotate({ description: "The error of its newest dead letter." }),
+  count: Schema.Natural,
+  capped: Schema.Boolean.annotate({ description: "Whether there are at least `count`." }),
+  keys: Schema.Natural.annotate({ description: "How many keys they hold; of at most 1,000 dead letters." }),
+  waiting: Schema.Natural.annotate({ description: "How many events wait behind them; counted up to 1,000." }),
+  first_failed_at: Schema.NullOr(Instant),
+  last_failed_at: Schema.NullOr(Instant),
+}).annotate({ identifier: "CauseGroup", description: "Dead letters of one cause and status." })
+export type CauseGroup = typeof CauseGroup.Type
+
+export const CauseGroups = Schema.Struct({
+  checked_at: Instant,
+  items: Schema.Array(CauseGroup),
+  more: Schema.Natural.annotate({ description: "How many further groups there are." }),
+}).annotate({ description: "Groups of dead letters, the largest first." })
+
+/** The most dead letters that one call changes. */
+export const mostAtOnce = 500
+
+const Name = Schema.String.check(Schema.isMinCodePoints(1), Schema.isMaxCodePoints(200))
+
+/** Which dead letters a bulk redrive or discard changes. A member that is left out matches all. */
+export const BulkChange = Schema.Struct({
+  module: Schema.optionalKey(Name.annotate({ description: "The name of a module.", examples: ["user"] })),
+  reaction: Schema.optionalKey(
+    Name.annotate({ description: "The name of a reaction.", examples: ["user.record-order"] }),
+  ),
+  type: Schema.optionalKey(Name.annotate({ description: "A type of event.", examples: ["order_created"] })),
+  cause: Schema.optionalKey(Name.annotate({ description: "The cause of a group." })),
+  status: Schema.optionalKey(Schema.Literals(["retrying", "parked"])),
+  until: Schema.optionalKey(
+    Instant.pipe(
+      Schema.annotateEncoded({ description: "Only those that first failed until then: the `checked_at` of a list." }),
+    ),
+  ),
+  operation: Schema.optionalKey(
+    Schema.String.check(Schema.isUUID()).annotate({
+      description: "Names the operation, so that further calls go on with it; left out: a new one.",
+    }),
+  ),
+  limit: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: mostAtOnce })).annotate({
+      description: "How many at most.",
+      default: mostAtOnce,
+    }),
+  ),
+}).annotate({ identifier: "BulkChange", description: "Which dead letters to change." })
+export type BulkChange = typeof BulkChange.Type
+
+const changed = {
+  operation: Schema.String.annotate({
+    description: "Ask `/admin/operations/{id}` what became of them.",
+    format: "uuid",
+  }),
+  remaining: Schema.Natural.annotate({
+    description: "How many still match and were not changed by this operation; counted up to 10,000.",
+  }),
+}
+export const Redriven = Schema.Struct({ redriven: Schema.Natural.annotate({ examples: [3] }), ...changed }).annotate({
+  description: "How many dead letters were redriven, and how many are left.",
+})
+export const Discarded = Schema.Struct({ discarded: Schema.Natural.annotate({ examples: [3] }), ...changed }).annotate({
+  description: "How many dead letters were discarded, and how many are left.",
+})
+
+const counts = Schema.Struct({
+  applied: Schema.Natural.annotate({ description: "Took effect." }),
+  waiting: Schema.Natural.annotate({ description: "Not tried yet." }),
+  retrying: Schema.Natural.annotate({ description: "Failed again, and are retried." }),
+  parked: Schema.Natural.annotate({ description: "Failed again, and wait for an operator." }),
+  discarded: Schema.Natural,
+})
+
+/** What became of the dead letters of a bulk redrive or discard. */
+export const Operation = Schema.Struct({
+  id: Schema.String.annotate({ format: "uuid" }),
+  action: Schema.Literals(["redrive", "discard"]),
+  started_at: Instant,
+  actor: Schema.String,
+  counts,
+}).annotate({ identifier: "Operation", description: "What became of the dead letters of a redrive or discard." })
+export type Operation = typeof Operation.Type
