@@ -30,8 +30,8 @@ const npm = async (folder: string, ...args: ReadonlyArray<string>) => {
 
 describe("npm run new", () => {
   it(
-    "makes a module, an event and reactions that compile, keep the rules and pass their tests",
-    { timeout: 900_000 },
+    "makes a module, an event, reactions and tasks that compile, keep the rules and pass their tests",
+    { timeout: 1_800_000 },
     async () => {
       using copy = makeCopy()
       const { folder } = copy
@@ -62,7 +62,7 @@ describe("npm run new", () => {
     },
   )
 
-  it("makes a program of its own that compiles, passes its tests and answers", { timeout: 900_000 }, async () => {
+  it("makes a program of its own that compiles, passes its tests and answers", { timeout: 1_800_000 }, async () => {
     using at = {
       folder: mkdtempSync(join(tmpdir(), "galleria-app-")),
       [Symbol.dispose]() {
