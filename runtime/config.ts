@@ -2,6 +2,7 @@ import { Config, ConfigProvider, Effect, Option, Redacted, Result, Schema } from
 import { existsSync, readFileSync } from "node:fs"
 import { type Module, projectedBy } from "./module/Module.ts"
 import { faultInUrl as faultInRedisUrl } from "./cache/redis/address.ts"
+import { addressesOf, type ModuleAddress } from "./http/addresses.ts"
 import type { KafkaSettings } from "./events/kafka/settings.ts"
 import { faultInUrl } from "./sql/postgres/address.ts"
 import type { LogSettings } from "./telemetry/logs.ts"
@@ -46,6 +47,9 @@ const databaseUrl = (name: string) =>
 /** The variable for the database of one module. */
 const databaseVariable = (module: string) => `${module.toUpperCase()}_DATABASE_URL`
 
+/** Named instead of modules, it runs the console over those in other processes. */
+const consoleName = "console"
+
 /** The runtime's own settings. Those of a module are declared with the module. */
 const own = {
   HOST: Config.String("HOST").pipe(
@@ -65,6 +69,8 @@ const own = {
   ADMIN_TOKEN: Config.option(
     Config.map(Config.schema(Schema.String.check(Schema.makeFilter(isToken)), "ADMIN_TOKEN"), Redacted.make),
   ),
+  CONSOLE_TRY: Config.schema(Schema.Literals(["on", "off"]), "CONSOLE_TRY").pipe(Config.withDefault("off")),
+  MODULE_URLS: Config.option(Config.String("MODULE_URLS")),
   FAULTS: Config.schema(Schema.Literals(["on", "off"]), "FAULTS").pipe(Config.withDefault("off")),
   OTEL_EXPORTER_OTLP_ENDPOINT: Config.option(
     Config.schema(Schema.String.check(Schema.makeFilter(isCollector)), "OTEL_EXPORTER_OTLP_ENDPOINT"),
@@ -105,6 +111,10 @@ export interface Settings {
   readonly adminToken: Redacted.Redacted | undefined
   /** Whether faults can be switched on (`FAULTS=on`). */
   readonly faults: boolean
+  /** Whether the console shows how to place orders: with `CONSOLE_TRY=on` or `FAULTS=on`. */
+  readonly tryIt: boolean
+  /** The addresses of the modules, for a process that is the console alone; undefined: it runs modules. */
+  readonly consoleOver: ReadonlyArray<ModuleAddress> | undefined
   /** The collector of traces and metrics; undefined: they are not exported. */
   readonly otlp: OtlpSettings | undefined
 }
@@ -163,10 +173,15 @@ export const readSettings = (options: {
     const wanted =
       options.named.length > 0 ? options.named : namesIn(Option.getOrUndefined(values.MODULES ?? Option.none()))
     const from = options.named.length > 0 ? "the command line" : "MODULES"
-    const unknown = wanted.filter((name) => !Object.hasOwn(options.known, name))
+    const isConsole = wanted.length === 1 && wanted[0] === consoleName
+    const remote = addressesOf([], Option.getOrUndefined(values.MODULE_URLS ?? Option.none()))
+    if (isConsole) wrong.push(...remote.faults.map((fault) => `MODULE_URLS: ${fault}`))
+    const unknown = isConsole ? [] : wanted.filter((name) => !Object.hasOwn(options.known, name))
     if (unknown.length > 0) {
       const all = Object.keys(options.known).join(", ")
-      wrong.push(`${from}: there is no module ${unknown.map((name) => `"${name}"`).join(" or ")}; there are ${all}`)
+      wrong.push(
+        `${from}: there is no module ${unknown.map((name) => `"${name}"`).join(" or ")}; there are ${all}, and ${consoleName} alone`,
+      )
     }
     const modules = Object.values(options.known).filter((module) => wanted.length === 0 || wanted.includes(module.name))
     for (const module of modules) {
@@ -199,6 +214,8 @@ export const readSettings = (options: {
       projected: projectedBy(Object.values(options.known)),
       retryAttempts: values.RETRY_ATTEMPTS,
       faults: values.FAULTS === "on",
+      tryIt: values.FAULTS === "on" || values.CONSOLE_TRY === "on",
+      consoleOver: isConsole ? remote.addresses : undefined,
       adminToken: Option.getOrUndefined(values.ADMIN_TOKEN),
       otlp: Option.getOrUndefined(
         Option.map(values.OTEL_EXPORTER_OTLP_ENDPOINT, (endpoint) => ({

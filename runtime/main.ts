@@ -1,6 +1,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, ConfigProvider, Effect, Exit, Layer, Option, Runtime } from "effect"
 import { galleria } from "./compose.ts"
+import { consoleAlone } from "./consoleProcess.ts"
 import { drivers } from "./drivers.ts"
 import { environment, readLogSettings, readSettings } from "./config.ts"
 import { Loops, makeLoops } from "./loop/loop.ts"
@@ -34,15 +35,19 @@ const whyOf = (cause: Cause.Cause<unknown>) => {
 /** Writes the reason to the log too; on a terminal standard error is enough. */
 const logEnd = (cause: Cause.Cause<unknown>) => Effect.logFatal(whyOf(cause))
 
+/** Runs a program on services that close with the scope. */
+const run = <A, E, R, S, E2>(program: Effect.Effect<A, E, R>, services: Layer.Layer<S, E2>) =>
+  Effect.flatMap(Layer.build(services), (context) => Effect.provideContext(program, context))
+
 const main = Effect.gen(function* () {
   const settings = yield* readSettings({ env, named: argv.slice(2), known: modules })
-  const context = yield* Layer.build(
-    drivers(settings).pipe(
-      Layer.provideMerge(Layer.sync(Loops, makeLoops)),
-      Layer.provideMerge(otlp.layer(settings.otlp)),
-    ),
-  )
-  const { ended } = yield* Effect.provideContext(galleria(settings), context)
+  const shared = Layer.merge(Layer.sync(Loops, makeLoops), otlp.layer(settings.otlp))
+  const { consoleOver } = settings
+  const started =
+    consoleOver === undefined
+      ? run(galleria(settings), Layer.provideMerge(drivers(settings), shared))
+      : run(consoleAlone(settings, consoleOver), shared)
+  const { ended } = yield* started
   return yield* ended
 }).pipe(
   Effect.scoped,

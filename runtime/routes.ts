@@ -22,6 +22,7 @@ import { documentation } from "./http/openapi/documentation.ts"
 import * as operations from "./http/openapi/operations.ts"
 import { explained, problemsEverywhere } from "./http/edge/problems.ts"
 import { type FaultRegistry, Faults } from "./module/Faults.ts"
+import { modules as allModules } from "./modules.ts"
 import { Deployment, eventsOf } from "./module/Module.ts"
 import type { StartedModule } from "./startModule.ts"
 import { observeRequests } from "./telemetry/http.ts"
@@ -30,10 +31,13 @@ import { exportMillis } from "./telemetry/otlp.ts"
 /** Paths are case-sensitive, and only a trailing slash is ignored, as in gateways and `routesOf`. */
 const strictPaths = { caseSensitive: true, ignoreDuplicateSlashes: false, ignoreTrailingSlash: true }
 
+/** The router of all routes. */
+export const strictRouter = Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths))
+
 /** The services that all modules share, on every driver. */
 export const platform = (settings: Settings) =>
   Layer.mergeAll(
-    Layer.provide(HttpRouter.layer, Layer.succeed(HttpRouter.RouterConfig, strictPaths)),
+    strictRouter,
     NodeHttpServer.layerHttpServices,
     cache(settings.redis),
     Layer.succeed(Deployment, {
@@ -42,7 +46,9 @@ export const platform = (settings: Settings) =>
     }),
   )
 
-const topicsOf = ({ modules }: Settings) => eventsOf(modules).map(({ type }) => type)
+/** The topics of the modules; on Kafka, those of all modules, which run in other processes. */
+const topicsOf = ({ modules, kafka }: Settings) =>
+  eventsOf(kafka === undefined ? modules : Object.values(allModules)).map(({ type }) => type)
 
 interface Served {
   readonly settings: Settings
@@ -80,7 +86,10 @@ export const addRoutes = (options: Served) =>
     const faults = yield* Faults
     yield* Layer.build(admin(options, access, faults))
     yield* addPublicCalls({ access, forward: yield* toOwnRoutes })
-    yield* addConsole({ access, features: faults === undefined ? [] : ["faults", "try"] })
+    yield* addConsole({
+      access,
+      features: [...(faults === undefined ? [] : (["faults"] as const)), ...(settings.tryIt ? (["try"] as const) : [])],
+    })
     yield* healthRoutes(health, [events, ...running.flatMap(({ checks }) => checks)])
     const watched = running.map(({ name, lag, ports, tasks }) => ({
       module: name,

@@ -23,25 +23,20 @@ const bytesOf = (value: unknown, depth = 0): number => {
 
 const nameOf = (list: ListName) => JSON.stringify(list.map((part) => part ?? null))
 
-/** `Page` with cursors signed by a key that is stored in the module's database. */
-export const layer = Layer.effect(
-  Page,
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    yield* sql`insert into secrets (name, value) values ('cursor', ${randomBytes(32).toString("base64")}) on conflict do nothing`
-    const [secret] = yield* sql<{ value: string }>`select value from secrets where name = 'cursor'`
-    const key = Buffer.from(secret!.value, "base64")
+/** Makes and reads cursors that are signed with a key. */
+export const makeCursors = (key: Buffer): Pick<Page["Service"], "seal" | "open"> => {
+  const sign = (list: ListName, position: string) =>
+    createHmac("sha256", key)
+      .update(JSON.stringify([nameOf(list), position]))
+      .digest()
+      .subarray(0, 16)
 
-    const sign = (list: string, position: string) =>
-      createHmac("sha256", key)
-        .update(JSON.stringify([list, position]))
-        .digest()
-        .subarray(0, 16)
+  const seal = (list: ListName, position: string) =>
+    `${Buffer.from(position).toString("base64url")}.${sign(list, position).toString("base64url")}`
 
-    const seal = (list: string, position: string) =>
-      `${Buffer.from(position).toString("base64url")}.${sign(list, position).toString("base64url")}`
-
-    const open = (list: string, cursor: string) =>
+  return {
+    seal,
+    open: (list, cursor) =>
       Effect.suspend(() => {
         const [position, signature, ...more] = cursor.split(".")
         const text = Buffer.from(position ?? "", "base64url").toString()
@@ -53,15 +48,26 @@ export const layer = Layer.effect(
           seal(list, text) === cursor
           ? Effect.succeed(text)
           : Effect.fail(new InvalidCursor({}))
-      })
+      }),
+  }
+}
 
+/** `Page` with cursors signed by a key that is stored in the module's database. */
+export const layer = Layer.effect(
+  Page,
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`insert into secrets (name, value) values ('cursor', ${randomBytes(32).toString("base64")}) on conflict do nothing`
+    const [secret] = yield* sql<{ value: string }>`select value from secrets where name = 'cursor'`
+    const key = Buffer.from(secret!.value, "base64")
+
+    const { seal, open } = makeCursors(key)
     return {
-      seal: (list, position) => seal(nameOf(list), position),
-      open: (list, cursor) => open(nameOf(list), cursor),
+      seal,
+      open,
       of: ({ list, query, read, position, rowsAtOnce = usualAtOnce }) =>
         Effect.gen(function* () {
-          const name = nameOf(list)
-          let after = query.cursor === undefined ? undefined : yield* open(name, query.cursor)
+          let after = query.cursor === undefined ? undefined : yield* open(list, query.cursor)
           const items: Array<Parameters<typeof position>[0]> = []
           let bytes = 0
           for (;;) {
@@ -69,7 +75,7 @@ export const layer = Layer.effect(
             const wanted = Math.min(query.limit + 1 - items.length, rowsAtOnce)
             const rows = yield* read(after, wanted)
             for (const row of rows) {
-              if (items.length === query.limit || bytes >= mostBytes) return { items, next_cursor: seal(name, after!) }
+              if (items.length === query.limit || bytes >= mostBytes) return { items, next_cursor: seal(list, after!) }
               items.push(row)
               bytes += bytesOf(row)
               after = String(position(row))

@@ -130,6 +130,8 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL, FAULTS }
       projected: new Set(),
       retryAttempts: 10,
       faults: FAULTS === "on",
+      tryIt: FAULTS === "on",
+      consoleOver: undefined,
       adminToken: ADMIN_TOKEN === undefined ? undefined : Redacted.make(ADMIN_TOKEN),
       otlp: undefined,
       redis: REDIS_URL === undefined ? undefined : Redacted.make(REDIS_URL),

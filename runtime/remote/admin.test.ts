@@ -1,0 +1,193 @@
+import { expect, it } from "@effect/vitest"
+import { Effect, References, type Scope } from "effect"
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import type { AddressInfo } from "node:net"
+import { text } from "node:stream/consumers"
+import { readSettings } from "../config.ts"
+import { consoleAlone } from "../consoleProcess.ts"
+import { Loops, makeLoops } from "../loop/loop.ts"
+import { modules as known } from "../modules.ts"
+import { type Ask, ask } from "../test/http/ask.ts"
+import { processesOf } from "./processes.ts"
+
+const token = "0123456789abcdef0123456789abcdef"
+const headers = { authorization: `Bearer ${token}` }
+
+/** What a module's process was asked. */
+interface Asked {
+  readonly call: string
+  readonly authorization: string | undefined
+  readonly actor: string | undefined
+  readonly body: string
+}
+
+type Answers = Readonly<Record<string, readonly [status: number, body: unknown] | "never">>
+
+/** A process of a module that gives these answers, by method and path. */
+const standIn = (answers: Answers) =>
+  Effect.gen(function* () {
+    const asked: Array<Asked> = []
+    const reply = async (request: IncomingMessage, response: ServerResponse) => {
+      const call = `${request.method} ${request.url}`
+      const { authorization, "x-actor": actor } = request.headers
+      asked.push({ call, authorization, actor: actor as string | undefined, body: await text(request) })
+      const answer = answers[call] ?? [404, { type: "/problems/not-found", status: 404 }]
+      if (answer === "never") return
+      response.writeHead(answer[0], {
+        "content-type": answer[0] < 400 ? "application/json" : "application/problem+json",
+      })
+      response.end(JSON.stringify(answer[1]))
+    }
+    const server = createServer((request, response) => void reply(request, response))
+    yield* Effect.acquireRelease(
+      Effect.promise(() => new Promise<void>((done) => server.listen(0, "127.0.0.1", done))),
+      () => Effect.sync(() => server.close().closeAllConnections()),
+    )
+    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked }
+  })
+
+/** The console alone over these modules. */
+const consoleOver = (urls: string) =>
+  Effect.gen(function* () {
+    const env = { MODULE_URLS: urls, ADMIN_TOKEN: token, PORT: "0" }
+    const settings = yield* readSettings({ env, named: ["console"], known })
+    const { url } = yield* consoleAlone(settings, settings.consoleOver!)
+    return (request: Ask) => Effect.promise(() => ask(url, { ...request, headers: { ...headers, ...request.headers } }))
+  })
+
+const run = <A, E>(work: Effect.Effect<A, E, Loops | Scope.Scope>) =>
+  work.pipe(
+    Effect.scoped,
+    Effect.provideServiceEffect(Loops, Effect.sync(makeLoops)),
+    Effect.provideService(References.MinimumLogLevel, "None"),
+  )
+
+const idOf = (n: number) => `019b7f4e-5c3a-7d21-9b1e-3f6a5d0c8e${n}`
+const overviewOf = (module: string) => [200, { modules: [{ module, state: "ready" }], waits: [] }] as const
+
+it.live("The overview has the modules that answer, and since when one does not", () =>
+  run(
+    Effect.gen(function* () {
+      const user = yield* standIn({ "GET /admin/overview": overviewOf("user") })
+      const order = yield* standIn({ "GET /admin/overview": "never" })
+      const send = yield* consoleOver(`user=${user.url},order=${order.url},payment=http://127.0.0.1:1`)
+      const first = (yield* send({ path: "/admin/overview" })).body
+      expect(first.modules).toMatchObject([
+        { module: "user", state: "ready" },
+        { module: "order", state: "unreachable", why: "no answer within 1 second" },
+        { module: "payment", state: "unreachable", why: expect.stringMatching(/./u) },
+      ])
+      yield* Effect.sleep("1100 millis")
+      const second = (yield* send({ path: "/admin/overview" })).body
+      expect(second.checked_at > first.checked_at).toBe(true)
+      expect(second.modules[1].since).toBe(first.modules[1].since)
+      expect(user.asked[0]!.authorization).toBe(`Bearer ${token}`)
+    }),
+  ),
+)
+
+it.live("Dead letters are one list, newest first, whose cursor is signed", () =>
+  run(
+    Effect.gen(function* () {
+      const page = (...ids: ReadonlyArray<number>) => ({ items: ids.map((n) => ({ id: idOf(n) })), next_cursor: null })
+      const user = yield* standIn({ "GET /admin/dead-letters?status=parked&limit=2": [200, page(15, 11)] })
+      const order = yield* standIn({ "GET /admin/dead-letters?status=parked&limit=2": [200, page(14, 12)] })
+      const send = yield* consoleOver(`user=${user.url},order=${order.url},payment=http://127.0.0.1:1`)
+      const path = "/admin/dead-letters?status=parked&limit=2"
+      const first = (yield* send({ path })).body
+      expect(first.items).toEqual([{ id: idOf(15) }, { id: idOf(14) }])
+      const rest = (yield* send({ path: `${path}&cursor=${first.next_cursor}` })).body
+      expect(rest).toEqual({ items: [{ id: idOf(12) }, { id: idOf(11) }], next_cursor: null })
+      const other = yield* send({ path: `/admin/dead-letters?status=resolved&cursor=${first.next_cursor}` })
+      expect(other.body).toMatchObject({ type: "/problems/invalid-cursor", status: 400 })
+    }),
+  ),
+)
+
+it.live("A dead letter is changed in the process that has it, in the name of who asks", () =>
+  run(
+    Effect.gen(function* () {
+      const path = `/admin/dead-letters/${idOf(15)}`
+      const user = yield* standIn({})
+      const order = yield* standIn({
+        [`GET ${path}`]: [200, { id: idOf(15) }],
+        [`POST ${path}/redrive`]: [200, { id: idOf(15), status: "retrying" }],
+      })
+      const send = yield* consoleOver(`user=${user.url},order=${order.url}`)
+      expect((yield* send({ path })).body).toEqual({ id: idOf(15) })
+      const redriven = yield* send({ method: "POST", path: `${path}/redrive`, headers: { "x-actor": "Zoë" } })
+      expect(redriven.body).toEqual({ id: idOf(15), status: "retrying" })
+      expect(order.asked.at(-1)).toMatchObject({ call: `POST ${path}/redrive`, authorization: `Bearer ${token}` })
+      expect(user.asked.map(({ call }) => call)).toEqual([`GET ${path}`, `GET ${path}`])
+      expect((yield* send({ path: `/admin/dead-letters/${idOf(16)}` })).status).toBe(404)
+    }),
+  ),
+)
+
+it.live("What no process has is unavailable while one does not answer", () =>
+  run(
+    Effect.gen(function* () {
+      const user = yield* standIn({})
+      const send = yield* consoleOver(`user=${user.url},order=http://127.0.0.1:1`)
+      expect((yield* send({ path: `/admin/dead-letters/${idOf(15)}` })).status).toBe(503)
+    }),
+  ),
+)
+
+it.live("All that match are redriven in every process, or in that of the module", () =>
+  run(
+    Effect.gen(function* () {
+      const call = "POST /admin/dead-letters/redrive"
+      const user = yield* standIn({ [call]: [200, { redriven: 2 }] })
+      const order = yield* standIn({ [call]: [200, { redriven: 3 }] })
+      const send = yield* consoleOver(`user=${user.url},order=${order.url}`)
+      const json = { "content-type": "application/json" }
+      const redrive = (body: object) =>
+        Effect.map(
+          send({ method: "POST", path: "/admin/dead-letters/redrive", headers: json, body: JSON.stringify(body) }),
+          ({ body }) => body,
+        )
+      expect(yield* redrive({})).toEqual({ redriven: 5 })
+      expect(yield* redrive({ module: "order", type: "order_created" })).toEqual({ redriven: 3 })
+      expect(order.asked.at(-1)!.body).toBe('{"module":"order","type":"order_created"}')
+      expect(user.asked).toHaveLength(1)
+    }),
+  ),
+)
+
+it.live("Replays go to the module of the reaction, and public calls to the module of the path", () =>
+  run(
+    Effect.gen(function* () {
+      const user = yield* standIn({ "GET /admin/replays/user.record-order": [200, { state: "done" }] })
+      const order = yield* standIn({ "GET /orders?limit=6": [200, { items: [] }] })
+      const send = yield* consoleOver(`user=${user.url},order=${order.url}`)
+      expect((yield* send({ path: "/admin/replays/user.record-order" })).body).toEqual({ state: "done" })
+      expect((yield* send({ path: "/console/api/orders?limit=6" })).body).toEqual({ items: [] })
+      expect(user.asked).toHaveLength(1)
+    }),
+  ),
+)
+
+it.live("Nothing is asked without access, and /readyz and the page need no module", () =>
+  run(
+    Effect.gen(function* () {
+      const user = yield* standIn({ "GET /admin/overview": overviewOf("user") })
+      const send = yield* consoleOver(`user=${user.url}`)
+      for (const path of ["/admin/overview", "/admin/dead-letters", "/console/api/users", "/console"]) {
+        expect([path, (yield* send({ path, headers: { authorization: "Bearer wrong" } })).status]).toEqual([path, 401])
+      }
+      expect(user.asked).toEqual([])
+      expect((yield* send({ path: "/readyz" })).body).toEqual({ state: "ready", checks: {} })
+      expect((yield* send({ path: "/console" })).status).toBe(200)
+      expect((yield* send({ method: "DELETE", path: "/admin/overview" })).status).toBe(405)
+    }),
+  ),
+)
+
+it("processesOf gives an address without a module's name all modules that no other address has", () => {
+  const addresses = [{ url: "http://a" }, { url: "http://b", module: "order" as const }]
+  expect(processesOf(addresses)).toEqual([
+    { url: "http://a", modules: ["user", "payment", "inventory", "notification"] },
+    { url: "http://b", modules: ["order"] },
+  ])
+})
