@@ -77,10 +77,12 @@ const Groups = ({ query }) => {
   if (groups.answer === undefined) return html`<${Pending} polled=${groups} />`
   const { items, checked_at, more } = groups.answer.body
   if (items.length === 0) return html`<${Empty}>No dead letters match.<//>`
-  return html`${steady.line}
-    <ul class="stuck groups" ref=${steady.ref}>
-      ${steady.shown.map((group) => html`<${Group} key=${groupKey(group)} group=${group} until=${checked_at} />`)}
-    </ul>
+  return html`<div ref=${steady.ref}>
+      ${steady.line}
+      <ul class="stuck groups">
+        ${steady.shown.map((group) => html`<${Group} key=${groupKey(group)} group=${group} until=${checked_at} />`)}
+      </ul>
+    </div>
     ${more > 0 && html`<p class="muted">and ${numberOf(more)} more causes</p>`}`
 }
 
@@ -125,24 +127,26 @@ const List = ({ query }) => {
   const { items, next_cursor } = list.answer.body
   if (items.length === 0)
     return html`<${Empty}>No dead letters match. <a href=${linkTo("dead-letters")}>Clear filters</a><//>`
-  return html`${steady.line}
-    <table class="grid" ref=${steady.ref}>
-      <thead>
-        <tr>
-          <th scope="col">event</th>
-          <th scope="col">status</th>
-          <th scope="col">reaction</th>
-          <th scope="col">error</th>
-          <th scope="col">key</th>
-          <th scope="col" class="number">attempts</th>
-          <th scope="col" class="number">behind</th>
-          <th scope="col">since</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${steady.shown.map((letter) => html`<${Entry} key=${letter.id} letter=${letter} />`)}
-      </tbody>
-    </table>
+  return html`<div ref=${steady.ref}>
+      ${steady.line}
+      <table class="grid">
+        <thead>
+          <tr>
+            <th scope="col">event</th>
+            <th scope="col">status</th>
+            <th scope="col">reaction</th>
+            <th scope="col">error</th>
+            <th scope="col">key</th>
+            <th scope="col" class="number">attempts</th>
+            <th scope="col" class="number">behind</th>
+            <th scope="col">since</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${steady.shown.map((letter) => html`<${Entry} key=${letter.id} letter=${letter} />`)}
+        </tbody>
+      </table>
+    </div>
     <p class="buttons">
       ${cursor !== undefined && html`<button type="button" onClick=${() => setCursor(undefined)}>Newest</button>`}
       ${next_cursor !== null && html`<button type="button" onClick=${() => setCursor(next_cursor)}>Older</button>`}
@@ -153,7 +157,9 @@ const List = ({ query }) => {
 const Entry = ({ letter }) => {
   const { id, reaction, status, attempts, waiting, first_failed_at, event } = letter
   return html`<tr data-row>
-    <th scope="row"><a id=${`letter-${id}`} href=${linkTo("dead-letter", id)}>${event.type}</a></th>
+    <th scope="row">
+      <a id=${`letter-${id}`} href=${linkTo("dead-letter", id)}><${Text} value=${event.type} /></a>
+    </th>
     <td data-label="status"><${State} name=${status} /></td>
     <td data-label="reaction"><code>${reaction}</code></td>
     <td data-label="error" class="error"><${Text} value=${errorOf(letter)} /></td>

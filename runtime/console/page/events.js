@@ -36,8 +36,9 @@ export const EventsView = () => {
         ? html`<${Pending} polled=${polled} />`
         : items.length === 0
           ? html`<${Empty}>No events match.<//>`
-          : html`${steady.line}
-              <table class="grid" ref=${steady.ref}>
+          : html`<div ref=${steady.ref}>
+              ${steady.line}
+              <table class="grid">
                 <thead>
                   <tr>
                     <th scope="col">time</th>
@@ -51,7 +52,8 @@ export const EventsView = () => {
                 <tbody>
                   ${steady.shown.map((item) => html`<${Item} key=${placeOf(item)} item=${item} open=${query["open"]} />`)}
                 </tbody>
-              </table>`
+              </table>
+            </div>`
     }
     ${
       polled.answer !== undefined &&

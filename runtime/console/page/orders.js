@@ -22,8 +22,9 @@ export const OrdersView = () => {
         ? html`<${Pending} polled=${orders} />`
         : orders.answer.body.items.length === 0
           ? html`<${Empty}>No orders match.<//>`
-          : html`${steady.line}
-              <table class="grid" ref=${steady.ref}>
+          : html`<div ref=${steady.ref}>
+              ${steady.line}
+              <table class="grid">
                 <thead>
                   <tr>
                     <th scope="col">order</th>
@@ -45,7 +46,8 @@ export const OrdersView = () => {
                       </tr>`,
                   )}
                 </tbody>
-              </table>`
+              </table>
+            </div>`
     }
     <p class="buttons">
       ${cursor !== "" && html`<button type="button" onClick=${() => setCursor("")}>Newest</button>`}

@@ -20,7 +20,7 @@ export const splitOf = (items, keyOf, known, isUsed) => {
 
 /**
  * The items of a list that is in use without the new ones, and the line that shows those. `ref` belongs to the element
- * around the list.
+ * around both.
  *
  * @template T
  * @param {ReadonlyArray<T>} items

@@ -112,7 +112,9 @@ export const open = (options: Opening) =>
     const { url } = yield* Scenario
     const { browser } = yield* Chromium
     const opened = yield* Effect.acquireRelease(
-      Effect.promise(() => browser.newContext({ viewport: { width, height: 800 }, baseURL: url, ...context })),
+      Effect.promise(() =>
+        browser.newContext({ reducedMotion: "reduce", viewport: { width, height: 800 }, baseURL: url, ...context }),
+      ),
       (opened) => Effect.promise(() => opened.close()),
     )
     return yield* Effect.promise(async () => {

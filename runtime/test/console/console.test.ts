@@ -80,7 +80,7 @@ describe.skipIf(!hasBrowser)("The console in a browser", () => {
 
     it.effect("makes the picture of the README", () =>
       story({ answers: states.stuck }, async ({ page }) => {
-        await page.setViewportSize({ width: 1000, height: 740 })
+        await page.setViewportSize({ width: 1000, height: 712 })
         await ready(page)
         await page.getByRole("link", { name: "4715" }).waitFor()
         await page.screenshot({ path: `${pictures}readme.png` })

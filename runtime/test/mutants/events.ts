@@ -123,6 +123,15 @@ const logs: ReadonlyArray<Mutant> = [
     fails: "Two modules over Kafka > go on when a topic gets more partitions, or is deleted and made again",
   },
   {
+    name: "records of aborted transactions are read",
+    file: "runtime/events/kafka/reader.ts",
+    find: "batch.messages.map(",
+    replace: "batch.rawMessages.map(",
+    breaks: "The console shows events that never happened.",
+    test: kafkaTest,
+    fails: "KafkaEventBus > reads no record of a transaction that was aborted, and reads on behind it",
+  },
+  {
     name: "no heartbeat late in a batch",
     file: "runtime/events/kafka/batch.ts",
     find: "heart.evicted, heart.callBegins)",

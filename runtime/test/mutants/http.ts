@@ -202,4 +202,34 @@ const idempotency: ReadonlyArray<Mutant> = [
   },
 ]
 
-export const ofHttp: ReadonlyArray<Mutant> = [...admin, ...consoleMutants, ...bodies, ...idempotency]
+const consoleCalls: ReadonlyArray<Mutant> = [
+  {
+    name: "public calls of the console need no access",
+    file: "runtime/console/publicCalls.ts",
+    find: `if ("rejected" in verdict) return rejection(verdict.rejected)`,
+    replace: "",
+    breaks: "A request without the token reads users and places orders.",
+    test: "runtime/console/publicCalls.test.ts",
+    fails: "/console/api > makes no other call, and none without access",
+  },
+  {
+    name: "a dead letter is not found although a process does not answer",
+    file: "runtime/remote/admin.ts",
+    find: "if (failed[0] !== undefined) return Effect.fail(failed[0])",
+    replace: "",
+    breaks: "An operator takes a dead letter for deleted while its module is unavailable.",
+    test: "runtime/remote/admin.test.ts",
+    fails: "What no process has is unavailable while one does not answer",
+  },
+  {
+    name: "a page of records begins at what was read, not at what was looked at",
+    file: "runtime/admin/events/scan.ts",
+    find: "(partition.loaded.at(-1)?.offset ?? partition.before - 1) + 1]",
+    replace: "partition.before]",
+    breaks: "Records are missing between two pages of the log.",
+    test: "runtime/admin/events/scan.test.ts",
+    fails: "scan > continues where it was although records were appended meanwhile",
+  },
+]
+
+export const ofHttp: ReadonlyArray<Mutant> = [...admin, ...consoleMutants, ...consoleCalls, ...bodies, ...idempotency]
