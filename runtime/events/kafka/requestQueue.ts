@@ -5,8 +5,10 @@ interface RequestQueue {
   readonly pending: ReadonlyArray<unknown>
   /** Unix ms; -1 while the broker does not throttle. */
   readonly throttledUntil: number
-  scheduleCheckPendingRequests(): void
+  scheduleCheckPendingRequests: (this: RequestQueue) => void
 }
+
+const patched = new WeakSet<RequestQueue>()
 
 /**
  * Stops a timer of kafkajs 2.2.4 that fires each millisecond on every connection, whether requests wait or not
@@ -15,7 +17,7 @@ interface RequestQueue {
  */
 export const withoutIdleTimer = (): void => {
   const { prototype } = createRequire(import.meta.url)("kafkajs/src/network/requestQueue") as {
-    prototype: RequestQueue
+    readonly prototype: RequestQueue
   }
   if (patched.has(prototype)) return
   patched.add(prototype)
@@ -24,5 +26,3 @@ export const withoutIdleTimer = (): void => {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
   }
 }
-
-const patched = new WeakSet<RequestQueue>()
