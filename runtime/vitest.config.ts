@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config"
 
-/** Tests that start and kill processes, or run long simulations; all others belong to `npm test`. */
-const whole = ["runtime/test/whole/**/*.test.ts", "runtime/test/simulation/**/*.test.ts"]
+/** Tests that start and kill processes or a browser, or run long simulations; all others belong to `npm test`. */
+const whole = ["whole", "simulation", "console"].map((folder) => `runtime/test/${folder}/**/*.test.ts`)
 
 /** The configuration of `npm test` or of `npm run test:whole`. */
 export const configOf = (which: "quick" | "whole") =>
