@@ -4,7 +4,9 @@ import { HttpRouter } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { auditHttp } from "./admin/audit/http.ts"
+import { journeyHttp } from "./admin/journey/http.ts"
 import { overviewHttp } from "./admin/overview/http.ts"
+import { makeReads } from "./admin/reads.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
 import { api as adminApi } from "./admin/api.ts"
@@ -45,12 +47,19 @@ interface Served {
 }
 
 /** `/admin`, over all modules; page keys and databases are the first module's. */
-const admin = ({ settings, running, health, events }: Served) =>
-  HttpApiBuilder.layer(adminApi).pipe(
-    Layer.provide([adminHttp(running), auditHttp(running), overviewHttp({ modules: running, health, events })]),
+const admin = ({ settings, running, health, events }: Served) => {
+  const limited = makeReads()
+  return HttpApiBuilder.layer(adminApi).pipe(
+    Layer.provide([
+      adminHttp(running, limited),
+      auditHttp(running),
+      overviewHttp({ modules: running, health, events }),
+      journeyHttp(running, limited),
+    ]),
     Layer.provide(Admin.layer(settings.adminToken)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )
+}
 
 /** Adds the routes that belong to no module, and the middleware of all routes: problems, metrics, traces. */
 export const addRoutes = (options: Served) =>

@@ -7,7 +7,7 @@ export const FaultSwitch = Schema.Struct({
     description: "`relay.<module>`, `reaction.<name>`, `provider`, `mail` or `events`.",
     examples: ["reaction.inventory.hold-order"],
   }),
-  enabled: Schema.Boolean,
+  enabled: Schema.Boolean.annotate({ examples: [true] }),
   since: Schema.NullOr(Instant).annotate({ description: "When it was switched on; null while it is off." }),
   user_id: Schema.optionalKey(
     Schema.Natural.annotate({ description: "The only user whose events fail; left out: all." }),
@@ -21,6 +21,6 @@ export const FaultSwitches = Schema.Struct({ items: Schema.Array(FaultSwitch) })
 
 /** The body that switches a fault. */
 export const FaultSetting = Schema.Struct({
-  enabled: Schema.Boolean,
+  enabled: Schema.Boolean.annotate({ examples: [true] }),
   user_id: Schema.optionalKey(Schema.Natural),
 })
