@@ -7,7 +7,9 @@ import { auditHttp } from "./admin/audit/http.ts"
 import { eventsHttp } from "./admin/events/http.ts"
 import { faultsApi } from "./admin/faults/api.ts"
 import { faultsHttp } from "./admin/faults/http.ts"
+import { journeyHttp } from "./admin/journey/http.ts"
 import { overviewHttp } from "./admin/overview/http.ts"
+import { makeReads } from "./admin/reads.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
 import { api as adminApi } from "./admin/api.ts"
@@ -63,13 +65,15 @@ const admin = (
   { settings, running, health, events }: Served,
   access: Admin.Access,
   faults: FaultRegistry | undefined,
-) =>
-  HttpApiBuilder.layer(adminApi).pipe(
+) => {
+  const limited = makeReads()
+  return HttpApiBuilder.layer(adminApi).pipe(
     Layer.provide([
-      adminHttp(running),
+      adminHttp(running, limited),
       auditHttp(running),
       eventsHttp(topicsOf(settings)),
       overviewHttp({ modules: running, health, events }),
+      journeyHttp(running, limited),
     ]),
     Layer.merge(
       faults === undefined ? Layer.empty : Layer.provide(HttpApiBuilder.layer(faultsApi), faultsHttp(faults)),
@@ -77,6 +81,7 @@ const admin = (
     Layer.provide(Admin.layer(access)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),
   )
+}
 
 /** Adds the routes that belong to no module, and the middleware of all routes: problems, metrics, traces. */
 export const addRoutes = (options: Served) =>

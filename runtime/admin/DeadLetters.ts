@@ -1,4 +1,5 @@
 import { Clock, Context, Effect, Layer, Schema } from "effect"
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { SqlClient } from "effect/sql"
 import { keyIn } from "../events/cloudEvents.ts"
 import { Instant } from "../http/Instant.ts"
@@ -8,7 +9,18 @@ import {
   type Filter,
   type ListedDeadLetter,
   mostCounted,
+  type StoredValue,
 } from "../delivery/deadLetterTable.ts"
+import {
+  type ActionRow,
+  actionTable,
+  type BulkAction,
+  type GroupRow,
+  type NewAction,
+  operationTable,
+} from "../delivery/operationTable.ts"
+import { Database } from "../sql/Database.ts"
+import type { Operation } from "./Operation.ts"
 import { shownOf } from "./shown.ts"
 
 /** The statuses of a dead letter as operators see them; those that only wait are counted with the one before them. */
@@ -111,14 +123,23 @@ export const DeadLetter = Schema.Struct({
   )
 export type DeadLetter = typeof DeadLetter.Type
 
+/** A redrive or discard of many. `until`, `operation` and `limit` bound one call of it. */
+export interface ManyChanged {
+  readonly action: BulkAction
+  readonly filter: Filter
+  readonly operation: string
+  readonly limit: number
+  readonly actor: string
+}
+
 /**
  * The dead letters of one module, for operators. A change waits for the worker that has the dead letter locked, then
- * compares its status again, and changes nothing when it has ended.
+ * compares its status again, and changes nothing when it has ended. It is recorded as an action in the same transaction.
  */
 export class DeadLetters extends Context.Service<
   DeadLetters,
   {
-    /** At most `limit`, newest first, from before the id given. */
+    /** At most `limit`, newest first, from before the id given; without record and attempts. */
     readonly list: (
       filter: Filter,
       before: string | undefined,
@@ -126,47 +147,130 @@ export class DeadLetters extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<DeadLetter>>
     readonly find: (id: string) => Effect.Effect<DeadLetter | undefined>
     /** Makes it due now, with 0 attempts. Returns whether that changed it. */
-    readonly redrive: (id: string) => Effect.Effect<boolean>
+    readonly redrive: (id: string, actor?: string) => Effect.Effect<boolean>
     /** Ends it without effect, and its key goes on. Returns whether that changed it. */
-    readonly discard: (id: string) => Effect.Effect<boolean>
-    /** Redrives all open dead letters that match, and returns how many. */
-    readonly redriveAll: (filter: Filter) => Effect.Effect<number>
+    readonly discard: (id: string, actor?: string) => Effect.Effect<boolean>
+    /** Changes at most `limit` that match and were not changed by the operation; leaves out what a worker has locked. */
+    readonly changeMany: (
+      change: ManyChanged,
+    ) => Effect.Effect<{ readonly changed: number; readonly remaining: number }>
+    /** Groups of open ones by cause, the largest first, and how many more there are. */
+    readonly groups: (
+      filter: Filter,
+    ) => Effect.Effect<{ readonly groups: ReadonlyArray<GroupRow>; readonly more: number }>
+    /** The action of an operation, and what became of its dead letters; undefined when it changed none here. */
+    readonly operation: (id: string) => Effect.Effect<
+      | {
+          readonly action: ActionRow
+          readonly outcomes: ReadonlyArray<{ readonly outcome: keyof Operation["counts"]; readonly n: number }>
+        }
+      | undefined
+    >
+    /** What operators did in this module, newest first, from before the id given. */
+    readonly actions: (before: string | undefined, limit: number) => Effect.Effect<ReadonlyArray<ActionRow>>
   }
 >()("galleria/DeadLetters") {}
 
+/** More of a record is not shown. */
+const mostRaw = 64 * 1024
+
+const rawOf = ({ value, encoding }: StoredValue) => (encoding === undefined ? value.slice(0, mostRaw) : null)
+
+const orderIn = (data: unknown): number | undefined => {
+  const id = typeof data === "object" && data !== null && "order_id" in data ? Number(data.order_id) : Number.NaN
+  return Number.isSafeInteger(id) && id > 0 ? id : undefined
+}
+
 const viewOf = (module: string, row: ListedDeadLetter): DeadLetter => {
+  const { log: _log, original: _original, ...shownRow } = row
   const { id, type, source, headers } = row.event
   const shown = shownOf(bytesOf(row.event).toString(), headers)
+  const order_id = orderIn(shown.data)
   return {
-    ...row,
+    ...shownRow,
     module,
     offset: Number(row.offset),
     waiting: Number(row.waiting),
     event: { id, type, source, key: row.event.key ?? keyIn(shown.data), headers, ...shown },
+    ...(order_id === undefined ? {} : { order_id }),
+    edited: row.original !== null,
   }
 }
+
+/** A single dead letter also has its record and its attempts. */
+const wholeOf = (module: string, row: ListedDeadLetter): DeadLetter => ({
+  ...viewOf(module, row),
+  raw: rawOf(row.event),
+  attempt_log: (row.log ?? []).map(({ at, ...attempt }) => ({ ...attempt, at: new Date(at) })),
+  ...(row.original === null
+    ? {}
+    : {
+        original: {
+          data: shownOf(bytesOf(row.original).toString(), row.event.headers).data,
+          raw: rawOf(row.original),
+        },
+      }),
+})
+
+/** The actor of calls that do not name one, such as those of tests. */
+const unnamed = "token"
 
 /** The dead letters in the database of `module`. Runs `changed` after each change, to wake the retry worker. */
 export const layer = (module: string, changed: Effect.Effect<void>) =>
   Layer.effect(
     DeadLetters,
     Effect.gen(function* () {
-      const table = deadLetterOperations(yield* SqlClient.SqlClient)
+      const sql = yield* SqlClient.SqlClient
+      const { transaction } = yield* Database
+      const table = deadLetterOperations(sql)
+      const bulk = operationTable(sql)
+      const actions = actionTable(sql)
       const now = Effect.map(Clock.currentTimeMillis, (millis) => new Date(millis))
 
-      const views = <E>(rows: Effect.Effect<ReadonlyArray<ListedDeadLetter>, E>) =>
-        Effect.map(Effect.orDie(rows), (all) => all.map((row) => viewOf(module, row)))
+      const record = (done: Omit<NewAction, "id" | "at">) =>
+        Effect.flatMap(now, (at) => actions.record({ id: uuidV7Unsafe(), at, ...done }))
 
-      /** How many rows a statement changed. */
-      const change = <E>(rows: Effect.Effect<ReadonlyArray<unknown>, E>) =>
-        Effect.map(Effect.tap(Effect.orDie(rows), changed), ({ length }) => length)
+      /** Changes one dead letter, and records that in the same transaction. */
+      const changeOne = (action: BulkAction, id: string, actor = unnamed) =>
+        transaction(
+          Effect.gen(function* () {
+            const at = yield* now
+            const rows = yield* action === "redrive" ? table.redrive(id, at) : table.discard(id, at)
+            if (rows.length === 0) return false
+            yield* record({ actor, action, target: `dead letter ${id}`, details: { module } })
+            return true
+          }),
+        ).pipe(Effect.orDie, Effect.tap(changed))
+
+      const changeMany = ({ action, filter, operation, limit, actor }: ManyChanged) =>
+        Effect.gen(function* () {
+          const count = yield* transaction(
+            Effect.gen(function* () {
+              const count = yield* bulk.change(action, filter, operation, limit, yield* now)
+              const { statuses: _, ...which } = filter
+              const details = { module, ...which, count }
+              if (count > 0) yield* record({ actor, action, target: "all that match", details, operation })
+              return count
+            }),
+          )
+          return { changed: count, remaining: yield* bulk.remaining(filter, operation) }
+        }).pipe(Effect.orDie, Effect.tap(changed))
 
       return {
-        list: (filter, before, limit) => views(table.list(filter, before, limit)),
-        find: (id) => Effect.map(views(table.find(id)), ([deadLetter]) => deadLetter),
-        redrive: (id) => Effect.map(change(Effect.flatMap(now, (at) => table.redrive(id, at))), (count) => count > 0),
-        discard: (id) => Effect.map(change(table.discard(id)), (count) => count > 0),
-        redriveAll: (filter) => change(Effect.flatMap(now, (at) => table.redriveAll(filter, at))),
+        list: (filter, before, limit) =>
+          Effect.map(Effect.orDie(table.list(filter, before, limit)), (rows) => rows.map((row) => viewOf(module, row))),
+        find: (id) =>
+          Effect.map(Effect.orDie(table.find(id)), ([row]) => (row === undefined ? row : wholeOf(module, row))),
+        redrive: (id, actor) => changeOne("redrive", id, actor),
+        discard: (id, actor) => changeOne("discard", id, actor),
+        changeMany,
+        groups: (filter) => Effect.orDie(bulk.groups(filter)),
+        operation: (id) =>
+          Effect.gen(function* () {
+            const [action] = yield* actions.ofOperation(id)
+            return action === undefined ? undefined : { action, outcomes: yield* bulk.outcomes(id) }
+          }).pipe(Effect.orDie),
+        actions: (before, limit) => Effect.orDie(actions.list(before, limit)),
       }
     }),
   )

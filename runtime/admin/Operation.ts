@@ -4,17 +4,28 @@ import { Status } from "./DeadLetters.ts"
 
 /** Dead letters of one cause and status. */
 export const CauseGroup = Schema.Struct({
-  cause: Schema.String.annotate({ description: "The same for the same reaction, reason and error, numbers aside." }),
-  module: Schema.String,
-  reaction: Schema.String,
-  type: Schema.String,
+  cause: Schema.String.annotate({
+    examples: ["5d41402abc4b2a76"],
+    description: "The same for the same reaction, reason and error, numbers aside.",
+  }),
+  module: Schema.String.annotate({ examples: ["order"] }),
+  reaction: Schema.String.annotate({ examples: ["payment.open"] }),
+  type: Schema.String.annotate({ examples: ["order_created"] }),
   status: Status,
-  reason: Schema.NullOr(Schema.String),
-  error: Schema.NullOr(Schema.String).annotate({ description: "The error of its newest dead letter." }),
-  count: Schema.Natural,
-  capped: Schema.Boolean.annotate({ description: "Whether there are at least `count`." }),
-  keys: Schema.Natural.annotate({ description: "How many keys they hold; of at most 1,000 dead letters." }),
-  waiting: Schema.Natural.annotate({ description: "How many events wait behind them; counted up to 1,000." }),
+  reason: Schema.NullOr(Schema.String.annotate({ examples: ["failed"] })),
+  error: Schema.NullOr(Schema.String.annotate({ examples: ["no shelf"] })).annotate({
+    description: "The error of its newest dead letter.",
+  }),
+  count: Schema.Natural.annotate({ examples: [38] }),
+  capped: Schema.Boolean.annotate({ description: "Whether there are at least `count`.", examples: [false] }),
+  keys: Schema.Natural.annotate({
+    examples: [12],
+    description: "How many keys they hold; of at most 50 dead letters.",
+  }),
+  waiting: Schema.Natural.annotate({
+    examples: [112],
+    description: "How many events wait behind these; counted up to 1,000.",
+  }),
   first_failed_at: Schema.NullOr(Instant),
   last_failed_at: Schema.NullOr(Instant),
 }).annotate({ identifier: "CauseGroup", description: "Dead letters of one cause and status." })
@@ -23,7 +34,7 @@ export type CauseGroup = typeof CauseGroup.Type
 export const CauseGroups = Schema.Struct({
   checked_at: Instant,
   items: Schema.Array(CauseGroup),
-  more: Schema.Natural.annotate({ description: "How many further groups there are." }),
+  more: Schema.Natural.annotate({ examples: [0], description: "How many further groups there are." }),
 }).annotate({ description: "Groups of dead letters, the largest first." })
 
 /** The most dead letters that one call changes. */
@@ -61,10 +72,12 @@ export type BulkChange = typeof BulkChange.Type
 
 const changed = {
   operation: Schema.String.annotate({
+    examples: ["019b7f4e-5b02-7c11-8f0a-1d2c3b4a5968"],
     description: "Ask `/admin/operations/{id}` what became of them.",
     format: "uuid",
   }),
   remaining: Schema.Natural.annotate({
+    examples: [0],
     description: "How many still match and were not changed by this operation; counted up to 10,000.",
   }),
 }
@@ -76,19 +89,19 @@ export const Discarded = Schema.Struct({ discarded: Schema.Natural.annotate({ ex
 })
 
 const counts = Schema.Struct({
-  applied: Schema.Natural.annotate({ description: "Took effect." }),
-  waiting: Schema.Natural.annotate({ description: "Not tried yet." }),
-  retrying: Schema.Natural.annotate({ description: "Failed again, and are retried." }),
-  parked: Schema.Natural.annotate({ description: "Failed again, and wait for an operator." }),
-  discarded: Schema.Natural,
+  applied: Schema.Natural.annotate({ examples: [31], description: "Took effect." }),
+  waiting: Schema.Natural.annotate({ examples: [112], description: "Not tried yet." }),
+  retrying: Schema.Natural.annotate({ examples: [0], description: "Failed again, and are retried." }),
+  parked: Schema.Natural.annotate({ examples: [2], description: "Failed again, and wait for an operator." }),
+  discarded: Schema.Natural.annotate({ examples: [0] }),
 })
 
 /** What became of the dead letters of a bulk redrive or discard. */
 export const Operation = Schema.Struct({
-  id: Schema.String.annotate({ format: "uuid" }),
+  id: Schema.String.annotate({ examples: ["019b7f4e-5b02-7c11-8f0a-1d2c3b4a5968"], format: "uuid" }),
   action: Schema.Literals(["redrive", "discard"]),
   started_at: Instant,
-  actor: Schema.String,
+  actor: Schema.String.annotate({ examples: ["ops"] }),
   counts,
 }).annotate({ identifier: "Operation", description: "What became of the dead letters of a redrive or discard." })
 export type Operation = typeof Operation.Type

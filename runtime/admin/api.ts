@@ -6,8 +6,11 @@ import { Admin } from "../http/Admin.ts"
 import { Instant } from "../http/Instant.ts"
 import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
 import { declare, Edge } from "../http/Problem.ts"
+import { Action } from "./Action.ts"
 import { DeadLetter, Status } from "./DeadLetters.ts"
+import { BulkChange, CauseGroups, Discarded, Operation, Redriven } from "./Operation.ts"
 import { Replay } from "../delivery/replay.ts"
+import { journeyGroup } from "./journey/api.ts"
 import { overviewGroup } from "./overview/api.ts"
 
 export class DeadLetterNotFound extends declare<DeadLetterNotFound>()("DeadLetterNotFound", {
@@ -15,6 +18,13 @@ export class DeadLetterNotFound extends declare<DeadLetterNotFound>()("DeadLette
   status: 404,
   title: "Dead letter not found",
   detail: "There is no dead letter with this id.",
+}) {}
+
+export class OperationNotFound extends declare<OperationNotFound>()("OperationNotFound", {
+  slug: "operation-not-found",
+  status: 404,
+  title: "Operation not found",
+  detail: "No bulk change with this id has changed a dead letter.",
 }) {}
 
 export class ReactionNotFound extends declare<ReactionNotFound>()("ReactionNotFound", {
@@ -62,6 +72,7 @@ const Name = Schema.String.check(
   }),
 )
 const reaction = Name.annotate({ description: "The name of a reaction.", examples: ["user.record-order"] })
+const type = Name.annotate({ description: "A type of event.", examples: ["order_created"] })
 const which = {
   module: Schema.optionalKey(Name.annotate({ description: "The name of a module.", examples: ["user"] })),
   reaction: Schema.optionalKey(reaction),
@@ -76,7 +87,13 @@ const one = {
 const deadLetters = HttpApiGroup.make("deadLetters")
   .add(
     HttpApiEndpoint.get("list", "/admin/dead-letters", {
-      query: { ...PageQuery, ...which, status: Schema.optionalKey(Status) },
+      query: {
+        ...PageQuery,
+        ...which,
+        status: Schema.optionalKey(Status),
+        type: Schema.optionalKey(type),
+        cause: Schema.optionalKey(Name.annotate({ description: "The cause of a group." })),
+      },
       success: page(DeadLetter),
       error: InvalidCursor,
     }).annotateMerge(
@@ -101,21 +118,54 @@ const deadLetters = HttpApiGroup.make("deadLetters")
           "Its event never takes effect, and its key goes on with the next. One that has ended stays as it is, which is a success.",
       }),
     ),
-    HttpApiEndpoint.post("redriveAll", "/admin/dead-letters/redrive", {
-      payload: [
-        HttpApiSchema.NoContent,
-        Schema.Struct({
-          ...which,
-          type: Schema.optionalKey(Name.annotate({ description: "A type of event.", examples: ["order_created"] })),
-        }),
-      ],
-      success: Schema.Struct({ redriven: Schema.Natural.annotate({ examples: [3] }) }).annotate({
-        description: "How many dead letters were redriven.",
+    HttpApiEndpoint.get("groups", "/admin/dead-letters/groups", {
+      query: {
+        ...which,
+        status: Schema.optionalKey(
+          Schema.Literals(["retrying", "parked"]).annotate({ description: "Only those with this status." }),
+        ),
+        type: Schema.optionalKey(type),
+      },
+      success: CauseGroups,
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Group dead letters by cause",
+        description: "Those that have not ended, the largest group first; at most 200 groups of each module.",
       }),
+    ),
+    HttpApiEndpoint.post("redriveAll", "/admin/dead-letters/redrive", {
+      payload: [HttpApiSchema.NoContent, BulkChange],
+      success: Redriven,
     }).annotateMerge(
       OpenApi.annotations({
         summary: "Redrive all dead letters that match",
-        description: "A member that is left out matches all; the body may be left out too.",
+        description:
+          "At most `limit` in one call; call again with the same `operation` until `remaining` is 0. Events of one key keep their order. The body may be left out.",
+      }),
+    ),
+    HttpApiEndpoint.post("discardAll", "/admin/dead-letters/discard", {
+      payload: [HttpApiSchema.NoContent, BulkChange],
+      success: Discarded,
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Discard all dead letters that match",
+        description:
+          "At most `limit` in one call; call again with the same `operation` until `remaining` is 0. The body may be left out.",
+      }),
+    ),
+    HttpApiEndpoint.get("operation", "/admin/operations/:id", {
+      params: { id: Schema.String.check(Schema.isUUID()).annotate({ description: "The id of the operation." }) },
+      success: Operation,
+      error: OperationNotFound,
+    }).annotateMerge(OpenApi.annotations({ summary: "Get what became of the dead letters of a bulk change" })),
+    HttpApiEndpoint.get("actions", "/admin/actions", {
+      query: PageQuery,
+      success: page(Action),
+      error: InvalidCursor,
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "List what operators did",
+        description: "Newest first. The name of an operator is sent in `X-Actor`.",
       }),
     ),
   )
@@ -171,4 +221,5 @@ export const api = HttpApi.make("galleria")
   .add(auditGroup)
   .add(eventsGroup)
   .add(overviewGroup)
+  .add(journeyGroup)
   .annotate(HttpApi.ParseOptions, { errors: "all" })

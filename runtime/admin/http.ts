@@ -1,11 +1,23 @@
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
-import type { Filter } from "../delivery/deadLetterTable.ts"
+import { type Filter, mostCounted } from "../delivery/deadLetterTable.ts"
 import type { makeReplay } from "../delivery/replay.ts"
 import { Page } from "../http/Page.ts"
 import type { Reaction } from "../module/Reaction.ts"
-import { api, DeadLetterNotFound, LogNotWhole, ReactionNotFound, ReactionNotResettable, ResetRunning } from "./api.ts"
-import type { DeadLetter, DeadLetters } from "./DeadLetters.ts"
+import { actor } from "./actor.ts"
+import {
+  api,
+  DeadLetterNotFound,
+  LogNotWhole,
+  OperationNotFound,
+  ReactionNotFound,
+  ReactionNotResettable,
+  ResetRunning,
+} from "./api.ts"
+import type { DeadLetters, Status } from "./DeadLetters.ts"
+import { type BulkChange, mostAtOnce } from "./Operation.ts"
+import type { makeReads } from "./reads.ts"
 
 /** A module that runs in this process, as operators administer it. */
 export interface Administered {
@@ -15,8 +27,8 @@ export interface Administered {
   readonly replay: Effect.Success<ReturnType<typeof makeReplay>>
 }
 
-/** `/admin/dead-letters` and `/admin/replays` over all modules of the process. */
-export const http = (modules: ReadonlyArray<Administered>) =>
+/** `/admin/dead-letters`, `/admin/operations`, `/admin/actions` and `/admin/replays` over all modules of the process. */
+export const http = (modules: ReadonlyArray<Administered>, limited: ReturnType<typeof makeReads>) =>
   HttpApiBuilder.group(
     api,
     "deadLetters",
@@ -26,13 +38,10 @@ export const http = (modules: ReadonlyArray<Administered>) =>
       const replays = replaysOf(modules)
       return handlers.handleAll({
         list: ({ query }) => {
-          const { module, reaction, status } = query
-          const filter: Filter = {
-            ...(status === undefined ? {} : { statuses: [status] }),
-            ...(reaction === undefined ? {} : { reaction }),
-          }
+          const { module, reaction, status, type, cause } = query
+          const filter = filterOf(query)
           return page.of({
-            list: ["dead letters", module, reaction, status],
+            list: ["dead letters", module, reaction, status, type, cause],
             query,
             read: (before, limit) => deadLetters.list(module, filter, before, limit),
             position: ({ id }) => id,
@@ -42,7 +51,25 @@ export const http = (modules: ReadonlyArray<Administered>) =>
         get: ({ params }) => Effect.map(deadLetters.find(params.id), ({ deadLetter }) => deadLetter),
         redrive: ({ params }) => deadLetters.act(params.id, "redrive"),
         discard: ({ params }) => deadLetters.act(params.id, "discard"),
-        redriveAll: ({ payload }) => deadLetters.redriveAll(payload ?? {}),
+        groups: ({ query }) => limited(deadLetters.groups(query.module, filterOf(query))),
+        redriveAll: ({ payload }) =>
+          Effect.map(deadLetters.changeAll("redrive", payload ?? {}), ({ changed, ...rest }) => ({
+            redriven: changed,
+            ...rest,
+          })),
+        discardAll: ({ payload }) =>
+          Effect.map(deadLetters.changeAll("discard", payload ?? {}), ({ changed, ...rest }) => ({
+            discarded: changed,
+            ...rest,
+          })),
+        operation: ({ params }) => deadLetters.operation(params.id),
+        actions: ({ query }) =>
+          page.of({
+            list: ["actions"],
+            query,
+            read: (before, limit) => deadLetters.actions(before, limit),
+            position: ({ id }) => id,
+          }),
         replay: ({ payload: { reaction, from, reset = false } }) =>
           Effect.map(replays.start(reaction, from?.getTime(), reset), (body) =>
             HttpApiSchema.withHeaders({
@@ -80,7 +107,7 @@ const deadLettersOf = (modules: ReadonlyArray<Administered>) => {
   const act = (id: string, action: "redrive" | "discard") =>
     Effect.gen(function* () {
       const { deadLetter, own } = yield* find(id)
-      const isChanged = yield* own[action](id)
+      const isChanged = yield* own[action](id, yield* actor)
       const { module, reaction, status } = deadLetter
       yield* Effect.logInfo(
         `An operator asked to ${action} an event of ${reaction}${isChanged ? "" : ", which changed nothing"}`,
@@ -90,17 +117,84 @@ const deadLettersOf = (modules: ReadonlyArray<Administered>) => {
       return now ?? (isChanged ? { ...deadLetter, ...changedBy[action] } : deadLetter)
     })
 
-  const redriveAll = (which: Pick<Filter, "reaction" | "type"> & { readonly module?: string }) =>
+  /** Changes at most `limit` that match, module by module. */
+  const changeAll = (action: "redrive" | "discard", change: BulkChange) =>
     Effect.gen(function* () {
-      const { module, ...filter } = which
-      const counts = yield* Effect.forEach(of(module), (own) => own.redriveAll(filter))
-      const redriven = counts.reduce((sum, count) => sum + count, 0)
-      yield* Effect.logInfo(`An operator redrove all that match: ${redriven} events`).pipe(Effect.annotateLogs(which))
-      return { redriven }
+      const { module, operation = uuidV7Unsafe(), limit = mostAtOnce } = change
+      const by = yield* actor
+      let changed = 0
+      let remaining = 0
+      for (const own of of(module)) {
+        const more = { action, filter: filterOf(change), operation, limit: limit - changed, actor: by }
+        const done = yield* own.changeMany(more)
+        changed += done.changed
+        remaining += done.remaining
+      }
+      yield* Effect.logInfo(`An operator asked to ${action} all that match: ${changed} events`).pipe(
+        Effect.annotateLogs({ ...filterOf(change), operation }),
+      )
+      return { changed, remaining: Math.min(remaining, mostCounted), operation }
     })
 
-  return { list, find, act, redriveAll }
+  const groups = (module: string | undefined, filter: Filter) =>
+    Effect.gen(function* () {
+      const checked_at = new Date(yield* Clock.currentTimeMillis)
+      const chosen = modules.filter(({ name }) => module === undefined || module === name)
+      const found = yield* Effect.forEach(chosen, ({ name, deadLetters }) =>
+        Effect.map(deadLetters.groups(filter), ({ groups, more }) => ({
+          items: groups.map((group) => ({ ...group, module: name, capped: false })),
+          more,
+        })),
+      )
+      return {
+        checked_at,
+        items: found.flatMap(({ items }) => items).sort((a, b) => b.count - a.count),
+        more: found.reduce((sum, { more }) => sum + more, 0),
+      }
+    })
+
+  const operation = (id: string) =>
+    Effect.gen(function* () {
+      const found = (yield* Effect.forEach(of(undefined), (own) => own.operation(id))).flatMap((one) => one ?? [])
+      const [first] = found.map(({ action }) => action).sort((a, b) => a.at.getTime() - b.at.getTime())
+      if (first === undefined) return yield* new OperationNotFound({})
+      const counts = { applied: 0, waiting: 0, retrying: 0, parked: 0, discarded: 0 }
+      for (const { outcome, n } of found.flatMap(({ outcomes }) => outcomes)) counts[outcome] += n
+      const action = first.action === "discard" ? ("discard" as const) : ("redrive" as const)
+      return { id, action, started_at: first.at, actor: first.actor, counts }
+    })
+
+  const actions = (before: string | undefined, limit: number) =>
+    Effect.map(
+      Effect.forEach(of(undefined), (own) => own.actions(before, limit)),
+      (lists) =>
+        newestFirst(lists.flat())
+          .slice(0, limit)
+          .map(({ operation, details, ...action }) => ({
+            ...action,
+            details: operation === null ? details : { ...details, operation },
+          })),
+    )
+
+  return { list, find, act, changeAll, groups, operation, actions }
 }
+
+/** The filter of a query or a bulk change. */
+const filterOf = ({
+  status,
+  reaction,
+  type,
+  cause,
+  until,
+}: {
+  readonly [Member in keyof Omit<Filter, "statuses">]?: Filter[Member] | undefined
+} & { readonly status?: Status | undefined }): Filter => ({
+  ...(status === undefined ? {} : { statuses: [status] }),
+  ...(reaction === undefined ? {} : { reaction }),
+  ...(type === undefined ? {} : { type }),
+  ...(cause === undefined ? {} : { cause }),
+  ...(until === undefined ? {} : { until }),
+})
 
 /** The replays of all modules. */
 const replaysOf = (modules: ReadonlyArray<Administered>) => {
@@ -133,5 +227,5 @@ const changedBy = {
   discard: { status: "discarded", waiting: 0, next_attempt_at: null },
 } as const
 
-const newestFirst = (deadLetters: Array<DeadLetter>) =>
-  deadLetters.sort((a, b) => (a.id < b.id ? 1 : a.id > b.id ? -1 : 0))
+const newestFirst = <Row extends { readonly id: string }>(rows: Array<Row>) =>
+  rows.sort((a, b) => (a.id < b.id ? 1 : a.id > b.id ? -1 : 0))

@@ -3,7 +3,7 @@ import type { DeadLetter } from "../admin/DeadLetters.ts"
 import type { FaultSwitch } from "../admin/FaultSwitch.ts"
 import type { LoggedEvent, LoggedEvents, Matches } from "../admin/LoggedEvent.ts"
 import type { CauseGroup, CauseGroups, Operation } from "../admin/Operation.ts"
-import type { JourneyEvent, OrderJourney, ReactionDelivery } from "../admin/OrderJourney.ts"
+import type { JourneyEvent, OrderJourney, ReactionDelivery } from "../admin/journey/OrderJourney.ts"
 import type { Overview, ReachedModule, Wait } from "../admin/overview/Overview.ts"
 
 // The answers of `/admin` as JSON: what the page gets.

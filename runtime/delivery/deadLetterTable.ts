@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer"
 import { Clock, Effect } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import type { SqlClient } from "effect/sql"
+import { type Attempt, causeOf, logged } from "./cause.ts"
 import type { DeliveryId } from "./inboxTable.ts"
 import { ofNoReaction, type Outcome } from "./outcome.ts"
 
@@ -52,6 +53,7 @@ export interface DeadLetterRow extends DeliveryId {
   readonly reason: string | null
   /** Since when each attempt has postponed it; null when the last attempt did not. */
   readonly postponed_at: Date | null
+  readonly log: ReadonlyArray<Attempt> | null
 }
 
 /** How the consumer asks for held keys and adds dead letters. */
@@ -81,19 +83,28 @@ export const deadLetterQueue = (sql: SqlClient.SqlClient) => ({
         ...deadLetter,
         n,
         id: uuidV7Unsafe(),
-        ...(outcome.status === "waiting" ? { status: "waiting", attempts: 0, due: now } : { ...outcome, failed: now }),
+        ...(outcome.status === "waiting"
+          ? { status: "waiting", attempts: 0, due: now }
+          : {
+              ...outcome,
+              failed: now,
+              cause: causeOf({ ...deadLetter, ...outcome }),
+              log: firstLog(outcome.error, now),
+            }),
       }))
       yield* sql`
         insert into held (id, reaction, key, source, event_id, status, attempts, reason, error, topic, partition,
-          "offset", event, due, first_failed_at, last_failed_at, created_at)
+          "offset", event, due, first_failed_at, last_failed_at, created_at, cause, log)
         select id, reaction, key, source, event_id, status, attempts, reason, error, topic, partition,
-          "offset", event::json, due, failed, failed, ${now}
+          "offset", event::json, due, failed, failed, ${now}, cause, log
         from json_to_recordset(${JSON.stringify(rows)}::json) as x (n int, id text, reaction text, key text, source text,
           event_id text, status text, attempts int, reason text, error text, topic text, partition int,
-          "offset" bigint, event text, due timestamptz, failed timestamptz)
+          "offset" bigint, event text, due timestamptz, failed timestamptz, cause text, log json)
         order by n on conflict (reaction, source, event_id) do nothing`
     }),
 })
+
+const firstLog = (error: string, now: Date) => logged(null, { at: now.toISOString(), error, took_ms: null })
 
 /** The last key of a part of the walk over all keys, and how many keys that part had. */
 export interface Walked {
@@ -162,18 +173,24 @@ export const deadLetterWork = (sql: SqlClient.SqlClient) => ({
       select reaction, key, n from queue order by n desc limit 1`,
 
   /** Ends a dead letter that took effect; one that only waited leaves no row. */
-  succeed: ({ pos, status, redriven_at }: DeadLetterRow) =>
+  succeed: ({ pos, status, redriven_at }: DeadLetterRow, now: Date) =>
     status === "waiting"
       ? sql`delete from held where pos = ${pos}`
-      : sql`update held set status = ${redriven_at === null ? "resolved" : "redriven"}, due = null
+      : sql`update held set status = ${redriven_at === null ? "resolved" : "redriven"}, due = null, ended_at = ${now}
           where pos = ${pos}`,
 
-  fail: ({ pos }: DeadLetterRow, { status, attempts, due, reason, error, postponed_at }: FailedAttempt, now: Date) =>
-    sql`
+  /** Records an attempt that failed and took `millis`. */
+  fail: (deadLetter: DeadLetterRow, failed: FailedAttempt, now: Date, millis: number) => {
+    const { pos, reaction, topic } = deadLetter
+    const { status, attempts, due, reason, error, postponed_at } = failed
+    const log = logged(deadLetter.log, { at: now.toISOString(), error, took_ms: Math.round(millis) })
+    return sql`
       update held set status = ${status}, attempts = ${attempts}, due = ${due}, reason = ${reason},
         error = ${error}, first_failed_at = coalesce(first_failed_at, ${now}), last_failed_at = ${now},
-        postponed_at = ${postponed_at}
-      where pos = ${pos}`,
+        postponed_at = ${postponed_at}, cause = ${causeOf({ reaction, topic, reason, error })},
+        log = ${JSON.stringify(log)}::json
+      where pos = ${pos}`
+  },
 
   /** Delays the next attempt and counts none. */
   delay: ({ pos }: DeadLetterRow, due: Date) =>
@@ -249,6 +266,10 @@ export interface ListedDeadLetter {
   readonly last_failed_at: Date | null
   readonly next_attempt_at: Date | null
   readonly redriven_at: Date | null
+  readonly ended_at: Date | null
+  readonly cause: string | null
+  readonly log: ReadonlyArray<Attempt> | null
+  readonly original: StoredValue | null
 }
 
 /** Which dead letters an operator means. What is left out matches all; without `statuses`: `retrying` and `parked`. */
@@ -256,16 +277,24 @@ export interface Filter {
   readonly statuses?: ReadonlyArray<ListedDeadLetter["status"]>
   readonly reaction?: string
   readonly type?: string
+  readonly cause?: string
+  /** Only those that first failed until then. */
+  readonly until?: Date
 }
 
-/** How operators list dead letters and end or redrive them. Each change waits for the worker that has the row locked. */
-export const deadLetterOperations = (sql: SqlClient.SqlClient) => {
-  const matching = ({ statuses = ["retrying", "parked"], reaction, type }: Filter) => [
+/** The conditions of a filter on the rows `h`. */
+export const matching =
+  (sql: SqlClient.SqlClient) =>
+  ({ statuses = ["retrying", "parked"], reaction, type, cause, until }: Filter) => [
     sql`h.status in ${sql.in(statuses)}`,
+    ...(cause === undefined ? [] : [sql`h.cause = ${cause}`]),
+    ...(until === undefined ? [] : [sql`h.first_failed_at <= ${until}`]),
     ...(reaction === undefined ? [] : [sql`h.reaction = ${reaction}`]),
     ...(type === undefined ? [] : [sql`h.topic = ${type}`]),
   ]
 
+/** How operators list dead letters and end or redrive them. Each change waits for the worker that has the row locked. */
+export const deadLetterOperations = (sql: SqlClient.SqlClient) => {
   const select = (where: ReturnType<typeof sql.and>, limit: number) =>
     sql<ListedDeadLetter>`
       select h.id, h.reaction, h.status, h.attempts, h.reason, h.error, h.event, h.topic, h.partition, h."offset",
@@ -273,13 +302,14 @@ export const deadLetterOperations = (sql: SqlClient.SqlClient) => {
           select from held w where w.reaction = h.reaction and w.key = h.key and w.pos > h.pos
             and w.status in ('waiting', 'retrying', 'parked')
             and h.status in ('retrying', 'parked') limit ${mostCounted}) behind) as waiting,
-        h.first_failed_at, h.last_failed_at, h.due as next_attempt_at, h.redriven_at
+        h.first_failed_at, h.last_failed_at, h.due as next_attempt_at, h.redriven_at, h.ended_at, h.cause, h.log,
+        h.original
       from held h where ${where} order by h.id desc limit ${limit}`
 
   return {
     /** Newest first, from before the id given. */
     list: (filter: Filter, before: string | undefined, limit: number) =>
-      select(sql.and([...matching(filter), ...(before === undefined ? [] : [sql`h.id < ${before}`])]), limit),
+      select(sql.and([...matching(sql)(filter), ...(before === undefined ? [] : [sql`h.id < ${before}`])]), limit),
 
     find: (id: string) => select(sql.and([sql`h.id = ${id}`, sql`h.status <> 'waiting'`]), 1),
 
@@ -289,10 +319,10 @@ export const deadLetterOperations = (sql: SqlClient.SqlClient) => {
         where id = ${id} and status in ('retrying', 'parked') returning pos`,
 
     /** Ends a dead letter without effect and marks the next of its key. */
-    discard: (id: string) =>
+    discard: (id: string, now: Date) =>
       sql`
         with ended as (
-          update held set status = 'discarded', due = null
+          update held set status = 'discarded', due = null, ended_at = ${now}
           where id = ${id} and status in ('retrying', 'parked') returning pos, reaction, key),
         marked as (
           update held set ready = true from ended
@@ -300,14 +330,5 @@ export const deadLetterOperations = (sql: SqlClient.SqlClient) => {
               and h.pos > ended.pos and h.status in ('waiting', 'retrying', 'parked') order by h.pos limit 1)
             and held.status = 'waiting')
         select pos from ended`,
-
-    /** Locks in one order, so that requests at the same time do not deadlock. */
-    redriveAll: (filter: Filter, now: Date) =>
-      sql`
-        with open as (
-          select h.pos from held h where ${sql.and(matching({ ...filter, statuses: ["retrying", "parked"] }))}
-          order by h.pos for update)
-        update held set status = 'retrying', attempts = 0, due = ${now}, redriven_at = ${now}
-        from open where held.pos = open.pos returning held.pos`,
   }
 }

@@ -154,12 +154,12 @@ const makeHandle = ({ module, reactions }: Options, sql: SqlClient.SqlClient) =>
       loggedAt(placeOfRecord(deadLetter.event)),
     )
 
-  const fail = (deadLetter: DeadLetterRow, outcome: Failure) =>
+  const fail = (deadLetter: DeadLetterRow, outcome: Failure, millis: number) =>
     Effect.gen(function* () {
       const now = new Date(yield* Clock.currentTimeMillis)
       const schedule = reactions.find(({ name }) => name === deadLetter.reaction)?.retry ?? defaultRetry
       const verdict = yield* verdictOn(deadLetter, outcome, schedule, now)
-      yield* deadLetters.fail(deadLetter, verdict, now)
+      yield* deadLetters.fail(deadLetter, verdict, now, millis)
       if (verdict.status !== "parked") return
       yield* log("warn", deadLetter, `is parked after ${verdict.attempts} attempts (${outcome.reason})`)
     })
@@ -192,12 +192,13 @@ const makeHandle = ({ module, reactions }: Options, sql: SqlClient.SqlClient) =>
 
   return (deadLetter: DeadLetterRow) =>
     Effect.gen(function* () {
+      const before = performance.now()
       const outcome = yield* tryAgain(deadLetter)
       if (outcome !== undefined && outcome.status !== "waiting") {
-        yield* fail(deadLetter, outcome)
+        yield* fail(deadLetter, outcome, performance.now() - before)
         return false
       }
-      yield* deadLetters.succeed(deadLetter)
+      yield* deadLetters.succeed(deadLetter, new Date(yield* Clock.currentTimeMillis))
       if (deadLetter.status !== "waiting") {
         yield* log("info", deadLetter, `took effect after ${deadLetter.attempts} failed attempts`)
       }

@@ -107,3 +107,17 @@ export const countPending = (sql: SqlClient.SqlClient) =>
   sql<{ pending: number; oldest: Date | null }>`
     select count(*)::float8 as pending, (select time from outbox order by seq limit 1) as oldest
     from (select from outbox limit ${mostPending}) pending`
+
+/** An event in the outbox. */
+export interface UnsentRow {
+  readonly type: string
+  readonly time: Date
+  readonly traceparent: string | null
+}
+
+/** The events in the outbox whose data name an order, out of the first `mostPending`. */
+export const unsentOfOrder = (sql: SqlClient.SqlClient, order_id: number) =>
+  sql<UnsentRow>`
+    select type, time, traceparent from (select * from outbox order by seq limit ${mostPending}) pending
+    where position(${`"order_id":${order_id}`} in data) > 0 and data::json->>'order_id' = ${String(order_id)}
+    order by seq`

@@ -8,6 +8,7 @@ import { createEventLog } from "./migrations/0005_create_event_log.ts"
 import { countPostponed } from "./migrations/0006_count_postponed.ts"
 import { indexParked } from "./migrations/0007_index_parked.ts"
 import { createPositions } from "./migrations/0004_create_positions.ts"
+import { explainDeadLetters } from "./migrations/0008_explain_dead_letters.ts"
 import { markReady } from "./migrations/0003_mark_ready.ts"
 import { reasonOf } from "./onceThere.ts"
 
@@ -22,6 +23,7 @@ const runtime: Migrations = {
   "0005_create_event_log": Effect.asVoid(createEventLog),
   "0006_count_postponed": Effect.asVoid(countPostponed),
   "0007_index_parked": Effect.asVoid(indexParked),
+  "0008_explain_dead_letters": Effect.asVoid(explainDeadLetters),
 }
 
 /** A migration failed. `reason` is the message of the database. */

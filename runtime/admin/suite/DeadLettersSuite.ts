@@ -75,7 +75,19 @@ const worked = (subject: Subject, haste?: number) =>
         Effect.sync(() => void wakes++),
       ),
     )
-    const { list, find, redrive, discard, redriveAll } = Context.get(built, DeadLetters.DeadLetters)
+    const { list, find, redrive, discard, changeMany } = Context.get(built, DeadLetters.DeadLetters)
+
+    /** Redrives all that match, by calls of one operation, and returns how many. */
+    const redriveAll = (filter: Filter) => {
+      const change = { action: "redrive", filter, operation: crypto.randomUUID(), limit: 500, actor: "suite" } as const
+      return Effect.gen(function* () {
+        for (let sum = 0; ;) {
+          const { changed, remaining } = yield* changeMany(change)
+          sum += changed
+          if (remaining === 0 || changed === 0) return sum
+        }
+      })
+    }
 
     return {
       ...base,
@@ -792,11 +804,17 @@ const operations: ReadonlyArray<Check<Subject>> = [
           last_failed_at: expect.any(Date),
           next_attempt_at: expect.any(Date),
           redriven_at: null,
+          ended_at: null,
+          cause: expect.stringMatching(/^[0-9a-f]{16}$/u),
+          edited: false,
+          raw: '{"n":0}',
+          attempt_log: [{ at: expect.any(Date), error: "it cannot be done", took_ms: null }],
         })
         expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/u)
         expect(deadLetter!.first_failed_at!.getTime()).toBeGreaterThanOrEqual(before)
         expect(deadLetter!.next_attempt_at!.getTime()).toBeGreaterThan(deadLetter!.last_failed_at!.getTime())
-        expect(yield* operator.list({}, undefined, 10)).toEqual([deadLetter])
+        const { raw: _raw, attempt_log: _attempts, ...listed } = deadLetter!
+        expect(yield* operator.list({}, undefined, 10)).toEqual([listed])
         const waiting = yield* idOf("a2")
         expect(yield* operator.find(waiting)).toBeUndefined()
         expect(yield* operator.redrive(waiting)).toBe(false)

@@ -142,6 +142,16 @@ export const stress = (seed: number, subject: Subject = {}) =>
       }
     })
 
+    const redriveAll = Effect.suspend(() =>
+      letters.changeMany({
+        action: "redrive",
+        filter: {},
+        operation: crypto.randomUUID(),
+        limit: 500,
+        actor: "stress",
+      }),
+    )
+
     const person = Effect.gen(function* () {
       while (committed < log.length) {
         yield* pause(random() * 6)
@@ -152,7 +162,7 @@ export const stress = (seed: number, subject: Subject = {}) =>
         else if (press < 0.7) yield* letters.discard(entry.id)
         else if (press < 0.8)
           yield* Effect.all([letters.discard(entry.id), letters.redrive(entry.id)], { concurrency: 2 })
-        else if (press < 0.9) yield* letters.redriveAll({})
+        else if (press < 0.9) yield* redriveAll
       }
     })
 
@@ -163,7 +173,7 @@ export const stress = (seed: number, subject: Subject = {}) =>
     const drain = Effect.gen(function* () {
       mend()
       while (yield* openEntries) {
-        yield* letters.redriveAll({})
+        yield* redriveAll
         yield* pause(2)
       }
     }).pipe(Effect.ensuring(Effect.sync(() => void (over = true))))

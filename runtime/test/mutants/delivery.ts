@@ -270,9 +270,9 @@ const deadLetters: ReadonlyArray<Mutant> = [
   {
     name: "a discard does not look at the status",
     file: "runtime/delivery/deadLetterTable.ts",
-    find: `update held set status = 'discarded', due = null
+    find: `update held set status = 'discarded', due = null, ended_at = \${now}
           where id = \${id} and status in ('retrying', 'parked')`,
-    replace: `update held set status = 'discarded', due = null
+    replace: `update held set status = 'discarded', due = null, ended_at = \${now}
           where id = \${id}`,
     breaks: "An event that took effect is called discarded.",
     test: deadLettersTest,

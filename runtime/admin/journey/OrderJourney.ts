@@ -1,6 +1,6 @@
 import { Schema } from "effect"
-import { Instant } from "../http/Instant.ts"
-import { JourneyStep, OrderState } from "../module/Journey.ts"
+import { Instant } from "../../http/Instant.ts"
+import { JourneyStep, OrderState } from "../../module/Journey.ts"
 
 const moduleName = Schema.String.annotate({ examples: ["order"] })
 
@@ -23,26 +23,43 @@ export const ReactionDelivery = Schema.Struct({
       "`pending`: not taken charge of yet; `waiting`: behind an earlier event of its key; `unknown`: its module could not be asked; else as of dead letters.",
   }),
   at: Schema.NullOr(Instant).annotate({ description: "When it got this status; null while it is pending or unknown." }),
-  attempts: Schema.Natural,
-  dead_letter_id: Schema.optionalKey(Schema.String),
+  attempts: Schema.Natural.annotate({ examples: [0] }),
+  dead_letter_id: Schema.optionalKey(Schema.String.annotate({ format: "uuid" })),
 }).annotate({ identifier: "ReactionDelivery", description: "An event for one reaction." })
 export type ReactionDelivery = typeof ReactionDelivery.Type
 
 const EventShown = Schema.Struct({
-  id: Schema.String,
-  source: Schema.NullOr(Schema.String).annotate({ description: "Null when only the order's history has the event." }),
-  type: Schema.String,
-  subject: Schema.NullOr(Schema.String),
-  key: Schema.NullOr(Schema.String),
-  data: Schema.Unknown,
+  id: Schema.String.annotate({ examples: ["019b7f4e-5b02-7c11-8f0a-1d2c3b4a5968"] }),
+  source: Schema.NullOr(Schema.String.annotate({ examples: ["/galleria/order"] })).annotate({
+    description: "Null when only the order's history has the event.",
+  }),
+  type: Schema.String.annotate({ examples: ["order_created"] }),
+  subject: Schema.NullOr(Schema.String.annotate({ examples: ["1"] })),
+  key: Schema.NullOr(Schema.String.annotate({ examples: ["1"] })),
+  data: Schema.Unknown.annotate({ examples: [{ order_id: 1, user_id: 1 }] }),
+}).annotate({
+  examples: [
+    {
+      id: "019b7f4e-5b02-7c11-8f0a-1d2c3b4a5968",
+      source: "/galleria/order",
+      type: "order_created",
+      subject: "1",
+      key: "1",
+      data: { order_id: 1, user_id: 1 },
+    },
+  ],
 })
 
 /** An event of an order, and its deliveries. */
 export const JourneyEvent = Schema.Struct({
   module: Schema.NullOr(moduleName).annotate({ description: "The module that wrote it; null: another program." }),
-  topic: Schema.String,
-  partition: Schema.NullOr(Schema.Natural).annotate({ description: "Null when it was not found on the log." }),
-  offset: Schema.NullOr(Schema.Natural).annotate({ description: "Null when it was not found on the log." }),
+  topic: Schema.String.annotate({ examples: ["order_created"] }),
+  partition: Schema.NullOr(Schema.Natural.annotate({ examples: [2] })).annotate({
+    description: "Null when it was not found on the log.",
+  }),
+  offset: Schema.NullOr(Schema.Natural.annotate({ examples: [17] })).annotate({
+    description: "Null when it was not found on the log.",
+  }),
   time: Instant,
   event: EventShown,
   deliveries: Schema.Array(ReactionDelivery),
@@ -52,8 +69,8 @@ export type JourneyEvent = typeof JourneyEvent.Type
 /** An event that is written and not on the log yet. */
 export const UnsentEvent = Schema.Struct({
   module: moduleName,
-  type: Schema.String,
-  age_seconds: Schema.Finite,
+  type: Schema.String.annotate({ examples: ["order_created"] }),
+  age_seconds: Schema.Finite.annotate({ examples: [1.5] }),
 }).annotate({ identifier: "UnsentEvent", description: "An event that is written and not on the log yet." })
 
 /** A part of the journey that is missing. */
@@ -65,9 +82,9 @@ export const JourneyGap = Schema.Struct({
 export type JourneyGap = typeof JourneyGap.Type
 
 export const OrderJourney = Schema.Struct({
-  order_id: Schema.Natural,
-  user_id: Schema.NullOr(Schema.Natural),
-  trace_ids: Schema.Array(Schema.String),
+  order_id: Schema.Natural.annotate({ examples: [1] }),
+  user_id: Schema.NullOr(Schema.Natural.annotate({ examples: [1] })),
+  trace_ids: Schema.Array(Schema.String).annotate({ examples: [["4bf92f3577b34da6a3ce929d0e0e4736"]] }),
   events: Schema.Array(JourneyEvent).annotate({ description: "In the order of their time on the log." }),
   unsent: Schema.Array(UnsentEvent),
   order: Schema.NullOr(OrderState).annotate({ description: "Null when the module order could not be asked." }),

@@ -1,0 +1,239 @@
+import { expect } from "@effect/vitest"
+import { Effect } from "effect"
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
+import { order } from "../../modules/order/module.ts"
+import { PaymentSuccessful } from "../../modules/payment/contract/events.ts"
+import { eventually, onEveryDatabase, Scenario } from "../test/harness/scenario.ts"
+
+interface Row {
+  readonly event_id: string
+  readonly key?: string
+  readonly status?: string
+  readonly cause?: string
+  readonly failed?: Date
+}
+
+const long = new Date(Date.now() - 3_600_000)
+/** An answer takes a quarter of this on a machine with nothing else to do. */
+const mostMillis = 2_000
+
+const far = new Date(Date.now() + 3_600_000)
+
+/** Adds dead letters of a reaction that does not exist, so that none of them takes effect. */
+const add = (...rows: ReadonlyArray<Row>) =>
+  Effect.gen(function* () {
+    const sql = (yield* Scenario).database("order")
+    for (const { event_id, key = event_id, status = "parked", cause = "c1", failed = long } of rows) {
+      const event = { id: event_id, source: "/s", type: "t", key, headers: {}, time: 0, value: '{"order_id":7}' }
+      yield* sql`
+        insert into held (id, reaction, key, source, event_id, status, attempts, reason, error, topic, partition, "offset",
+          event, due, first_failed_at, last_failed_at, created_at, cause)
+        values (${uuidV7Unsafe()}, 'order.gone', ${key}, '/s', ${event_id}, ${status}, 1, 'failed', ${`no ${event_id}`},
+          't', 0, 0, ${JSON.stringify(event)}::json, ${status === "waiting" ? long : far}, ${failed}, ${failed}, ${failed}, ${cause})`
+    }
+  })
+
+const clear = Effect.gen(function* () {
+  const sql = (yield* Scenario).database("order")
+  yield* sql`delete from held`
+  yield* sql`delete from action`
+})
+
+const statuses = Effect.gen(function* () {
+  const sql = (yield* Scenario).database("order")
+  const rows = yield* sql<{ line: string }>`select event_id || ' ' || status as line from held order by event_id`
+  return rows.map(({ line }) => line)
+})
+
+const get = (path: string) => Effect.flatMap(Scenario, (scenario) => scenario.get(path))
+const post = (path: string, body?: unknown, headers?: Readonly<Record<string, string>>) =>
+  Effect.flatMap(Scenario, (scenario) => scenario.post(path, body, headers))
+
+const each = await onEveryDatabase([order])
+each("Operators", (it) => {
+  it.effect("see dead letters by cause, the largest group first, with what waits behind them", () =>
+    Effect.gen(function* () {
+      yield* clear
+      yield* add(
+        { event_id: "a1", cause: "c2" },
+        { event_id: "b1", key: "b" },
+        { event_id: "b2", key: "b", status: "waiting" },
+        { event_id: "b3", key: "b", status: "waiting" },
+        { event_id: "c1" },
+        { event_id: "d1", status: "retrying" },
+        { event_id: "e1", status: "discarded" },
+      )
+      const { body } = yield* get("/admin/dead-letters/groups")
+      expect(body.more).toBe(0)
+      expect(
+        body.items.map(({ cause, status, count, keys, waiting, error }: any) => [
+          cause,
+          status,
+          count,
+          keys,
+          waiting,
+          error,
+        ]),
+      ).toEqual([
+        ["c1", "parked", 2, 2, 2, "no c1"],
+        ["c1", "retrying", 1, 1, 0, "no d1"],
+        ["c2", "parked", 1, 1, 0, "no a1"],
+      ])
+      expect(body.items[0]).toMatchObject({
+        module: "order",
+        reaction: "order.gone",
+        type: "t",
+        capped: false,
+        first_failed_at: long.toISOString(),
+      })
+      const parked = yield* get("/admin/dead-letters/groups?status=retrying")
+      expect(parked.body.items).toHaveLength(1)
+      const listed = yield* get("/admin/dead-letters?cause=c2")
+      expect(listed.body.items.map(({ event }: any) => event.id)).toEqual(["a1"])
+    }),
+  )
+
+  it.effect("discard what matches and failed until then, in calls of one operation, which is one action", () =>
+    Effect.gen(function* () {
+      yield* clear
+      yield* add(
+        { event_id: "a1", key: "a" },
+        { event_id: "a2", key: "a", status: "waiting" },
+        { event_id: "b1" },
+        { event_id: "c1" },
+        { event_id: "d1", cause: "c2" },
+        { event_id: "e1", failed: new Date() },
+      )
+      const operation = crypto.randomUUID()
+      const until = new Date(Date.now() - 60_000).toISOString()
+      const bulk = { cause: "c1", until, operation, limit: 2 }
+      const discard = Effect.map(post("/admin/dead-letters/discard", bulk, { "x-actor": "ada" }), ({ body }) => [
+        body.discarded,
+        body.remaining,
+        body.operation,
+      ])
+      expect(yield* discard).toEqual([2, 1, operation])
+      expect(yield* discard).toEqual([1, 0, operation])
+      expect(yield* discard).toEqual([0, 0, operation])
+      yield* eventually(
+        Effect.map(statuses, (lines) =>
+          expect(lines).toEqual([
+            "a1 discarded",
+            "a2 retrying",
+            "b1 discarded",
+            "c1 discarded",
+            "d1 parked",
+            "e1 parked",
+          ]),
+        ),
+      )
+      const { body } = yield* get(`/admin/operations/${operation}`)
+      expect(body).toMatchObject({
+        id: operation,
+        action: "discard",
+        actor: "ada",
+        counts: { discarded: 3, parked: 0 },
+      })
+      const actions = yield* get("/admin/actions")
+      expect(actions.body.items).toEqual([
+        {
+          id: expect.any(String),
+          at: expect.any(String),
+          actor: "ada",
+          action: "discard",
+          target: "all that match",
+          details: { module: "order", cause: "c1", until, count: 3, operation },
+        },
+      ])
+    }),
+  )
+
+  it.effect("redrive what matches once an operation, and are shown what became of it", () =>
+    Effect.gen(function* () {
+      yield* clear
+      const { publish, database } = yield* Scenario
+      const paid = (order_id: number) =>
+        publish(PaymentSuccessful, { payment_id: order_id, order_id, user_id: 1, amount: "5.00" })
+      yield* paid(5_000)
+      yield* paid(5_001)
+      yield* eventually(
+        Effect.map(get("/admin/dead-letters?status=parked"), ({ body }) => expect(body.items).toHaveLength(2)),
+      )
+      yield* database("order")`
+        insert into orders (id, user_id, amount, status, items, payment_method, steps, created_at)
+        values (5000, 1, 5, 'created', '[]', 'card_ok', '["payment"]', now())`
+      const redriven = yield* post("/admin/dead-letters/redrive", { reaction: "order.learn-paid" })
+      expect(redriven.body).toMatchObject({ redriven: 2, remaining: 0 })
+      const operation = `/admin/operations/${redriven.body.operation}`
+      yield* eventually(
+        Effect.map(get(operation), ({ body }) =>
+          expect(body.counts).toEqual({ applied: 1, waiting: 0, retrying: 0, parked: 1, discarded: 0 }),
+        ),
+      )
+      const { body } = yield* get("/admin/dead-letters?status=redriven")
+      expect(body.items).toHaveLength(1)
+      const entry = yield* get(`/admin/dead-letters/${body.items[0].id}`)
+      expect(entry.body).toMatchObject({
+        order_id: 5_000,
+        ended_at: expect.any(String),
+        raw: expect.stringContaining('"order_id":5000'),
+        attempt_log: [{ error: "there is no order 5000" }],
+      })
+      const parked = yield* get("/admin/dead-letters?status=parked")
+      const again = yield* get(`/admin/dead-letters/${parked.body.items[0].id}`)
+      expect(again.body.attempt_log.map(({ took_ms }: any) => typeof took_ms)).toEqual(["object", "number"])
+    }),
+  )
+
+  it.effect("are recorded when they act on one, and not when nothing changes", () =>
+    Effect.gen(function* () {
+      yield* clear
+      yield* add({ event_id: "a1" })
+      const { body } = yield* get("/admin/dead-letters")
+      const { id } = body.items[0]
+      yield* post(`/admin/dead-letters/${id}/discard`, undefined, { "x-actor": "bob" })
+      yield* post(`/admin/dead-letters/${id}/redrive`)
+      const actions = yield* get("/admin/actions")
+      expect(actions.body.items.map(({ actor, action, target }: any) => [actor, action, target])).toEqual([
+        ["bob", "discard", `dead letter ${id}`],
+      ])
+      expect((yield* get(`/admin/operations/${id}`)).status).toBe(404)
+    }),
+  )
+
+  it.effect("are answered in time with 100,000 dead letters of 40 causes", () =>
+    Effect.gen(function* () {
+      yield* clear
+      const sql = (yield* Scenario).database("order")
+      for (let from = 0; from < 100_000; from += 10_000) {
+        yield* sql`
+          insert into held (id, reaction, key, source, event_id, status, attempts, reason, error, topic, partition,
+            "offset", event, first_failed_at, last_failed_at, created_at, cause)
+          select lpad(n::text, 8, '0'), 'order.gone', 'k' || n, '/s', 'e' || n, 'parked', 1, 'failed', 'no', 't', 0, n,
+            '{"value":"{}","headers":{},"id":"e","type":"t","source":"/s","key":null}', now(), now(), now(), 'c' || n % 40
+          from generate_series(${from}::int, ${from + 9_999}::int) n`
+      }
+      yield* sql`analyze held`
+      const paths = [
+        "/admin/dead-letters/groups",
+        "/admin/dead-letters?limit=50",
+        "/admin/dead-letters?cause=c3",
+        "/admin/overview",
+      ]
+      for (const path of paths) {
+        const millis: Array<number> = []
+        for (let n = 0; n < 5; n++) {
+          const before = performance.now()
+          expect((yield* get(path)).status).toBe(200)
+          millis.push(performance.now() - before)
+        }
+        expect([path, Math.min(...millis) < mostMillis]).toEqual([path, true])
+      }
+      const before = performance.now()
+      const { body } = yield* post("/admin/dead-letters/discard", { cause: "c3" })
+      expect(body).toMatchObject({ discarded: 500, remaining: 2_000 })
+      expect(performance.now() - before).toBeLessThan(2 * mostMillis)
+      yield* clear
+    }),
+  )
+})
