@@ -57,7 +57,7 @@ ${fault === undefined ? "" : `<p role="alert" class="fault">${html(fault)}</p>`}
 <label>Token <input name="token" type="password" required autocomplete="current-password" autofocus></label>
 <label>Your name, for the list of actions <input name="name" maxlength="${mostName}" autocomplete="name"></label>
 <input type="hidden" name="next" value="${html(next)}">
-<button>Sign in</button>
+<button class="main">Sign in</button>
 <p class="muted">The token is this deployment's ADMIN_TOKEN. It is sent once and not kept.</p>
 <p class="fault" id="plain-http" hidden>▲ This connection is not encrypted.</p>
 </form>

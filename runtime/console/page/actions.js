@@ -22,7 +22,7 @@ export const ActionsView = () => {
         ? html`<${Pending} polled=${actions} />`
         : actions.answer.body.items.length === 0
           ? html`<${Empty}>Nothing has been done yet.<//>`
-          : html`<table class="grid">
+          : html`<table class="grid actions">
               <thead>
                 <tr>
                   <th scope="col">when</th>

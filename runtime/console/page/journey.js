@@ -1,7 +1,7 @@
 import { html } from "htm/preact"
 import { useContext, useState } from "preact/hooks"
 import { address, go, linkTo, withParameters } from "./address.js"
-import { layoutOf, scaleOf } from "./layout.js"
+import { gapsByReason, layoutOf, scaleOf } from "./layout.js"
 import { Live } from "./live.js"
 import { call, serverNow, usePoll } from "./net.js"
 import { notice } from "./operations.js"
@@ -108,7 +108,7 @@ const Gaps = ({ journey: { gaps } }) =>
   html`<div class="note dead">
     <p><span class="mark" aria-hidden="true">▲</span> This journey is incomplete.</p>
     <ul>
-      ${gaps.map(({ module, topic, why }) => html`<li><${Text} value=${`${module ?? topic ?? ""}: ${why}`} /></li>`)}
+      ${gapsByReason(gaps).map((text) => html`<li><${Text} value=${text} /></li>`)}
     </ul>
   </div>`
 

@@ -50,6 +50,21 @@ export const layoutOf = (journey, now, { isFolded }) => {
   }
 }
 
+/**
+ * What is missing of a journey, one sentence for each reason.
+ *
+ * @param {Journey["gaps"]} gaps
+ */
+export const gapsByReason = (gaps) => {
+  /** @type {Map<string, Array<string>>} */
+  const places = new Map()
+  for (const { module, topic, why } of gaps) places.set(why, [...(places.get(why) ?? []), module ?? topic ?? ""])
+  return Array.from(places, ([why, names]) => {
+    const known = names.filter((name) => name !== "")
+    return known.length === 0 ? why : `${known.join(", ")}: ${why}`
+  })
+}
+
 /** @param {Journey} journey */
 const lanesOf = ({ events, steps, unsent, gaps }) => {
   const found = new Set([

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import type { JourneyEventJson, OrderJourneyJson, ReactionDeliveryJson } from "../answers.ts"
-import { layoutOf, scaleOf } from "./layout.js"
+import { gapsByReason, layoutOf, scaleOf } from "./layout.js"
 
 const zero = Date.parse("2026-01-02T12:00:00Z")
 const at = (millis: number) => new Date(zero + millis).toISOString()
@@ -127,6 +127,21 @@ describe("A journey", () => {
     expect(layoutOf(journey({ events: [done] }), zero, { isFolded: true }).isFinished).toBe(false)
     const late = event("a", "order_created", 0, [delivery("user.record-order", "pending", null)])
     expect(layoutOf(journey({ order, events: [late] }), zero, { isFolded: true }).isFinished).toBe(false)
+  })
+
+  it("says what is missing once for each reason", () => {
+    const why = "the event log does not answer"
+    const gaps = [
+      { topic: "order_created", why },
+      { module: "payment", why: "no answer" },
+      { topic: "order_failed", why },
+      { why: "older ones are gone" },
+    ]
+    expect(gapsByReason(gaps)).toEqual([
+      `order_created, order_failed: ${why}`,
+      "payment: no answer",
+      "older ones are gone",
+    ])
   })
 
   it("marks an event that the log has forgotten", () => {

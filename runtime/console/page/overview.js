@@ -147,9 +147,12 @@ const ModuleBox = ({ box, module }) => {
   return html`<g class="box ${module.state === "unreachable" ? "away" : ""}">
     <rect x=${x} y=${y} width=${width} height=${height} rx="6" />
     <text class="name" x=${x + 12} y=${y + 26}>${module.module}</text>
-    <text class="word ${tone}" x=${x + width - 12} y=${y + 26} text-anchor="end">${mark} ${word}</text>
-    <text class="detail" x=${x + 12} y=${y + 50}
-      >${module.state === "unreachable" ? "outbox ?  dead letters ?" : detailOf(module)}</text
+    ${
+      module.state !== "unreachable" &&
+      html`<text class="word ${tone}" x=${x + width - 12} y=${y + 26} text-anchor="end">${mark} ${word}</text>`
+    }
+    <text class=${module.state === "unreachable" ? `detail ${tone}` : "detail"} x=${x + 12} y=${y + 50}
+      >${module.state === "unreachable" ? `${mark} ${word}` : detailOf(module)}</text
     >
   </g>`
 }

@@ -29,6 +29,12 @@ describe.skipIf(!hasBrowser)("The console over a running system", () => {
             })
 
           const first = yield* place("new")
+          yield* Effect.promise(async () => {
+            await page.locator(".head .state", { hasText: "processed" }).waitFor()
+            for (const lane of ["order_created", "hold taken", "charge successful", "mail sent", "order_processed"]) {
+              await page.locator(".timeline").getByText(lane).first().waitFor()
+            }
+          })
           yield* eventually(Effect.map(statusOf(first), (status) => expect(status).toBe("processed")))
 
           yield* Effect.promise(async () => {
@@ -45,7 +51,7 @@ describe.skipIf(!hasBrowser)("The console over a running system", () => {
           yield* Effect.promise(async () => {
             await page.goto("/console")
             await page.locator(".verdict", { hasText: "1 event is stuck." }).waitFor()
-            await page.locator(".stuck", { hasText: "1 event is retried in inventory" }).waitFor()
+            await page.locator(".stuck", { hasText: "1 event is retried in inventory.hold: the fault" }).waitFor()
             await page.goto("/console/dead-letters?by=one")
             await page.getByRole("link", { name: "order_created" }).click()
             await page.getByText("the fault reaction.inventory.hold is switched on").first().waitFor()
