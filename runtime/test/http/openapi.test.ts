@@ -15,7 +15,7 @@ import { type Ask, ask, json } from "./ask.ts"
 import { words } from "./badValues.ts"
 import { Documented, type Operation } from "./documented.ts"
 
-/** The routes that the router of the last server was given, by whomever. */
+/** The routes that the router of the last server was given, without those of the console's page. */
 const served = vi.hoisted(() => new Set<string>())
 vi.mock("effect/http", async (original) => {
   const all = await original<typeof import("effect/http")>()
@@ -23,7 +23,8 @@ vi.mock("effect/http", async (original) => {
   const noting = <F extends (...args: never) => unknown>(add: F, routesOf: (args: any) => ReadonlyArray<any>) =>
     new Proxy(add, {
       apply: (add, self, args) => {
-        for (const [method, path] of routesOf(args)) served.add(`${method} ${path.replaceAll(/:(\w+)/gu, "{$1}")}`)
+        for (const [method, path] of routesOf(args).filter(([, path]) => !path.startsWith("/console/")))
+          served.add(`${method} ${path.replaceAll(/:(\w+)/gu, "{$1}")}`)
         return Reflect.apply(add, self, args)
       },
     })
