@@ -40,7 +40,13 @@ export const CauseGroups = Schema.Struct({
 /** The most dead letters that one call changes. */
 export const mostAtOnce = 500
 
-const Name = Schema.String.check(Schema.isMinCodePoints(1), Schema.isMaxCodePoints(200))
+/** The name of a module, a reaction or a type of event: one that the database can store. */
+const isName = /^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]{1,200}$/u
+export const Name = Schema.String.check(
+  Schema.makeFilter((text: string) => isName.test(text) || "expected a name", {
+    toJsonSchema: () => ({ minLength: 1, maxLength: 200, pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }),
+  }),
+)
 
 /** Which dead letters a bulk redrive or discard changes. A member that is left out matches all. */
 export const BulkChange = Schema.Struct({

@@ -8,7 +8,7 @@ import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
 import { declare, Edge } from "../http/Problem.ts"
 import { Action } from "./Action.ts"
 import { DeadLetter, Status } from "./DeadLetters.ts"
-import { BulkChange, CauseGroups, Discarded, Operation, Redriven } from "./Operation.ts"
+import { BulkChange, CauseGroups, Discarded, Name, Operation, Redriven } from "./Operation.ts"
 import { Replay } from "../delivery/replay.ts"
 import { journeyGroup } from "./journey/api.ts"
 import { overviewGroup } from "./overview/api.ts"
@@ -64,13 +64,6 @@ export class LogNotWhole extends declare<LogNotWhole>()(
   },
 ) {}
 
-/** The name of a module, a reaction or a type of event. */
-const isName = /^[^\u0000-\u001f\u007f-\u009f\ud800-\udfff]{1,200}$/u
-const Name = Schema.String.check(
-  Schema.makeFilter((text: string) => isName.test(text) || "expected a name", {
-    toJsonSchema: () => ({ minLength: 1, maxLength: 200, pattern: "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }),
-  }),
-)
 const reaction = Name.annotate({ description: "The name of a reaction.", examples: ["user.record-order"] })
 const type = Name.annotate({ description: "A type of event.", examples: ["order_created"] })
 const which = {
