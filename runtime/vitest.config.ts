@@ -1,7 +1,17 @@
+import { matchesGlob } from "node:path"
 import { defineConfig } from "vitest/config"
 
-/** Tests that start and kill processes or a browser, or run long simulations; all others belong to `npm test`. */
-const whole = ["whole", "simulation", "console"].map((folder) => `runtime/test/${folder}/**/*.test.ts`)
+/**
+ * Tests that start and kill processes, a broker or a browser, wait for real time limits, or run long simulations; all others
+ * belong to `npm test`.
+ */
+const whole = [
+  ...["whole", "simulation", "console"].map((folder) => `runtime/test/${folder}/**/*.test.ts`),
+  "{modules,runtime}/**/*.whole.test.ts",
+]
+
+/** Whether `npm run test:whole` runs a file. */
+export const isWhole = (file: string) => whole.some((pattern) => matchesGlob(file, pattern))
 
 /** The configuration of `npm test` or of `npm run test:whole`. */
 export const configOf = (which: "quick" | "whole") =>

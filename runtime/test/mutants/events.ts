@@ -1,7 +1,7 @@
 import type { Mutant } from "./Mutant.ts"
 
 const outboxTest = "runtime/outbox/Outbox.test.ts"
-const kafkaTest = "runtime/events/kafka/KafkaEventBus.test.ts"
+const kafkaTest = "runtime/events/kafka/KafkaEventBus.whole.test.ts"
 const embeddedTest = "runtime/events/embedded/EmbeddedEventBus.test.ts"
 
 const relaying: ReadonlyArray<Mutant> = [

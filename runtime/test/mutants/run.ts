@@ -13,6 +13,7 @@ import { askKafka } from "../harness/kafkaLog.ts"
 import { until } from "../harness/process.ts"
 import { startPostgres } from "../harness/postgresServer.ts"
 import { type Mutant, patched, patternOf } from "./Mutant.ts"
+import { isWhole } from "../../vitest.config.ts"
 import { mutants } from "./mutants.ts"
 
 const root = new URL("../../..", import.meta.url).pathname
@@ -96,7 +97,7 @@ const runTests = ({ folder, env }: Place, file: string, pattern: string): Promis
     const report = join(folder, ".cache/tests.json")
     rmSync(report, { force: true })
     const vitest = join(folder, "node_modules/vitest/vitest.mjs")
-    const config = `runtime/vitest.${file.includes("/whole/") ? "whole.config" : "config"}.ts`
+    const config = `runtime/vitest.${isWhole(file) ? "whole.config" : "config"}.ts`
     const options = ["--config", config, "--reporter=json"]
     const child = spawn(process.execPath, [vitest, "run", file, "-t", pattern, "--maxWorkers=1", ...options], {
       cwd: folder,

@@ -1,7 +1,7 @@
 import type { Mutant } from "./Mutant.ts"
 
 const tasksTest = "runtime/tasks/Tasks.test.ts"
-const workerTest = "runtime/tasks/worker.test.ts"
+const workerTest = "runtime/tasks/worker.whole.test.ts"
 
 export const ofTasks: ReadonlyArray<Mutant> = [
   {
