@@ -27,6 +27,8 @@ export const isCopied = (path: string): boolean =>
     "runtime/compileCache.js",
   ].includes(path) ||
   path.startsWith("docker/Dockerfile") ||
+  (path.startsWith("runtime/console/") && !path.includes(".test.")) ||
+  /^runtime\/(?!test\/).*\.d\.ts$/u.test(path) ||
   /^runtime\/(?!test\/).*\.md$/u.test(path) ||
   /^modules\/[A-Z]\w*\.ts$/u.test(path)
 
@@ -56,7 +58,7 @@ export const manifestOf = (manifest: any, name: string, files: Files): any => {
   const isNeeded = (one: string) => isTool(one) || packages.has(one) || packages.has(one.replace(/^@types\//u, ""))
   const chosen = (all: object) => Object.fromEntries(Object.entries(all).filter(([one]) => isNeeded(one)))
   const runs = (script: string) =>
-    [...script.matchAll(/runtime\/[\w./]+\.(?:ts|js|cjs)/gu)].every(([path]) => path in files)
+    [...script.matchAll(/runtime\/[\w./]+\.(?:ts|json|js|cjs)\b/gu)].every(([path]) => path in files)
   return {
     ...manifest,
     name,
