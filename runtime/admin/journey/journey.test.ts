@@ -125,8 +125,10 @@ each("A journey", (it) => {
       yield* unsent(id * 10)
       const journey = yield* journeyOf(id)
       yield* sql`delete from outbox`
-      expect(journey.unsent).toEqual([{ module: "user", type: "no_such_topic", age_seconds: expect.any(Number) }])
-      expect(journey.unsent[0].age_seconds).toBeGreaterThan(59)
+      // An event of another module may be on its way as well.
+      const own = journey.unsent.filter(({ module }: { readonly module: string }) => module === "user")
+      expect(own).toEqual([{ module: "user", type: "no_such_topic", age_seconds: expect.any(Number) }])
+      expect(own[0].age_seconds).toBeGreaterThan(59)
     }),
   )
 
