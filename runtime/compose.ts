@@ -8,8 +8,7 @@ import { urlOf } from "./http/address.ts"
 import { placesToLook } from "./http/openapi/document.ts"
 import { serve } from "./http/server/server.ts"
 import { Loops } from "./loop/loop.ts"
-import { Faults, makeFaults } from "./module/Faults.ts"
-import { faultyLog } from "./module/faulty.ts"
+import { breakable } from "./module/faulty.ts"
 import { addRoutes, platform } from "./routes.ts"
 import { startCheck, startModule, type Waits } from "./startModule.ts"
 import { ensureTopics, warnOfSilence } from "./topics.ts"
@@ -22,17 +21,6 @@ export const galleria = (settings: Settings) =>
   Effect.flatMap(Layer.build(platform(settings)), (context) => Effect.provideContext(run(settings), context)).pipe(
     settings.faults ? breakable : identity,
   )
-
-/** Runs the program on an event log that can fail, with switches for that and other faults. */
-const breakable = <A, E, R>(program: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    yield* Effect.logWarning("FAULTS=on: faults can be switched on at /admin/faults")
-    const faults = makeFaults()
-    return yield* program.pipe(
-      Effect.provideService(EventBus, faultyLog(yield* EventBus, faults)),
-      Effect.provideService(Faults, faults),
-    )
-  })
 
 const run = (settings: Settings) =>
   Effect.gen(function* () {

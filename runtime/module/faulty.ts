@@ -1,6 +1,6 @@
 import { Effect } from "effect"
-import { type EventBus, EventBusError } from "../events/EventBus.ts"
-import { type FaultRegistry, faultText } from "./Faults.ts"
+import { EventBus, EventBusError } from "../events/EventBus.ts"
+import { type FaultRegistry, Faults, faultText, makeFaults } from "./Faults.ts"
 import type { Reaction } from "./Reaction.ts"
 
 type Bus = EventBus["Service"]
@@ -53,3 +53,14 @@ export const faultyReaction =
 
 const refused = (operation: string, fault: string) =>
   Effect.fail(new EventBusError({ operation, cause: new Error(faultText(fault)) }))
+
+/** Runs the program on an event log that can fail, with switches for that and other faults. */
+export const breakable = <A, E, R>(program: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    yield* Effect.logWarning("FAULTS=on: faults can be switched on at /admin/faults")
+    const faults = makeFaults()
+    return yield* program.pipe(
+      Effect.provideService(EventBus, faultyLog(yield* EventBus, faults)),
+      Effect.provideService(Faults, faults),
+    )
+  })
