@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer"
 import { Clock, Effect } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import type { SqlClient } from "effect/sql"
+import type { Partition, Received } from "../events/EventBus.ts"
 import { type Attempt, causeOf, logged } from "./cause.ts"
 import type { DeliveryId } from "./inboxTable.ts"
 import { ofNoReaction, type Outcome } from "./outcome.ts"
@@ -23,6 +24,23 @@ export const storedValueOf = (bytes: Uint8Array): StoredValue => {
 }
 
 export const bytesOf = ({ value, encoding }: StoredValue): Buffer => Buffer.from(value, encoding ?? "utf8")
+
+/** A record as the table has it. */
+export interface StoredRecord extends Partition {
+  readonly offset: bigint
+  readonly event: StoredValue & Pick<Received, "key" | "headers" | "time">
+}
+
+/** The record of a row, as it was received. */
+export const recordOf = ({ topic, partition, offset, event }: StoredRecord): Received => ({
+  topic,
+  partition,
+  offset: Number(offset),
+  key: event.key,
+  headers: event.headers,
+  time: event.time,
+  value: bytesOf(event),
+})
 
 /** A delivery that becomes a dead letter. `event` is JSON text. */
 export interface NewDeadLetter extends DeliveryId {

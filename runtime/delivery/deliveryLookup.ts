@@ -1,5 +1,5 @@
 import type { SqlClient } from "effect/sql"
-import type { StoredValue } from "./deadLetterTable.ts"
+import type { StoredRecord } from "./deadLetterTable.ts"
 
 /*
  * What the console reads about deliveries: each by the unique keys of `inbox`, `held` and `position`, so the time does not
@@ -42,17 +42,9 @@ export const lookUpDeliveries = (sql: SqlClient.SqlClient, sought: ReadonlyArray
     order by x.n`
 
 /** An open dead letter, with its record. */
-export interface OpenRecord {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: bigint
+export interface OpenRecord extends StoredRecord {
   readonly source: string
   readonly event_id: string
-  readonly event: StoredValue & {
-    readonly key: string | null
-    readonly headers: Readonly<Record<string, string>>
-    readonly time: number
-  }
 }
 
 /** Open dead letters of a key in one reaction that are looked at. */

@@ -8,7 +8,7 @@ import { placeOfRecord } from "../telemetry/messages.ts"
 import * as metrics from "../telemetry/metrics.ts"
 import { loggedAt } from "../telemetry/trace.ts"
 import { attempt, takeAlone } from "./attempt.ts"
-import { bytesOf, type DeadLetterRow, deadLetterWork, type Walked } from "./deadLetterTable.ts"
+import { type DeadLetterRow, deadLetterWork, recordOf, type Walked } from "./deadLetterTable.ts"
 import { deliveriesOf, type Delivery } from "./Delivery.ts"
 import { inbox } from "./inbox.ts"
 import { ofNoReaction } from "./outcome.ts"
@@ -206,13 +206,3 @@ const makeHandle = ({ module, reactions }: Options, sql: SqlClient.SqlClient) =>
       return true
     })
 }
-
-const recordOf = ({ topic, partition, offset, event }: DeadLetterRow) => ({
-  topic,
-  partition,
-  offset: Number(offset),
-  key: event.key,
-  headers: event.headers,
-  time: event.time,
-  value: bytesOf(event),
-})

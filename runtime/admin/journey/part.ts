@@ -1,7 +1,7 @@
 import { Clock, Context, Effect, Option } from "effect"
 import { SqlClient } from "effect/sql"
-import { bytesOf } from "../../delivery/deadLetterTable.ts"
-import { type LookedUp, lookUpDeliveries, type OpenRecord, openOfKeys } from "../../delivery/deliveryLookup.ts"
+import { recordOf } from "../../delivery/deadLetterTable.ts"
+import { type LookedUp, lookUpDeliveries, openOfKeys } from "../../delivery/deliveryLookup.ts"
 import { decode } from "../../events/cloudEvents.ts"
 import type { EventType } from "../../events/Event.ts"
 import type { Received } from "../../events/EventBus.ts"
@@ -54,16 +54,6 @@ export const seenOf = (record: Received, order_id: number): SeenEvent | undefine
     trace_id: placeOf(headers["traceparent"])?.traceId ?? null,
   }
 }
-
-const recordOf = ({ topic, partition, offset, event }: OpenRecord): Received => ({
-  topic,
-  partition,
-  offset: Number(offset),
-  key: event.key,
-  headers: event.headers,
-  time: event.time,
-  value: bytesOf(event),
-})
 
 /** A step, and what the row of its task says about it. */
 export const stepOf = ({ task, ...step }: OrderStep, rows: ReadonlyArray<TaskRow>): JourneyStep => {
