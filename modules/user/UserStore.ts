@@ -94,7 +94,8 @@ export class UserStore extends Context.Service<UserStore>()("user/UserStore", {
         return database.transaction(
           Effect.gen(function* () {
             const results = [...(yield* insert(now)), ...(yield* createMany(later))]
-            return inputs.map((input) => results[[...now, ...later].indexOf(input)]!)
+            const resultOf = new Map([...now, ...later].map((input, n) => [input, results[n]!]))
+            return inputs.map((input) => resultOf.get(input)!)
           }),
         )
       }

@@ -1,4 +1,4 @@
-import { Deferred, Effect, Exit } from "effect"
+import { Cause, Deferred, Effect, Exit } from "effect"
 import { type Handle, HandledTooLate, partitionName } from "../EventBus.ts"
 import { mostRecords, type Slice } from "./records.ts"
 
@@ -112,8 +112,7 @@ export const makeCalls = (handle: Handle, deadlineMillis: number): Calls => {
 }
 
 const isTooLate = (exit: Exit.Exit<void, unknown>) =>
-  Exit.isFailure(exit) &&
-  exit.cause.reasons.some((reason) => "error" in reason && reason.error instanceof HandledTooLate)
+  Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof HandledTooLate
 
 /** Takes the slices out of `waiting` that share a call with `job`: as many as their records allow. */
 const companyOf = (job: Job, waiting: Array<Job>): ReadonlyArray<Job> => {
