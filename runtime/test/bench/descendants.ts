@@ -17,6 +17,15 @@ export const descendantsMillis = (pid: number): number => {
   return sum(String(pid))
 }
 
+/** The same with the process's own; NaN where the system does not report it. */
+export const familyMillis = (pid: number): number => {
+  try {
+    return (processOf(String(pid))?.millis ?? Number.NaN) + descendantsMillis(pid)
+  } catch {
+    return Number.NaN
+  }
+}
+
 /** With the time of its children that have ended; clock ticks are 10 ms. */
 const processOf = (pid: string): Process | undefined => {
   if (!/^\d+$/u.test(pid)) return undefined

@@ -1,6 +1,7 @@
 import fastify from "fastify"
 import type { AddressInfo } from "node:net"
 import pg from "pg"
+import { newOrder as body } from "./peer/newOrder.ts"
 
 /**
  * What Galleria's orders are compared with: a handler as one writes it by hand, which keeps an order and its event in
@@ -12,15 +13,6 @@ const pool = new pg.Pool({
   max: Number(process.argv[3]),
 })
 const app = fastify()
-
-const body = {
-  type: "object",
-  required: ["user_id", "amount"],
-  properties: {
-    user_id: { type: "integer", minimum: 1 },
-    amount: { type: "string", pattern: String.raw`^(0|[1-9]\d{0,7})(\.\d{1,2})?$` },
-  },
-} as const
 
 app.post<{ Body: { user_id: number; amount: string } }>("/orders", { schema: { body } }, async (request, reply) => {
   const { user_id, amount } = request.body

@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { Client } from "pg"
 import { startPostgres } from "../harness/postgresServer.ts"
+import { familyMillis } from "./descendants.ts"
 
 /** A PostgreSQL of its own, with a database for each that asks. */
 export interface PostgresPlace extends AsyncDisposable {
@@ -22,7 +23,7 @@ export const startPostgresPlace = async ({ durable = false } = {}): Promise<Post
       url.pathname = `/${name}`
       return url.href
     },
-    cpuMillis: () => familyMillis(postmaster),
+    cpuMillis: () => familyMillis(Number(postmaster)),
     [Symbol.asyncDispose]: server.stop,
   }
 }
@@ -37,25 +38,5 @@ export const run = async (url: string, ...statements: ReadonlyArray<string>): Pr
     return rows
   } finally {
     await client.end()
-  }
-}
-
-/** User and system time of a process, of its children, and of those that have ended, from Linux' proc(5). */
-const familyMillis = (parent: string): number => {
-  const fieldsOf = (pid: string) => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")
-  const sum = (fields: ReadonlyArray<string>, from: number, to: number) =>
-    fields.slice(from, to).reduce((total, ticks) => total + Number(ticks) * 10, 0)
-  try {
-    const children = readdirSync("/proc").flatMap((pid) => {
-      try {
-        const fields = fieldsOf(pid)
-        return fields[1] === parent ? [sum(fields, 11, 13)] : []
-      } catch {
-        return []
-      }
-    })
-    return sum(fieldsOf(parent), 11, 15) + children.reduce((total, millis) => total + millis, 0)
-  } catch {
-    return Number.NaN
   }
 }

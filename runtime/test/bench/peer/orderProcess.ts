@@ -1,13 +1,6 @@
+import { newOrder as body } from "./newOrder.ts"
 import { emit, serve } from "./service.ts"
 
-const body = {
-  type: "object",
-  required: ["user_id", "amount"],
-  properties: {
-    user_id: { type: "integer", minimum: 1 },
-    amount: { type: "string", pattern: String.raw`^(0|[1-9]\d{0,7})(\.\d{1,2})?$` },
-  },
-} as const
 const byId = { type: "object", properties: { id: { type: "integer", minimum: 1 } } } as const
 
 /** Orders of users that are known here by `user_created`. */
