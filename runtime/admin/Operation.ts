@@ -64,7 +64,7 @@ export const BulkChange = Schema.Struct({
   ),
   operation: Schema.optionalKey(
     Schema.String.check(Schema.isUUID()).annotate({
-      description: "Names the operation, so that further calls go on with it; left out: a new one.",
+      description: "Names the operation, so that further calls continue it; left out: a new one.",
     }),
   ),
   limit: Schema.optionalKey(

@@ -5,7 +5,7 @@ import { type Contract, contractOf, folderOf, readContract, writeContract } from
 import type { Module } from "../module/Module.ts"
 import { modules } from "../modules.ts"
 
-const usage = `npm run contracts                        what would break somebody since the last release; exit 1 if anything would
+const usage = `npm run contracts                        what would break a reader or a client since the last release; exit 1 if anything would
 npm run contracts -- accept              records a release; raises the version of an event where that mends a break
 npm run contracts -- accept --breaking   also records breaks that no version mends`
 

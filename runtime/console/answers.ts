@@ -32,7 +32,7 @@ export interface Listed<T> {
 /** `GET /console/session`. */
 export interface ConsoleSession {
   readonly signed_in: boolean
-  /** The name given at login; absent where nobody has to sign in. */
+  /** The name given at login; absent where no login is needed. */
   readonly name?: string
   readonly features: ReadonlyArray<string>
 }

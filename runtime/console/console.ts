@@ -115,7 +115,7 @@ const sessionOf = (access: Access, features: ReadonlyArray<Feature>) =>
     return rejection(verdict.rejected)
   })
 
-/** Sets a session for the right token and goes on to `next`; only for a form of this very origin. */
+/** Sets a session for the right token and redirects to `next`; only for a form of the same origin. */
 const loginOf = (access: Access, page: ReturnType<typeof pagesOf>) =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest

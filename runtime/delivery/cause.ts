@@ -5,7 +5,7 @@ const uuid = /\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b/giu
 const address = /[^\s"'<>@]+@[^\s"'<>@]+/gu
 const quoted = /"[^"]*"|'[^']*'|`[^`]*`/gu
 
-/** More of an error does not tell causes apart. */
+/** More of an error does not distinguish causes. */
 const mostCharacters = 200
 
 /** The error without what differs from event to event: ids, addresses, quoted text, numbers. */

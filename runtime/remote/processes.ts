@@ -39,7 +39,7 @@ export interface RemoteAnswer {
   readonly text: string
 }
 
-/** The time that a process has for an answer: a view goes on without it, a change is to be known. */
+/** The time that a process has for an answer: a view is shown without it; the result of a change has to be known. */
 const withinOf = (method: string) => (method === "GET" ? "1 second" : "10 seconds")
 
 /** Headers of an answer that are passed on. */

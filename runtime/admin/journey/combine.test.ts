@@ -38,7 +38,7 @@ const journey = (given: Partial<Parameters<typeof journeyOf>[0]>) =>
   journeyOf({ order_id: 7, parts: [], events: [], answers: [], gaps: [], ...given })
 
 describe("the events of an order", () => {
-  it("are each there once, in the order of time, whoever has them", () => {
+  it("are each there once, in the order of time, in whichever module they are", () => {
     const paid = seen({ topic: "payment_successful", id: "e2", source: "/galleria/payment", time: at(2) })
     const parts = [
       part("order", { history: [past("e1", "order_created", at(0)), past("e3", "order_processed", at(3))] }),

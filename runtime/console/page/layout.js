@@ -121,7 +121,7 @@ const hasEnded = (status) => ["applied", "resolved", "redriven", "discarded"].in
 /** @type {Readonly<Record<string, string>>} */
 const stepMarks = { charge: "⇄", refund: "⇄", hold: "⌂", mail: "✉" }
 
-/** The states of a step that still goes on. */
+/** The states of a step that has not ended. */
 const going = ["waiting", "due", "called", "retrying", "unknown"]
 
 /**

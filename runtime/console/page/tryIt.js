@@ -28,7 +28,7 @@ export const TryView = () => {
 /** @param {unknown} error */
 const failureIn = (error) => (error instanceof CallFailed ? error : new CallFailed(0, String(error)))
 
-/** A new user; the address is made up, and of a domain that is nobody's. */
+/** A new user; the address is made up, in a domain that is reserved for examples. */
 const newUser = async () => {
   const random = Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) =>
     byte.toString(16).padStart(2, "0"),
