@@ -1,7 +1,7 @@
 import type { Mutant } from "./Mutant.ts"
 
 const adminTest = "runtime/http/Admin.test.ts"
-const intakeTest = "runtime/http/server/intake.test.ts"
+const intakeTest = "runtime/http/server/intake.whole.test.ts"
 const idempotencyTest = "runtime/http/Idempotency.test.ts"
 
 const admin: ReadonlyArray<Mutant> = [
