@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
-import { cpSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs"
+import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { promisify } from "node:util"
@@ -69,6 +69,8 @@ describe("npm run new", () => {
         rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 })
       },
     }
+    // The user `postgres` must be able to look into it, when the tests run as root.
+    chmodSync(at.folder, 0o755)
     const app = join(at.folder, "shop")
     expect(await npm(root, "new", "--", "app", app)).toContain("is a program of its own")
     await promisify(execFile)("npm", ["ci", "--no-audit", "--no-fund"], { cwd: app })
