@@ -48,6 +48,11 @@ const settings = {
   default_transaction_isolation: "read committed",
   synchronous_commit: "on",
   jit: "off",
+  // A prepared statement keeps its plan, often from when its tables were small. As in the embedded database.
+  random_page_cost: "1.1",
+  enable_seqscan: "off",
+  enable_hashjoin: "off",
+  enable_mergejoin: "off",
   lock_timeout: "1000",
   statement_timeout: "4000",
   idle_in_transaction_session_timeout: "5000",

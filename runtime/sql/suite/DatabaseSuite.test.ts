@@ -11,6 +11,8 @@ type Port = Database["Service"]
 interface BrokenDatabase {
   readonly driver: string
   readonly breaking?: (database: Port, sql: SqlClient.SqlClient) => Partial<Port>
+  /** Settings of the session while the driver is used. */
+  readonly settings?: Readonly<Record<string, string>>
   /** The schema that a module gets. */
   readonly schemaOf?: (module: string) => string
   /** The checks that have to notice, and what each complains of. */
@@ -32,6 +34,7 @@ const apart = "gives each module tables of its own, by the same names"
 const probed = "answers a probe, and may be written to"
 const migratedOnce = "is migrated once, by the first of several instances that start"
 const failedMigration = "is left by a migration that fails as it was, and migrated by the next start"
+const byIndex = "finds rows by an index, though the statement was planned while the table was empty"
 const older = "is left alone by an older release"
 
 /** As the port's own transaction, but for what becomes of it. */
@@ -57,6 +60,11 @@ const lost = new SqlError.SqlError({
 })
 
 const brokenDatabases: ReadonlyArray<BrokenDatabase> = [
+  {
+    driver: "plans by the size that a table has at the time",
+    settings: { enable_seqscan: "on", enable_hashjoin: "on", random_page_cost: "4" },
+    red: { [byIndex]: "not to contain" },
+  },
   {
     driver: "has no transactions",
     breaking: () => ({ transaction: (work) => work }),
@@ -156,8 +164,20 @@ const brokenDatabases: ReadonlyArray<BrokenDatabase> = [
   },
 ]
 
+/** The only session is that of all checks, so it gets its settings back. */
+const withSettings = (settings: Readonly<Record<string, string>>, sql: SqlClient.SqlClient) =>
+  Effect.forEach(Object.entries(settings), ([name, value]) =>
+    Effect.acquireRelease(
+      Effect.andThen(
+        Effect.map(sql<{ was: string }>`select current_setting(${name}) as was`, ([row]) => row!.was),
+        (was) => Effect.as(sql`select set_config(${name}, ${value}, false)`, was),
+      ),
+      (was) => Effect.orDie(sql`select set_config(${name}, ${was}, false)`),
+    ),
+  )
+
 /** These databases, but for what is wrong. */
-const brokenBy = ({ breaking = () => ({}), schemaOf = (module) => module }: BrokenDatabase) =>
+const brokenBy = ({ breaking = () => ({}), schemaOf = (module) => module, settings = {} }: BrokenDatabase) =>
   Layer.effect(
     Databases,
     Effect.map(Databases, ({ of }) => ({
@@ -165,6 +185,7 @@ const brokenBy = ({ breaking = () => ({}), schemaOf = (module) => module }: Brok
         Layer.effectContext(
           Effect.gen(function* () {
             const context = yield* Layer.build(of(schemaOf(module)))
+            yield* withSettings(settings, Context.get(context, SqlClient.SqlClient))
             const database = Context.get(context, Database)
             const broken = { ...database, ...breaking(database, Context.get(context, SqlClient.SqlClient)) }
             return Context.add(context, Database, broken)

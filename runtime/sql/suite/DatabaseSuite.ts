@@ -100,6 +100,20 @@ export const checks: ReadonlyArray<Check> = [
     }),
   },
   {
+    name: "finds rows by an index, though the statement was planned while the table was empty",
+    check: Effect.gen(function* () {
+      const { sql } = yield* withNumbers(newSchema())
+      const planOf = (statement: string) =>
+        Effect.map(sql<{ "QUERY PLAN": string }>`explain ${sql.literal(statement)}`, (lines) =>
+          lines.map((line) => line["QUERY PLAN"]).join("\n"),
+        )
+      const wanted = "select value::int as n from json_array_elements_text('[1, 2]')"
+      expect(yield* planOf(`select n from number where n in (${wanted})`)).not.toContain("Seq Scan on number")
+      const change = `update number set n = w.n from (${wanted}) w where number.n = w.n`
+      expect(yield* planOf(change)).not.toContain("Seq Scan on number")
+    }),
+  },
+  {
     name: "rings a bell after the commit, and not when that does not come",
     check: Effect.gen(function* () {
       const { transaction, bell } = yield* instance(newSchema())
