@@ -1,8 +1,8 @@
 import { Clock, Effect, Option, Schema } from "effect"
-import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import type { SqlClient } from "effect/sql"
 import type { EventType } from "../events/Event.ts"
 import { placeIn, traceparentOf } from "../telemetry/trace.ts"
+import { eventId } from "./eventId.ts"
 import { type EventDraft, maxBytes, notPublished, type Outbox } from "./Outbox.ts"
 
 /** The module that writes into an outbox, and the events that it publishes. */
@@ -86,7 +86,7 @@ const draftOf = (event: EventType, data: unknown, encode: Encode) =>
       return yield* Effect.die(new Error(`${event.type} is larger than ${maxBytes} bytes`))
     }
     return {
-      event_id: uuidV7Unsafe(),
+      event_id: yield* eventId,
       type: event.type,
       version: event.version,
       time: new Date(now).toISOString(),
