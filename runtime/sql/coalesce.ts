@@ -8,6 +8,9 @@ import { DatabaseUnavailable } from "./Database.ts"
 /** The most callers in one run, and the most that may wait; further ones fail. */
 const limits = { together: 128, waiting: 2_000 }
 
+/** After a run of at least `from` inputs, further ones are collected for so long: callers that were answered call again. */
+const linger = { from: 4, millis: 1 }
+
 /**
  * Batches concurrent calls: while `many` runs, further inputs are collected for its next run; a single call runs at once.
  * `many` returns an output for each input, in order, after its commit.
@@ -47,7 +50,10 @@ export const coalesce = <Input, Output>(
     const next = Effect.map(Queue.takeBetween(queue, 1, limits.together), (jobs) =>
       jobs.filter((job) => !job.isAbandoned),
     )
-    const turn = Effect.flatMap(next, (jobs) => (jobs.length === 0 ? Effect.void : seen(answer(jobs))))
+    const turn = Effect.flatMap(next, (jobs) => {
+      const run = jobs.length === 0 ? Effect.void : seen(answer(jobs))
+      return jobs.length < linger.from ? run : Effect.andThen(run, Effect.sleep(linger.millis))
+    })
     const answering = Effect.forever(turn)
     yield* Effect.forkScoped(Effect.withTracerEnabled(answering, false))
 
