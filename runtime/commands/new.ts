@@ -107,7 +107,7 @@ const newEvent = async (name: string, type: string) => {
     throw new Refused(`${type} is not a type of event: lower-case words and digits joined by _, such as parcel_sent`)
   }
   const publisher = Object.values(known).find(({ publishes }) => publishes.some((event) => event.type === type))
-  if (publisher !== undefined) throw new Refused(`${publisher.name} publishes ${type}`)
+  if (publisher !== undefined) throw new Refused(`${publisher.name} already publishes ${type}`)
   const folder = `modules/${name}`
   edit(`${folder}/contract/events.ts`, (events) => withEvent(events, read(`${folder}/contract/ids.ts`), type))
   edit(`${folder}/module.ts`, (source) => publishing(source, pascal(type)))
@@ -121,7 +121,8 @@ const newReaction = async (name: string, type: string) => {
   const module = moduleNamed(known, name)
   const { publisher, event } = published(known, type)
   const folder = `modules/${name}`
-  if (existsSync(join(root, folder, `${storeName(type)}.ts`))) throw new Refused(`${name} has a ${storeName(type)}`)
+  if (existsSync(join(root, folder, `${storeName(type)}.ts`)))
+    throw new Refused(`${name} already has a ${storeName(type)}`)
   const reaction = {
     module: module.name,
     type,
@@ -158,7 +159,8 @@ const newTask = async (name: string, what: string, type: string) => {
   const { publisher } = published(known, type)
   if (!/^[a-z][a-z0-9]{0,19}$/u.test(what))
     throw new Refused(`${what} is not 1 to 20 lower-case letters and digits, beginning with a letter`)
-  if (module.tasks.some((task) => task.name === `${name}.${what}`)) throw new Refused(`${name} has a task ${what}`)
+  if (module.tasks.some((task) => task.name === `${name}.${what}`))
+    throw new Refused(`${name} already has a task ${what}`)
   const folder = `modules/${name}`
   const migration = nextMigration(readdirSync(join(root, folder, "migrations")), `${what}_calls`)
   const task = { module: name, name: what, type, publisher: publisher.name, migration }

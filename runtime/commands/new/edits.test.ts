@@ -35,8 +35,8 @@ describe("the names of a new module", () => {
     ["order", "order", "there is a module order"],
     ["shipping", "group", "group is reserved"],
     ["admin", "parcel", "admin is reserved"],
-    ["shop", "order", "order publishes order_created"],
-    ["shop", "payment", "payment serves /payments"],
+    ["shop", "order", "order already publishes order_created"],
+    ["shop", "payment", "payment already serves /payments"],
   ])("are refused: %s %s", (module, noun, words) => {
     const taken = [
       { name: "order", types: ["order_created"], paths: ["/orders"] },

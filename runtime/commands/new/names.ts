@@ -59,8 +59,8 @@ export const namesOf = (module: string, noun: string, known: ReadonlyArray<Known
   const plural = pluralOf(noun)
   for (const { name, types, paths } of known) {
     if (name === module) return `there is a module ${module}`
-    if (types.includes(`${noun}_created`)) return `${name} publishes ${noun}_created`
-    if (paths.some((path) => path.split("/")[1] === plural)) return `${name} serves /${plural}`
+    if (types.includes(`${noun}_created`)) return `${name} already publishes ${noun}_created`
+    if (paths.some((path) => path.split("/")[1] === plural)) return `${name} already serves /${plural}`
   }
   return { module, noun, plural, Noun: capital(noun), Plural: capital(plural) }
 }
