@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { basename, dirname, join, relative, resolve } from "node:path"
+import { routesOf } from "../http/openapi/document.ts"
 import type { Module } from "../module/Module.ts"
 import { isCopied, manifestOf, neededSources, ownFiles, renamed } from "./new/app.ts"
 import {
@@ -21,7 +22,14 @@ import { moduleFiles } from "./new/moduleFiles.ts"
 import { namesOf, pascal } from "./new/names.ts"
 import { sourcesIn } from "./sources.ts"
 import { callsName, requestEntry, settingEntry, taskEntry, taskFiles, urlSetting } from "./new/taskFiles.ts"
-import { nextMigration, reactionEntry, reactionFiles, reactionImports, storeName } from "./new/reactionFiles.ts"
+import {
+  nextMigration,
+  reactionEntry,
+  reactionFiles,
+  reactionImports,
+  storeName,
+  tableOf,
+} from "./new/reactionFiles.ts"
 
 const usage = `npm run new -- module NAME [THING]      a module that owns things: its contract, code, migration, test and README
 npm run new -- event MODULE TYPE        an event of a module, such as parcel_sent
@@ -56,8 +64,12 @@ const complete = () => {
 }
 
 const newModule = async (name: string, thing: string) => {
-  const known = await knownModules()
-  const names = namesOf(name, thing, Object.keys(known))
+  const known = Object.values(await knownModules()).map((module) => ({
+    name: module.name,
+    types: module.publishes.map(({ type }) => type),
+    paths: routesOf([module]).map(({ path }) => path),
+  }))
+  const names = namesOf(name, thing, known)
   if (typeof names === "string") throw new Refused(names)
   if (existsSync(join(root, "modules", name))) throw new Refused(`there is a folder modules/${name}`)
   write(moduleFiles(names))
@@ -75,12 +87,27 @@ const moduleNamed = (known: Readonly<Record<string, Module>>, name: string): Mod
   return module
 }
 
+/** An event by its type, and the module that publishes it. */
+const published = (known: Readonly<Record<string, Module>>, type: string) => {
+  for (const publisher of Object.values(known)) {
+    const event = publisher.publishes.find((event) => event.type === type)
+    if (event !== undefined) return { publisher, event }
+  }
+  throw new Refused(`no module publishes ${type}; npm run new -- event MODULE ${type} adds it to one`)
+}
+
+/** The README of a module that also reacts to an event, by means of one more table. */
+const reacting = (readme: string, type: string, isOwn: boolean, table: string) =>
+  listed(listed(readme, "reacts to", `${isOwn ? "its own " : ""}\`${type}\``), "tables", `\`${table}\``)
+
 const newEvent = async (name: string, type: string) => {
   const known = await knownModules()
   moduleNamed(known, name)
-  if (!typePattern.test(type)) throw new Refused(`${type} is not a type of event such as parcel_sent`)
+  if (!typePattern.test(type)) {
+    throw new Refused(`${type} is not a type of event: lower-case words and digits joined by _, such as parcel_sent`)
+  }
   const publisher = Object.values(known).find(({ publishes }) => publishes.some((event) => event.type === type))
-  if (publisher !== undefined) throw new Refused(`${publisher.name} publishes ${type}`)
+  if (publisher !== undefined) throw new Refused(`${publisher.name} already publishes ${type}`)
   const folder = `modules/${name}`
   edit(`${folder}/contract/events.ts`, (events) => withEvent(events, read(`${folder}/contract/ids.ts`), type))
   edit(`${folder}/module.ts`, (source) => publishing(source, pascal(type)))
@@ -92,24 +119,23 @@ const newEvent = async (name: string, type: string) => {
 const newReaction = async (name: string, type: string) => {
   const known = await knownModules()
   const module = moduleNamed(known, name)
-  const publisher = Object.values(known).find(({ publishes }) => publishes.some((event) => event.type === type))
-  const event = publisher?.publishes.find((event) => event.type === type)
-  if (publisher === undefined || event === undefined) throw new Refused(`no module publishes ${type}`)
+  const { publisher, event } = published(known, type)
   const folder = `modules/${name}`
-  if (existsSync(join(root, folder, `${storeName(type)}.ts`))) throw new Refused(`${name} has a ${storeName(type)}`)
+  if (existsSync(join(root, folder, `${storeName(type)}.ts`)))
+    throw new Refused(`${name} already has a ${storeName(type)}`)
   const reaction = {
     module: module.name,
     type,
     publisher: publisher.name,
     subject: event.subject,
-    migration: nextMigration(readdirSync(join(root, folder, "migrations")), `last_${type}`),
+    migration: nextMigration(readdirSync(join(root, folder, "migrations")), tableOf(type)),
   }
   write(reactionFiles(reaction))
   addTo(`${folder}/reactions.ts`, "reactions", reactionEntry(reaction), reactionImports(reaction))
   edit(`${folder}/module.ts`, (source) =>
     declaring(withStore(source, { store: storeName(type), migration: reaction.migration }), "reactions"),
   )
-  edit(`${folder}/README.md`, (readme) => listed(readme, "reacts to", `\`${type}\``))
+  edit(`${folder}/README.md`, (readme) => reacting(readme, type, publisher === module, tableOf(type)))
   complete()
   return `${name} keeps the last ${type} of each ${event.subject}. Try: npm test -- ${folder}`
 }
@@ -130,10 +156,11 @@ const addTo = (
 const newTask = async (name: string, what: string, type: string) => {
   const known = await knownModules()
   const module = moduleNamed(known, name)
-  const publisher = Object.values(known).find(({ publishes }) => publishes.some((event) => event.type === type))
-  if (publisher === undefined) throw new Refused(`no module publishes ${type}`)
-  if (!/^[a-z][a-z0-9]{0,19}$/u.test(what)) throw new Refused(`${what} is not 1 to 20 lower-case letters and digits`)
-  if (module.tasks.some((task) => task.name === `${name}.${what}`)) throw new Refused(`${name} has a task ${what}`)
+  const { publisher } = published(known, type)
+  if (!/^[a-z][a-z0-9]{0,19}$/u.test(what))
+    throw new Refused(`${what} is not 1 to 20 lower-case letters and digits, beginning with a letter`)
+  if (module.tasks.some((task) => task.name === `${name}.${what}`))
+    throw new Refused(`${name} already has a task ${what}`)
   const folder = `modules/${name}`
   const migration = nextMigration(readdirSync(join(root, folder, "migrations")), `${what}_calls`)
   const task = { module: name, name: what, type, publisher: publisher.name, migration }
@@ -166,9 +193,9 @@ const newTask = async (name: string, what: string, type: string) => {
     (["reactions", "tasks", "settings"] as const).reduce(declaring, withStore(source, { store: calls, migration })),
   )
   edit(`${folder}/README.md`, (readme) =>
-    [["reacts to", type] as const, ["tasks", `${name}.${what}`] as const, ["settings", setting] as const].reduce(
+    [["tasks", `${name}.${what}`] as const, ["settings", setting] as const].reduce(
       (readme, [row, entry]) => listed(readme, row, `\`${entry}\``),
-      readme,
+      reacting(readme, type, publisher === module, `${what}_calls`),
     ),
   )
   edit("docker/compose.yaml", (compose) => configured(compose, name, setting))

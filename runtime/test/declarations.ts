@@ -21,7 +21,7 @@ export const faults = (
     ...(module.name === name ? [] : [`${module.name} runs under the name ${name}`]),
     ...module.reactions
       .filter((reaction) => !reaction.name.startsWith(`${module.name}.`))
-      .map((reaction) => `${reaction.name} does not say that it is of ${module.name}`),
+      .map((reaction) => `the name of the reaction ${reaction.name} does not begin with ${module.name}.`),
     ...unanswered(module).map(
       (path) => `${path} of ${module.name} takes an Idempotency-Key, and its success is neither created nor updated`,
     ),

@@ -175,7 +175,7 @@ describe("the modules' declarations", () => {
     [
       "a reaction without a module",
       { user: { ...user, reactions: renamed("x").slice(0, 1) } },
-      ["x does not say that it is of user"],
+      ["the name of the reaction x does not begin with user."],
     ],
     [
       "two reactions of one name",

@@ -35,7 +35,15 @@ describe("the names of a new module", () => {
     ["order", "order", "there is a module order"],
     ["shipping", "group", "group is reserved"],
     ["admin", "parcel", "admin is reserved"],
-  ])("are refused: %s %s", (module, noun, words) => expect(namesOf(module, noun, ["order"])).toBe(words))
+    ["shop", "order", "order already publishes order_created"],
+    ["shop", "payment", "payment already serves /payments"],
+  ])("are refused: %s %s", (module, noun, words) => {
+    const taken = [
+      { name: "order", types: ["order_created"], paths: ["/orders"] },
+      { name: "payment", types: [], paths: ["/payments/{id}"] },
+    ]
+    expect(namesOf(module, noun, taken)).toBe(words)
+  })
 
   it("are made of both words", () => {
     expect(namesOf("shipping", "parcel", [])).toEqual({
@@ -120,6 +128,23 @@ export const a = make({
   layer: Layer.mergeAll(http.pipe(Layer.provideMerge(As.layer)), BStore.layer),
 })
 `)
+  })
+
+  it("connect further stores beside the first", () => {
+    const layers = (layer: string) =>
+      withStore(`import { A } from "x"\n\nmake({\n  migrations: {},\n  layer: ${layer},\n})\n`, {
+        store: "CStore",
+        migration: "0003_z",
+      })
+    expect(layers("Layer.mergeAll(http, BStore.layer)")).toContain(
+      "  layer: Layer.mergeAll(http, BStore.layer, CStore.layer),\n",
+    )
+    expect(layers("Layer.mergeAll(\n    http,\n    BStore.layer,\n  )")).toMatch(
+      /layer: Layer\.mergeAll\(\s*http,\s*BStore\.layer, CStore\.layer\),\n/u,
+    )
+    expect(layers("Layer.mergeAll(http).pipe(Layer.provide(D.layer))")).toContain(
+      "  layer: Layer.mergeAll(Layer.mergeAll(http).pipe(Layer.provide(D.layer)), CStore.layer),\n",
+    )
   })
 
   it("add a reaction after the others", () => {

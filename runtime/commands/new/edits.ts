@@ -48,8 +48,24 @@ export const withStore = (
     )
     .replace(
       /^ {2}layer: ([^]*?),\n\}\)/mu,
-      (_, layer: string) => `  layer: Layer.mergeAll(${layer}, ${store}.layer),\n})`,
+      (_, layer: string) => `  layer: Layer.mergeAll(${mergedIn(layer)}, ${store}.layer),\n})`,
     )
+}
+
+/** The arguments of a layer that is a call of `Layer.mergeAll`, or the layer itself. */
+const mergedIn = (layer: string): string => {
+  const inner = /^Layer\.mergeAll\(([^]*)\)$/u.exec(layer)?.[1]
+  return inner === undefined || !isBalanced(inner) ? layer : inner.trimEnd().replace(/,$/u, "")
+}
+
+const isBalanced = (text: string): boolean => {
+  let depth = 0
+  for (const letter of text) {
+    if (letter === "(") depth += 1
+    if (letter === ")") depth -= 1
+    if (depth < 0) return false
+  }
+  return depth === 0
 }
 
 /** A source that exports a list, or an object in braces, with one more entry; a new one where there is none yet. */

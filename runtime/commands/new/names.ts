@@ -12,6 +12,13 @@ export interface Names {
   readonly Plural: string
 }
 
+/** A module of the program: its name, the types of its events and the paths of its endpoints. */
+export interface Known {
+  readonly name: string
+  readonly types: ReadonlyArray<string>
+  readonly paths: ReadonlyArray<string>
+}
+
 const word = /^[a-z][a-z0-9]{0,19}$/u
 
 /** Names that are paths or folders of the runtime, or words of SQL. */
@@ -44,12 +51,16 @@ export function pluralOf(noun: string): string {
 }
 
 /** The names of a module; a sentence where they are not possible. */
-export const namesOf = (module: string, noun: string, taken: ReadonlyArray<string>): Names | string => {
+export const namesOf = (module: string, noun: string, known: ReadonlyArray<Known>): Names | string => {
   for (const name of [module, noun]) {
     if (!word.test(name)) return `${name} is not 1 to 20 lower-case letters and digits, beginning with a letter`
     if (reserved.has(name) && name !== "user") return `${name} is reserved`
   }
-  if (taken.includes(module)) return `there is a module ${module}`
   const plural = pluralOf(noun)
+  for (const { name, types, paths } of known) {
+    if (name === module) return `there is a module ${module}`
+    if (types.includes(`${noun}_created`)) return `${name} already publishes ${noun}_created`
+    if (paths.some((path) => path.split("/")[1] === plural)) return `${name} already serves /${plural}`
+  }
   return { module, noun, plural, Noun: capital(noun), Plural: capital(plural) }
 }

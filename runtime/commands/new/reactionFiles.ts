@@ -15,7 +15,7 @@ export interface NewReaction {
 
 export const storeName = (type: string) => `${pascal(type)}Store`
 
-const tableOf = (type: string) => `last_${type}`
+export const tableOf = (type: string) => `last_${type}`
 
 const contractOf = ({ module, publisher }: NewReaction) =>
   module === publisher ? `~/modules/${module}/contract/events.ts` : `~/modules/${publisher}/contract/events.ts`

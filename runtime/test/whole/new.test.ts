@@ -62,6 +62,17 @@ describe("npm run new", () => {
     },
   )
 
+  it("lists in the module's README what it makes", { timeout: 300_000 }, async () => {
+    using copy = makeCopy()
+    const { folder } = copy
+    await npm(folder, "new", "--", "module", "shipping", "parcel")
+    await npm(folder, "new", "--", "reaction", "shipping", "user_created")
+    await npm(folder, "new", "--", "task", "shipping", "announce", "parcel_created")
+    const readme = readFileSync(join(folder, "modules/shipping/README.md"), "utf8")
+    expect(readme).toContain("| reacts to | `user_created`, its own `parcel_created` |")
+    expect(readme).toContain("| tables | `parcels`, `last_user_created`, `announce_calls` |")
+  })
+
   it("makes a program of its own that compiles, passes its tests and answers", { timeout: 1_800_000 }, async () => {
     using at = {
       folder: mkdtempSync(join(tmpdir(), "galleria-app-")),
@@ -108,7 +119,9 @@ describe("npm run new", () => {
     for (const args of [
       ["module", "order"],
       ["module", "Bad"],
+      ["module", "shop", "order"],
       ["event", "order", "order_created"],
+      ["event", "order", "archived"],
       ["reaction", "order", "no_such"],
       ["what"],
     ]) {
