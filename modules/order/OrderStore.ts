@@ -127,9 +127,15 @@ const orderTable = (sql: SqlClient.SqlClient) => {
       as x (n int, order_id bigint, event_id text, type text, time timestamptz, status text, data text)
     order by n`
 
-  const find = (id: number) =>
-    Effect.map(Effect.orDie(sql<Row>`select * from orders where id = ${id}`), ([row]) =>
-      row === undefined ? undefined : viewOf(row),
+  const findMany = (ids: ReadonlyArray<number>) =>
+    Effect.map(
+      sql<Row>`
+        select * from orders
+        where id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json))`,
+      (rows) => {
+        const found = new Map(rows.map((row) => [Number(row.id), viewOf(row)]))
+        return ids.map((id) => found.get(id))
+      },
     )
 
   const newest = (
@@ -160,14 +166,14 @@ const orderTable = (sql: SqlClient.SqlClient) => {
         order by 1 on conflict do nothing`),
     )
 
-  return { lock, save, remember, find, newest, history, knowUsers }
+  return { lock, save, remember, findMany, newest, history, knowUsers }
 }
 
 /** The tables of orders, their history, and known users. */
 export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore", {
   make: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
-    const { lock, save, remember, ...queries } = orderTable(sql)
+    const { lock, save, remember, findMany, ...queries } = orderTable(sql)
     const database = yield* Database
     const outbox = yield* Outbox
     const idempotency = yield* Idempotency
@@ -234,6 +240,7 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
     })
 
     const send = yield* database.coalesce(placeMany)
+    const find = yield* database.coalesce(findMany)
 
     const place = (placement: Placement, claim: Claim<OrderView>) => Effect.flatMap(inputOf(placement, claim), send)
 
@@ -254,7 +261,7 @@ export class OrderStore extends Context.Service<OrderStore>()("order/OrderStore"
         }),
       )
 
-    return { place, update, ...queries }
+    return { place, update, find, ...queries }
   }),
 }) {
   static readonly layer = Layer.effect(this, this.make)

@@ -4,6 +4,7 @@ import type { EventType } from "../../runtime/events/Event.ts"
 import { drivers } from "../../runtime/test/harness/memory.ts"
 import {
   type Answer,
+  behindLock,
   eventually,
   onEveryDatabase,
   pagesOf,
@@ -223,6 +224,16 @@ onBoth("the module order, alone", (it) => {
           Effect.map(publishedAbout(body.id, OrderCreated), (published) => published.map(({ data }) => data.amount)),
         )
         expect(published).toEqual(answers.map(({ body }) => [body.amount]))
+      }),
+    )
+
+    it.effect("are each returned to its own reader when many read at once", () =>
+      Effect.gen(function* () {
+        const { database } = yield* Scenario
+        const ids = [(yield* anOrder).id, 9007199254740991, (yield* anOrder).id]
+        const answers = yield* behindLock(database("order"), "orders", together(9, (n) => get(ids[n % 3]!)))
+        expect(answers.map(({ status }) => status)).toEqual(answers.map((_, n) => (n % 3 === 1 ? 404 : 200)))
+        expect(answers.map(({ body }) => body.id ?? body.order_id)).toEqual(answers.map((_, n) => ids[n % 3]))
       }),
     )
 

@@ -108,10 +108,17 @@ export class UserStore extends Context.Service<UserStore>()("user/UserStore", {
 
     const create = (user: typeof NewUser.Type, claim: Claim<User>) => Effect.flatMap(inputOf(user, claim), send)
 
-    const find = (id: number) =>
-      Effect.map(Effect.orDie(sql<Row>`select id, email, name, created_at from users where id = ${id}`), ([row]) =>
-        row === undefined ? undefined : userOf(row),
+    const findMany = (ids: ReadonlyArray<number>) =>
+      Effect.map(
+        sql<Row>`
+          select id, email, name, created_at from users
+          where id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json))`,
+        (rows) => {
+          const found = new Map(rows.map((row) => [Number(row.id), userOf(row)]))
+          return ids.map((id) => found.get(id))
+        },
       )
+    const find = yield* database.coalesce(findMany)
 
     const newest = (before: string | undefined, limit: number) =>
       Effect.map(

@@ -1,7 +1,7 @@
 import { describe, expect } from "@effect/vitest"
 import { Arbitrary, Clock, Effect, Schema } from "effect"
 import type { EventType } from "../../runtime/events/Event.ts"
-import { onEveryDatabase, pagesOf, Scenario, statusesOf, together } from "../../runtime/test/harness/scenario.ts"
+import { behindLock, onEveryDatabase, pagesOf, Scenario, statusesOf, together } from "../../runtime/test/harness/scenario.ts"
 import { OrderCancelled, OrderCreated, OrderFailed, OrderProcessed } from "../order/contract/events.ts"
 import { UserCreated, UserOrderSummaryUpdated } from "./contract/events.ts"
 import { user } from "./module.ts"
@@ -144,6 +144,16 @@ onBoth("the module user, alone", (it) => {
         expect(answers[1]!.body).toEqual(answers[0]!.body)
         expect(answers[6]!.body).toEqual(answers[5]!.body)
         expect(answers.filter(({ headers }) => headers.get("idempotency-replayed") === "true")).toHaveLength(2)
+      }),
+    )
+
+    it.effect("are each returned to its own reader when many read at once", () =>
+      Effect.gen(function* () {
+        const { get, database } = yield* Scenario
+        const ids = [yield* signUp, 9007199254740991, yield* signUp]
+        const answers = yield* behindLock(database("user"), "users", together(9, (n) => get(`/users/${ids[n % 3]}`)))
+        expect(answers.map(({ status }) => status)).toEqual(answers.map((_, n) => (n % 3 === 1 ? 404 : 200)))
+        expect(answers.map(({ body }) => body.id ?? body.user_id)).toEqual(answers.map((_, n) => ids[n % 3]))
       }),
     )
 

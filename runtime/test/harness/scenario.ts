@@ -1,5 +1,5 @@
 import { layer } from "@effect/vitest"
-import { ConfigProvider, Context, Effect, Layer, Redacted, References, Schedule, Schema } from "effect"
+import { ConfigProvider, Context, Effect, Fiber, Layer, Redacted, References, Schedule, Schema } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { SqlClient } from "effect/sql"
 import assert from "node:assert/strict"
@@ -89,6 +89,18 @@ export const together = <A, E, R>(times: number, run: (n: number) => Effect.Effe
     run,
     { concurrency: "unbounded" },
   )
+
+/** Runs `work` while a table cannot be read for its first 300 ms, so what it reads there is read at the same time. */
+export const behindLock = <A, E, R>(sql: SqlClient.SqlClient, table: string, work: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const locked = Effect.gen(function* () {
+      yield* sql`lock table ${sql(table)} in access exclusive mode`
+      const working = yield* Effect.forkScoped(work)
+      yield* Effect.sleep("300 millis")
+      return working
+    })
+    return yield* Fiber.join(yield* Effect.orDie(sql.withTransaction(locked)))
+  }).pipe(Effect.scoped)
 
 /** The number of answers by status. */
 export const statusesOf = (answers: ReadonlyArray<Answer>): Record<number, number> => {
