@@ -113,6 +113,8 @@ each("Operators", (it) => {
         body.remaining,
         body.operation,
       ])
+      const counted = yield* post("/admin/dead-letters/discard", { ...bulk, limit: 0 })
+      expect(counted.body).toEqual({ discarded: 0, remaining: 3, operation })
       expect(yield* discard).toEqual([2, 1, operation])
       expect(yield* discard).toEqual([1, 0, operation])
       expect(yield* discard).toEqual([0, 0, operation])
