@@ -276,6 +276,11 @@ each("Operators", (it) => {
         { action: "show personal data", target: `dead letter ${brief.items[0].id}`, details: { module: "order" } },
       ])
       expect((yield* get(`${other}?personal=maybe`)).status).toBe(422)
+      yield* clear
+      yield* add({ event_id: "ada@example.org" })
+      for (const path of ["/admin/dead-letters", "/admin/dead-letters/groups"]) {
+        expect((yield* get(path)).body.items).toMatchObject([{ error: "no ‹e-mail›" }])
+      }
     }),
   )
 
