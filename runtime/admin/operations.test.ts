@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { order } from "../../modules/order/module.ts"
 import { PaymentSuccessful } from "../../modules/payment/contract/events.ts"
+import { ask, expectProblem, json } from "../test/http/ask.ts"
 import { eventually, onEveryDatabase, Scenario } from "../test/harness/scenario.ts"
 
 interface Row {
@@ -112,6 +113,8 @@ each("Operators", (it) => {
         body.remaining,
         body.operation,
       ])
+      const counted = yield* post("/admin/dead-letters/discard", { ...bulk, limit: 0 })
+      expect(counted.body).toEqual({ discarded: 0, remaining: 3, operation })
       expect(yield* discard).toEqual([2, 1, operation])
       expect(yield* discard).toEqual([1, 0, operation])
       expect(yield* discard).toEqual([0, 0, operation])
@@ -182,6 +185,102 @@ each("Operators", (it) => {
       const parked = yield* get("/admin/dead-letters?status=parked")
       const again = yield* get(`/admin/dead-letters/${parked.body.items[0].id}`)
       expect(again.body.attempt_log.map(({ took_ms }: any) => typeof took_ms)).toEqual(["object", "number"])
+    }),
+  )
+
+  it.effect("redrive an event with other data, of which each digit is kept, and are shown what is wrong with it", () =>
+    Effect.gen(function* () {
+      yield* clear
+      const { put, url, database } = yield* Scenario
+      yield* put({ topic: "payment_successful", key: "1", value: Buffer.from('{"payment_id":1,"order_id":"x"}') })
+      const listed = yield* eventually(
+        Effect.map(get("/admin/dead-letters"), ({ body }) => {
+          expect(body.items).toHaveLength(1)
+          return body.items[0]
+        }),
+      )
+      const path = `/admin/dead-letters/${listed.id}`
+      const redrive = (body: string) =>
+        Effect.promise(() => ask(url, { method: "POST", path: `${path}/redrive`, headers: json, body }))
+      const wrong = yield* redrive('{"data":{"order_id":-1,"user_id":1,"amount":"x"}}')
+      const pointers = ["/data/payment_id", "/data/order_id", "/data/amount"]
+      expectProblem(wrong, { status: 422, slug: "validation-failed", pointers })
+      expectProblem(yield* redrive("{}"), { status: 422, slug: "validation-failed", pointers: ["/data"] })
+      expect((yield* get(path)).body).toMatchObject({ edited: false, status: listed.status })
+
+      yield* database("order")`
+        insert into orders (id, user_id, amount, status, items, payment_method, steps, created_at)
+        values (6000, 1, 5, 'created', '[]', 'card_ok', '["payment"]', now())`
+      const data = '{ "payment_id":1,"order_id":6000,"user_id":1,"amount":"5.00","more":[12345678901234567890,1e2]}'
+      const { status, body } = yield* redrive(`{"data":{},"data": ${data}}`)
+      expect([status, body.edited, body.attempts]).toEqual([200, true, 0])
+      yield* eventually(
+        Effect.map(get(path), ({ body }) =>
+          expect(body).toMatchObject({
+            status: "redriven",
+            raw: data,
+            original: { data: { payment_id: 1, order_id: "x" } },
+          }),
+        ),
+      )
+      const { body: order } = yield* get("/orders/6000")
+      expect(order.status).toBe("processed")
+    }),
+  )
+
+  it.effect("see personal data only when they ask for it, which is recorded", () =>
+    Effect.gen(function* () {
+      yield* clear
+      const { put, url } = yield* Scenario
+      const raw = '{"user_id":"x","email":"ada@example.org","name":"Ada","born":12345678901234567890}'
+      const headers = { authorization: "Bearer abc" }
+      yield* put({ topic: "user_created", key: "1", value: Buffer.from(raw), headers })
+      const textOf = (path: string) =>
+        Effect.map(
+          Effect.promise(() => ask(url, { path })),
+          ({ text }) => text,
+        )
+      const { id } = yield* eventually(
+        Effect.map(get("/admin/dead-letters?personal=hide"), ({ body }) => {
+          expect(body.items).toHaveLength(1)
+          return body.items[0]
+        }),
+      )
+      const one = `/admin/dead-letters/${id}`
+      const hiding = ["/admin/dead-letters?", `${one}?`, "/admin/events?topic=user_created&"].map(
+        (path) => `${path}personal=hide`,
+      )
+      for (const path of hiding) {
+        const text = yield* textOf(path)
+        expect([path, /ada|Bearer/iu.exec(text)?.[0]]).toEqual([path, undefined])
+        expect(text).toContain("e-mail, 15 characters")
+      }
+      expect((yield* get(`${one}?personal=hide`)).body.raw).toContain('"born":12345678901234567890')
+      const redriven = yield* post(`${one}/redrive?personal=hide`)
+      expect(JSON.stringify(redriven.body)).not.toMatch(/ada/iu)
+      yield* clear
+      yield* put({ topic: "user_created", key: "1", value: Buffer.from(raw) })
+      const brief = yield* eventually(
+        Effect.map(get("/admin/dead-letters?brief"), ({ body }) => {
+          expect(body.items).toHaveLength(1)
+          return body
+        }),
+      )
+      expect(Object.keys(brief.items[0].event).toSorted()).toEqual(["id", "key", "source", "time", "type"])
+      expect(Date.parse(brief.checked_at)).toBeLessThanOrEqual(Date.now())
+      const other = `/admin/dead-letters/${brief.items[0].id}`
+      expect((yield* get(other)).body.raw).toBe(raw)
+      expect((yield* get("/admin/actions")).body.items).toEqual([])
+      expect((yield* get(`${other}?personal=show`)).body.raw).toBe(raw)
+      expect((yield* get("/admin/actions")).body.items).toMatchObject([
+        { action: "show personal data", target: `dead letter ${brief.items[0].id}`, details: { module: "order" } },
+      ])
+      expect((yield* get(`${other}?personal=maybe`)).status).toBe(422)
+      yield* clear
+      yield* add({ event_id: "ada@example.org" })
+      for (const path of ["/admin/dead-letters", "/admin/dead-letters/groups"]) {
+        expect((yield* get(path)).body.items).toMatchObject([{ error: "no ‹e-mail›" }])
+      }
     }),
   )
 

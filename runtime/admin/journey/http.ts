@@ -1,9 +1,13 @@
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { EventBus } from "../../events/EventBus.ts"
+import { eventsOf } from "../../module/Module.ts"
 import { api } from "../api.ts"
+import { contractsOf } from "../personal.ts"
 import type { makeReads } from "../reads.ts"
 import { JourneyNotFound } from "./api.ts"
+import { hiddenIn } from "./hidden.ts"
+import { eventsOnLog } from "./log.ts"
 import { findJourney, type JourneySource } from "./journey.ts"
 import { foundDeliveries, type Journeying, partOf } from "./part.ts"
 
@@ -21,14 +25,17 @@ export const journeyHttp = (modules: ReadonlyArray<Journeying>, limited: ReturnT
     Effect.fnUntraced(function* (handlers) {
       const bus = yield* EventBus
       const sources = modules.map(sourceOf)
+      const contracts = contractsOf(eventsOf(modules))
       return handlers.handleAll({
-        journey: ({ params: { order_id } }) =>
+        journey: ({ params: { order_id }, query: { personal } }) =>
           Effect.gen(function* () {
-            const found = yield* limited(findJourney(sources, order_id))
-            return found ?? (yield* new JourneyNotFound({}))
+            const found = yield* limited(findJourney(sources, order_id, eventsOnLog))
+            if (found === undefined) return yield* new JourneyNotFound({})
+            return personal === "hide" ? hiddenIn(found, contracts) : found
           }).pipe(Effect.provideService(EventBus, bus)),
         journeyParts: ({ params: { order_id } }) =>
           Effect.map(limited(Effect.forEach(modules, (own) => partOf(own, order_id))), (items) => ({ items })),
+        journeyLog: ({ payload }) => Effect.provideService(limited(eventsOnLog(payload)), EventBus, bus),
         journeyDeliveries: ({ payload: { events } }) =>
           Effect.map(
             limited(Effect.orDie(Effect.forEach(modules, (own) => foundDeliveries(own, events)))),
