@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs"
-import { brotliCompressSync } from "node:zlib"
 import { describe, expect, it } from "vitest"
+import { readAssets } from "../assets.ts"
 import { addressOf, linkTo } from "./links.js"
 import { p99Of, tokenOf, tokens } from "./load.js"
 import { borderOf, boxesOf, size } from "./map.js"
@@ -28,8 +28,9 @@ describe("The page's own code", () => {
   })
 
   it("is small, as it is sent", () => {
-    const sent = sources.map(([, text]) => brotliCompressSync(text).length)
-    expect(sent.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(50_000)
+    const sent = Array.from(readAssets().byPath).filter(([path]) => sources.some(([name]) => path.endsWith(`/${name}`)))
+    expect(sent).toHaveLength(sources.length)
+    expect(sent.reduce((sum, [, { brotli }]) => sum + brotli().length, 0)).toBeLessThan(42_000)
   })
 })
 
