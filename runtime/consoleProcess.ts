@@ -51,7 +51,7 @@ const addRoutes = (settings: Settings, addresses: ReadonlyArray<ModuleAddress>, 
     const remote = yield* makeRemoteAdmin({ addresses, token: settings.adminToken })
     yield* addRemoteAdmin(access, remote)
     yield* addPublicCalls({ access, forward: toModules(remote) })
-    yield* addConsole({ access, features: settings.tryIt ? ["try"] : [] })
+    yield* addConsole({ access, traceUrl: settings.traceUrl, features: settings.tryIt ? ["try"] : [] })
     yield* healthRoutes(health, [])
     yield* metricsRoute([])
     yield* explained

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks"
 import { linkTo } from "./address.js"
 import { call, CallFailed, serverNow, usePoll } from "./net.js"
 import { notice } from "./operations.js"
-import { Confirm, Copy, Faults, Id, Json, Pending, State, Text, Time } from "./parts.js"
+import { Confirm, Copy, Curl, Faults, Id, Json, Pending, State, Text, Time, Trace } from "./parts.js"
 import { exactOf } from "./time.js"
 import { changedOneOf, changeOneOf, countOf } from "./words.js"
 
@@ -73,9 +73,13 @@ export const DeadLetterView = ({ id }) => {
 /** @param {DeadLetter} letter */
 const isOpen = ({ status }) => status === "retrying" || status === "parked"
 
+/** The id of the trace, if there is one. @param {string | undefined} traceparent */
+const traceIdsIn = (traceparent) => /^[0-9a-f]{2}-([0-9a-f]{32})-/u.exec(traceparent ?? "")?.slice(1) ?? []
+
 /** @param {{ letter: DeadLetter, reload: () => void }} props */
 const Head = ({ letter, reload }) => {
   const { id, status, reaction, topic, partition, offset, event, order_id, edited } = letter
+  const traces = traceIdsIn(event.headers["traceparent"])
   const [open, setOpen] = useState(/** @type {"redrive" | "discard" | undefined} */ (undefined))
   const run = async (/** @type {"redrive" | "discard"} */ kind) => {
     const { body } = await call("POST", `/admin/dead-letters/${id}/${kind}`)
@@ -96,6 +100,8 @@ const Head = ({ letter, reload }) => {
       }
       ${order_id !== undefined && html`<a href=${linkTo("order", order_id)}>order ${order_id}</a>`}
       <span class="muted">event <${Id} id=${event.id} label="Copy the event's id" /></span>
+      ${traces.map((trace) => html`<${Trace} key=${trace} id=${trace} />`)}
+      <${Curl} path=${`/admin/dead-letters/${id}?personal=hide`} />
     </p>
     ${
       isOpen(letter) &&

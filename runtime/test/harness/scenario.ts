@@ -115,7 +115,10 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
 /** The consumer group of the test client. */
 const hand = "hand"
 
-const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL, FAULTS }: Readonly<Record<string, string>>) =>
+const make = (
+  modules: ReadonlyArray<Module>,
+  { ADMIN_TOKEN, REDIS_URL, FAULTS, CONSOLE_TRACE_URL }: Readonly<Record<string, string>>,
+) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const { url } = yield* galleria({
@@ -131,6 +134,7 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL, FAULTS }
       retryAttempts: 10,
       faults: FAULTS === "on",
       tryIt: FAULTS === "on",
+      traceUrl: CONSOLE_TRACE_URL,
       consoleOver: undefined,
       adminToken: ADMIN_TOKEN === undefined ? undefined : Redacted.make(ADMIN_TOKEN),
       otlp: undefined,
