@@ -51,7 +51,7 @@ export const addConsole = (options: Shown & { readonly access: Access }) =>
     }
     // This pattern includes `/console` itself.
     yield* router.add("GET", "/console/*", shell)
-    yield* router.add("GET", "/console/app/*", Effect.map(HttpServerRequest.HttpServerRequest, assetsOf(assets)))
+    yield* router.add("GET", "/console/app/*", Effect.flatMap(HttpServerRequest.HttpServerRequest, assetsOf(assets)))
     yield* router.add("GET", "/console/session", sessionOf(access, options))
     yield* router.add("POST", "/console/login", loginOf(access, page))
     yield* router.add("POST", "/console/logout", logout)
@@ -89,12 +89,14 @@ const assetsOf =
   ({ byPath }: Assets) =>
   ({ url, headers }: HttpServerRequest.HttpServerRequest) => {
     const asset = byPath.get(url.split("?")[0]!)
-    return asset === undefined ? responseOf(Kinds.notFound) : answerOf(asset, headers["accept-encoding"] ?? "")
+    return asset === undefined
+      ? Effect.succeed(responseOf(Kinds.notFound))
+      : Effect.promise(() => answerOf(asset, headers["accept-encoding"] ?? ""))
   }
 
-const answerOf = ({ type, bytes, brotli }: Asset, accepted: string) => {
+const answerOf = async ({ type, bytes, brotli }: Asset, accepted: string) => {
   const isSmall = /\bbr\b(?!\s*;\s*q=0(?:\.0*)?(?:,|$))/u.test(accepted)
-  return HttpServerResponse.uint8Array(isSmall ? brotli() : bytes, {
+  return HttpServerResponse.uint8Array(isSmall ? await brotli() : bytes, {
     contentType: type,
     headers: {
       "cache-control": "public, max-age=31536000, immutable",

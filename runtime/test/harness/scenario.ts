@@ -117,7 +117,7 @@ const hand = "hand"
 
 const make = (
   modules: ReadonlyArray<Module>,
-  { ADMIN_TOKEN, REDIS_URL, FAULTS, CONSOLE_TRACE_URL }: Readonly<Record<string, string>>,
+  { ADMIN_TOKEN, REDIS_URL, RETRY_ATTEMPTS, FAULTS }: Readonly<Record<string, string>>,
 ) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
@@ -131,10 +131,10 @@ const make = (
       partitions: undefined,
       retentionDays: undefined,
       projected: new Set(),
-      retryAttempts: 10,
+      retryAttempts: Number(RETRY_ATTEMPTS ?? 10),
       faults: FAULTS === "on",
       tryIt: FAULTS === "on",
-      traceUrl: CONSOLE_TRACE_URL,
+      traceUrl: undefined,
       consoleOver: undefined,
       adminToken: ADMIN_TOKEN === undefined ? undefined : Redacted.make(ADMIN_TOKEN),
       otlp: undefined,
