@@ -138,7 +138,9 @@ const startLoops = ({
     const retryWake = Latch.makeUnsafe(true)
     const retryTurn = yield* makeRetryTurn({ module: name, reactions })
     yield* repeat("retry", { turn: retryTurn, wake: retryWake, poll: "250 millis" })
-    const deadLetters = yield* Layer.build(DeadLetters.layer(name, Effect.asVoid(retryWake.open)))
+    const deadLetters = yield* Layer.build(
+      DeadLetters.layer({ module: name, reactions, changed: Effect.asVoid(retryWake.open) }),
+    )
     yield* repeat("housekeeping", {
       turn: yield* makeHousekeeping(module, settings),
       wake: Latch.makeUnsafe(false),

@@ -51,6 +51,16 @@ await suiteOnEveryDatabase("DeadLetters", {
       caughtBy: "changes nothing on a dead letter that is resolved",
     },
     {
+      name: "a redrive with other data without the status",
+      subject: changing(/(select pos, reaction[\s\S]+where id = \S+) and status in \([^)]*\)/u, "$1"),
+      caughtBy: "changes nothing on a dead letter that is discarded",
+    },
+    {
+      name: "a redrive with other data that keeps the record from before the last edit",
+      subject: changing(/coalesce\(original, event\)/u, "event"),
+      caughtBy: "redrives an event with other data in its place in its key, and keeps the text that came first",
+    },
+    {
       name: "a worker that takes any event of a key that is due",
       subject: changing(/status = 'waiting' and ready and/u, "status = 'waiting' and"),
       caughtBy: "tries only the first event of a key, however long the others wait",

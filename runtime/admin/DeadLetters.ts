@@ -9,6 +9,7 @@ import {
   type Filter,
   type ListedDeadLetter,
   mostCounted,
+  recordOf,
   type StoredValue,
 } from "../delivery/deadLetterTable.ts"
 import {
@@ -19,7 +20,10 @@ import {
   type NewAction,
   operationTable,
 } from "../delivery/operationTable.ts"
+import type { ValidationFailed } from "../http/Problem.ts"
+import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
+import { checkEdited, withData } from "./edit.ts"
 import type { Operation } from "./Operation.ts"
 import { shownOf } from "./shown.ts"
 
@@ -148,6 +152,11 @@ export class DeadLetters extends Context.Service<
     readonly find: (id: string) => Effect.Effect<DeadLetter | undefined>
     /** Makes it due now, with 0 attempts. Returns whether that changed it. */
     readonly redrive: (id: string, actor?: string) => Effect.Effect<boolean>
+    /**
+     * Redrives it with other data, JSON text that is stored as it is; the record as received is kept beside it. Fails, and
+     * changes nothing, when the data does not satisfy the event's schema.
+     */
+    readonly redriveWith: (id: string, data: string, actor?: string) => Effect.Effect<boolean, ValidationFailed>
     /** Ends it without effect, and its key goes on. Returns whether that changed it. */
     readonly discard: (id: string, actor?: string) => Effect.Effect<boolean>
     /** Changes at most `limit` that match and were not changed by the operation; leaves out what a worker has locked. */
@@ -206,7 +215,7 @@ const wholeOf = (module: string, row: ListedDeadLetter): DeadLetter => ({
     ? {}
     : {
         original: {
-          data: shownOf(bytesOf(row.original).toString(), row.event.headers).data,
+          data: shownOf(bytesOf(row.original).toString(), row.original.headers).data,
           raw: rawOf(row.original),
         },
       }),
@@ -215,8 +224,15 @@ const wholeOf = (module: string, row: ListedDeadLetter): DeadLetter => ({
 /** The actor of calls that do not name one, such as those of tests. */
 const unnamed = "token"
 
-/** The dead letters in the database of `module`. Runs `changed` after each change, to wake the retry worker. */
-export const layer = (module: string, changed: Effect.Effect<void>) =>
+interface Options {
+  readonly module: string
+  readonly reactions: ReadonlyArray<Reaction<never>>
+  /** Runs after each change, to wake the retry worker. */
+  readonly changed: Effect.Effect<void>
+}
+
+/** The dead letters in the database of a module. */
+export const layer = ({ module, reactions, changed }: Options) =>
   Layer.effect(
     DeadLetters,
     Effect.gen(function* () {
@@ -227,7 +243,7 @@ export const layer = (module: string, changed: Effect.Effect<void>) =>
       const actions = actionTable(sql)
       const now = Effect.map(Clock.currentTimeMillis, (millis) => new Date(millis))
 
-      const record = (done: Omit<NewAction, "id" | "at">) =>
+      const recordAction = (done: Omit<NewAction, "id" | "at">) =>
         Effect.flatMap(now, (at) => actions.record({ id: uuidV7Unsafe(), at, ...done }))
 
       /** Changes one dead letter, and records that in the same transaction. */
@@ -237,10 +253,24 @@ export const layer = (module: string, changed: Effect.Effect<void>) =>
             const at = yield* now
             const rows = yield* action === "redrive" ? table.redrive(id, at) : table.discard(id, at)
             if (rows.length === 0) return false
-            yield* record({ actor, action, target: `dead letter ${id}`, details: { module } })
+            yield* recordAction({ actor, action, target: `dead letter ${id}`, details: { module } })
             return true
           }),
         ).pipe(Effect.orDie, Effect.tap(changed))
+
+      const redriveWith = (id: string, data: string, actor = unnamed) =>
+        transaction(
+          Effect.gen(function* () {
+            const [row] = yield* Effect.orDie(table.lockOpen(id))
+            if (row === undefined) return false
+            const record = withData(recordOf(row), data)
+            yield* checkEdited(record, row.reaction, reactions)
+            yield* Effect.orDie(table.redriveWith(row, record, yield* now))
+            const details = { module, edited: true }
+            yield* Effect.orDie(recordAction({ actor, action: "redrive", target: `dead letter ${id}`, details }))
+            return true
+          }),
+        ).pipe(Effect.tap(changed))
 
       const changeMany = ({ action, filter, operation, limit, actor }: ManyChanged) =>
         Effect.gen(function* () {
@@ -249,7 +279,7 @@ export const layer = (module: string, changed: Effect.Effect<void>) =>
               const count = yield* bulk.change(action, filter, operation, limit, yield* now)
               const { statuses: _, ...which } = filter
               const details = { module, ...which, count }
-              if (count > 0) yield* record({ actor, action, target: "all that match", details, operation })
+              if (count > 0) yield* recordAction({ actor, action, target: "all that match", details, operation })
               return count
             }),
           )
@@ -262,6 +292,7 @@ export const layer = (module: string, changed: Effect.Effect<void>) =>
         find: (id) =>
           Effect.map(Effect.orDie(table.find(id)), ([row]) => (row === undefined ? row : wholeOf(module, row))),
         redrive: (id, actor) => changeOne("redrive", id, actor),
+        redriveWith,
         discard: (id, actor) => changeOne("discard", id, actor),
         changeMany,
         groups: (filter) => Effect.orDie(bulk.groups(filter)),

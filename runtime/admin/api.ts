@@ -77,6 +77,14 @@ const one = {
   error: DeadLetterNotFound,
 }
 
+const OtherData = Schema.Struct({
+  data: Schema.Unknown.annotateKey({
+    description: "The event's data. Its text is kept as it is, such as the digits of a long number.",
+  }),
+})
+  .annotate({ identifier: "OtherData", description: "Data that takes the place of the event's own." })
+  .pipe(Schema.annotateEncoded({ examples: [{ data: { order_id: 1, user_id: 1, amount: "100.50" } }] }))
+
 const deadLetters = HttpApiGroup.make("deadLetters")
   .add(
     HttpApiEndpoint.get("list", "/admin/dead-letters", {
@@ -98,10 +106,14 @@ const deadLetters = HttpApiGroup.make("deadLetters")
     HttpApiEndpoint.get("get", "/admin/dead-letters/:id", one).annotateMerge(
       OpenApi.annotations({ summary: "Get a dead letter" }),
     ),
-    HttpApiEndpoint.post("redrive", "/admin/dead-letters/:id/redrive", one).annotateMerge(
+    HttpApiEndpoint.post("redrive", "/admin/dead-letters/:id/redrive", {
+      ...one,
+      payload: [HttpApiSchema.NoContent, OtherData],
+    }).annotateMerge(
       OpenApi.annotations({
         summary: "Redrive a dead letter",
-        description: "Retries it now, with all its attempts. One that has ended stays as it is, which is a success.",
+        description:
+          "Retries it now, with all its attempts; with a body, on other data, which must satisfy the event's schema. One that has ended stays as it is, which is a success.",
       }),
     ),
     HttpApiEndpoint.post("discard", "/admin/dead-letters/:id/discard", one).annotateMerge(

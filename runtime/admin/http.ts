@@ -3,6 +3,7 @@ import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
 import { type Filter, mostCounted } from "../delivery/deadLetterTable.ts"
 import type { makeReplay } from "../delivery/replay.ts"
+import { receivedText } from "../http/edge/edge.ts"
 import { Page } from "../http/Page.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { actor } from "./actor.ts"
@@ -16,6 +17,7 @@ import {
   ResetRunning,
 } from "./api.ts"
 import type { DeadLetters, Status } from "./DeadLetters.ts"
+import { memberIn } from "./jsonText.ts"
 import { type BulkChange, mostAtOnce } from "./Operation.ts"
 import type { makeReads } from "./reads.ts"
 
@@ -49,7 +51,10 @@ export const http = (modules: ReadonlyArray<Administered>, limited: ReturnType<t
           })
         },
         get: ({ params }) => Effect.map(deadLetters.find(params.id), ({ deadLetter }) => deadLetter),
-        redrive: ({ params }) => deadLetters.act(params.id, "redrive"),
+        redrive: ({ params, payload }) =>
+          Effect.flatMap(payload === undefined ? Effect.succeed(undefined) : otherData, (data) =>
+            deadLetters.act(params.id, "redrive", data),
+          ),
         discard: ({ params }) => deadLetters.act(params.id, "discard"),
         groups: ({ query }) => limited(deadLetters.groups(query.module, filterOf(query))),
         redriveAll: ({ payload }) =>
@@ -104,10 +109,11 @@ const deadLettersOf = (modules: ReadonlyArray<Administered>) => {
     })
 
   /** Acts on a dead letter, logs what that changed, and returns the dead letter as it is afterwards. */
-  const act = (id: string, action: "redrive" | "discard") =>
+  const act = (id: string, action: "redrive" | "discard", data?: string) =>
     Effect.gen(function* () {
       const { deadLetter, own } = yield* find(id)
-      const isChanged = yield* own[action](id, yield* actor)
+      const by = yield* actor
+      const isChanged = yield* data === undefined ? own[action](id, by) : own.redriveWith(id, data, by)
       const { module, reaction, status } = deadLetter
       yield* Effect.logInfo(
         `An operator asked to ${action} an event of ${reaction}${isChanged ? "" : ", which changed nothing"}`,
@@ -220,6 +226,12 @@ const replaysOf = (modules: ReadonlyArray<Administered>) => {
     stateOf: (name: string) => Effect.flatMap(find(name), ({ reaction, replay }) => replay.stateOf(reaction)),
   }
 }
+
+/** The text of the member `data` of the body: parsed and written again, long numbers would be others. */
+const otherData = Effect.map(receivedText, (text) => {
+  const { start, end } = memberIn(text, "data")!
+  return text.slice(start, end)
+})
 
 /** What an action changes of a dead letter. */
 const changedBy = {

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { order } from "../../modules/order/module.ts"
 import { PaymentSuccessful } from "../../modules/payment/contract/events.ts"
+import { ask, expectProblem, json } from "../test/http/ask.ts"
 import { eventually, onEveryDatabase, Scenario } from "../test/harness/scenario.ts"
 
 interface Row {
@@ -182,6 +183,46 @@ each("Operators", (it) => {
       const parked = yield* get("/admin/dead-letters?status=parked")
       const again = yield* get(`/admin/dead-letters/${parked.body.items[0].id}`)
       expect(again.body.attempt_log.map(({ took_ms }: any) => typeof took_ms)).toEqual(["object", "number"])
+    }),
+  )
+
+  it.effect("redrive an event with other data, of which each digit is kept, and are shown what is wrong with it", () =>
+    Effect.gen(function* () {
+      yield* clear
+      const { put, url, database } = yield* Scenario
+      yield* put({ topic: "payment_successful", key: "1", value: Buffer.from('{"payment_id":1,"order_id":"x"}') })
+      const listed = yield* eventually(
+        Effect.map(get("/admin/dead-letters"), ({ body }) => {
+          expect(body.items).toHaveLength(1)
+          return body.items[0]
+        }),
+      )
+      const path = `/admin/dead-letters/${listed.id}`
+      const redrive = (body: string) =>
+        Effect.promise(() => ask(url, { method: "POST", path: `${path}/redrive`, headers: json, body }))
+      const wrong = yield* redrive('{"data":{"order_id":-1,"user_id":1,"amount":"x"}}')
+      const pointers = ["/data/payment_id", "/data/order_id", "/data/amount"]
+      expectProblem(wrong, { status: 422, slug: "validation-failed", pointers })
+      expectProblem(yield* redrive("{}"), { status: 422, slug: "validation-failed", pointers: ["/data"] })
+      expect((yield* get(path)).body).toMatchObject({ edited: false, status: listed.status })
+
+      yield* database("order")`
+        insert into orders (id, user_id, amount, status, items, payment_method, steps, created_at)
+        values (6000, 1, 5, 'created', '[]', 'card_ok', '["payment"]', now())`
+      const data = '{ "payment_id":1,"order_id":6000,"user_id":1,"amount":"5.00","more":[12345678901234567890,1e2]}'
+      const { status, body } = yield* redrive(`{"data":{},"data": ${data}}`)
+      expect([status, body.edited, body.attempts]).toEqual([200, true, 0])
+      yield* eventually(
+        Effect.map(get(path), ({ body }) =>
+          expect(body).toMatchObject({
+            status: "redriven",
+            raw: data,
+            original: { data: { payment_id: 1, order_id: "x" } },
+          }),
+        ),
+      )
+      const { body: order } = yield* get("/orders/6000")
+      expect(order.status).toBe("processed")
     }),
   )
 

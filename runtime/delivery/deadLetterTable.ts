@@ -296,7 +296,7 @@ export interface ListedDeadLetter {
   readonly ended_at: Date | null
   readonly cause: string | null
   readonly log: ReadonlyArray<Attempt> | null
-  readonly original: StoredValue | null
+  readonly original: (StoredValue & Pick<Received, "headers">) | null
 }
 
 /** Which dead letters an operator means. What is left out matches all; without `statuses`: `retrying` and `parked`. */
@@ -319,6 +319,12 @@ export const matching =
     ...(reaction === undefined ? [] : [sql`h.reaction = ${reaction}`]),
     ...(type === undefined ? [] : [sql`h.topic = ${type}`]),
   ]
+
+/** An open dead letter that is redriven with other data. */
+interface EditedRow extends StoredRecord {
+  readonly pos: bigint
+  readonly reaction: string
+}
 
 /** How operators list dead letters and end or redrive them. Each change waits for the worker that has the row locked. */
 export const deadLetterOperations = (sql: SqlClient.SqlClient) => {
@@ -344,6 +350,22 @@ export const deadLetterOperations = (sql: SqlClient.SqlClient) => {
       sql`
         update held set status = 'retrying', attempts = 0, due = ${now}, redriven_at = ${now}
         where id = ${id} and status in ('retrying', 'parked') returning pos`,
+
+    /** Locks an open dead letter. */
+    lockOpen: (id: string) =>
+      sql<EditedRow>`
+        select pos, reaction, topic, partition, "offset", event from held
+        where id = ${id} and status in ('retrying', 'parked') for update`,
+
+    /** Redrives a locked dead letter with another record; the first one is kept. */
+    redriveWith: ({ pos, event }: EditedRow, { headers, value }: Pick<Received, "headers" | "value">, now: Date) => {
+      const { encoding: _encoding, ...rest } = event
+      const edited = { ...rest, headers, ...storedValueOf(value!) }
+      return sql`
+        update held set status = 'retrying', attempts = 0, due = ${now}, redriven_at = ${now},
+          original = coalesce(original, event), event = ${JSON.stringify(edited)}::json
+        where pos = ${pos}`
+    },
 
     /** Ends a dead letter without effect and marks the next of its key. */
     discard: (id: string, now: Date) =>

@@ -70,12 +70,16 @@ const worked = (subject: Subject, haste?: number) =>
 
     let wakes = 0
     const built = yield* Layer.build(
-      DeadLetters.layer(
-        "suite",
-        Effect.sync(() => void wakes++),
-      ),
+      DeadLetters.layer({
+        module: "suite",
+        reactions: [reaction("note")],
+        changed: Effect.sync(() => void wakes++),
+      }),
     )
-    const { list, find, redrive, discard, changeMany } = Context.get(built, DeadLetters.DeadLetters)
+    const { list, find, redrive, redriveWith, discard, changeMany, actions } = Context.get(
+      built,
+      DeadLetters.DeadLetters,
+    )
 
     /** Redrives all that match, by calls of one operation, and returns how many. */
     const redriveAll = (filter: Filter) => {
@@ -105,6 +109,8 @@ const worked = (subject: Subject, haste?: number) =>
         list,
         find,
         redrive: (id: string) => changed(timed(redrive(id))),
+        redriveWith: (id: string, data: string) => changed(timed(redriveWith(id, data))),
+        actions: actions(undefined, 10),
         discard: (id: string) => changed(timed(discard(id))),
         redriveAll: (filter: Filter) => changed(timed(redriveAll(filter))),
         /** How often the worker was woken. */
@@ -853,6 +859,101 @@ const operations: ReadonlyArray<Check<Subject>> = [
     ),
   },
   {
+    name: "redrives an event with other data in its place in its key, and keeps the text that came first",
+    check: on(
+      Effect.fnUntraced(function* ({ handle, records, operator, idOf, work, plan, deadLetter, leaves }) {
+        const [a1, ...rest] = records("a1", "a2", "b1")
+        yield* handle([{ ...a1!, value: Buffer.from('{"n":"x"}') }, ...rest])
+        yield* leaves({ noted: ["b1"], deadLetters: ["a1 retrying", "a2 waiting"] })
+        const id = yield* idOf("a1")
+        const original = { data: { n: "x" }, raw: '{"n":"x"}' }
+        plan.set("a1", bad)
+        for (const raw of ['{"n": 1, "more": 12345678901234567890}', '{"n":2}']) {
+          expect(yield* operator.redriveWith(id, raw)).toBe(true)
+          const found = yield* operator.find(id)
+          expect(found).toMatchObject({ status: "retrying", attempts: 0, edited: true, raw, original })
+          expect(found!.redriven_at).toEqual(found!.next_attempt_at)
+        }
+        expect(operator.wakes()).toBe(2)
+        yield* work()
+        expect(yield* deadLetter("a1")).toMatchObject({ reason: "failed", attempts: 1 })
+        plan.clear()
+        expect(yield* operator.redrive(id)).toBe(true)
+        yield* work()
+        yield* leaves({ noted: ["b1", "a1", "a2"], deadLetters: ["a1 redriven"] })
+        expect(yield* operator.find(id)).toMatchObject({ edited: true, raw: '{"n":2}', original })
+        expect((yield* operator.actions).map(({ action, details }) => [action, details])).toEqual([
+          ["redrive", { module: "suite" }],
+          ["redrive", { module: "suite", edited: true }],
+          ["redrive", { module: "suite", edited: true }],
+        ])
+      }),
+    ),
+  },
+  {
+    name: "refuses other data that does not satisfy the schema, with the place of each fault, and changes nothing",
+    check: on(
+      Effect.fnUntraced(function* ({ addDeadLetters, operator, idOf, deadLetters }) {
+        yield* addDeadLetters("a1")
+        const id = yield* idOf("a1")
+        const before = yield* deadLetters()
+        for (const [data, pointers] of [
+          ['{"n":"x","text":5}', ["/data/n", "/data/text"]],
+          ['{"n":12345678901234567890}', ["/data/n"]],
+          ["{}", ["/data/n"]],
+          ["[]", ["/data"]],
+          ["null", ["/data"]],
+        ] as const) {
+          const { errors } = yield* Effect.flip(operator.redriveWith(id, data))
+          expect(errors.map((fault) => ("pointer" in fault ? fault.pointer : "none"))).toEqual(pointers)
+        }
+        expect(yield* deadLetters()).toEqual(before)
+        expect(yield* operator.actions).toEqual([])
+        expect(operator.wakes()).toBe(0)
+      }),
+    ),
+  },
+  {
+    name: "leaves a foreign event its id, and a structured one its envelope, when the data is another",
+    check: on(
+      Effect.fnUntraced(function* ({ consumer, reaction, foreign, type, operator, work, deadLetters, noted }) {
+        const handle = yield* consumer([reaction("note")])
+        const headers = { "content-type": "application/cloudevents+json" }
+        const envelope = `{"specversion":"1.0","id":"s1","source":"/elsewhere","type":"${type.type}","data": {"n":"x"},"big":12345678901234567890}`
+        yield* handle([foreign('{"n":"x"}', { key: "f" }), foreign(envelope, { key: "s", headers })])
+        const ids = (yield* deadLetters()).map(({ event_id }) => event_id)
+        for (const { id } of yield* operator.list({}, undefined, 10)) {
+          expect(yield* operator.redriveWith(id, '{"n":1}')).toBe(true)
+        }
+        const [structured, bare] = yield* operator.list({}, undefined, 10)
+        expect(structured!.event).toMatchObject({ id: "s1", headers })
+        expect((yield* operator.find(structured!.id))!.raw).toBe(envelope.replace('"x"', "1"))
+        expect(bare!.event).toMatchObject({ data: { n: 1 }, source: `/foreign/${type.type}` })
+        yield* work()
+        expect((yield* noted()).toSorted()).toEqual(ids.toSorted())
+      }),
+    ),
+  },
+  {
+    name: "gives a record that could not be read to its reactions, once it is redriven with data that can be",
+    check: on(
+      Effect.fnUntraced(function* ({ handle, foreign, records, operator, work, deadLetters, noted, statuses }) {
+        const record = foreign("no JSON", { key: "a" })
+        yield* handle([record, ...records("a1")])
+        const { event_id } = (yield* deadLetters("*"))[0]!
+        const { id } = (yield* operator.list({}, undefined, 1))[0]!
+        expect(yield* statuses("*")).toEqual([`${event_id} parked`])
+        expect((yield* Effect.flip(operator.redriveWith(id, '"text"'))).errors).toHaveLength(1)
+        expect(yield* operator.redriveWith(id, '{"n":1}')).toBe(true)
+        yield* work()
+        expect(yield* noted()).toEqual(["a1", event_id])
+        expect(yield* statuses("*")).toEqual([`${event_id} redriven`])
+        yield* handle([record])
+        expect(yield* noted()).toEqual(["a1", event_id])
+      }),
+    ),
+  },
+  {
     name: "discards an event for good, and lets its key go on with the next",
     check: on(
       Effect.fnUntraced(function* ({ addDeadLetters, take, work, operator, idOf, leaves }) {
@@ -877,7 +978,8 @@ const operations: ReadonlyArray<Check<Subject>> = [
         yield* work()
         const [before, applied] = [yield* deadLetters(), yield* noted()]
         expect(before).toMatchObject([{ status }])
-        for (const act of [operator.redrive, operator.discard, operator.redrive]) {
+        const edit = (id: string) => operator.redriveWith(id, '{"n":1}')
+        for (const act of [operator.redrive, operator.discard, operator.redrive, edit]) {
           expect(yield* act(id)).toBe(false)
           yield* advance("1 hour")
           yield* work()

@@ -1,13 +1,14 @@
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import { Effect, Layer, SchemaIssue } from "effect"
+import { Effect, Layer } from "effect"
 import { HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
 // Compiles the decoders and encoders of schemas on first use.
 import "effect/schema/SchemaJITCompiler/enable"
 import { Database } from "../../sql/Database.ts"
 import { ReceivedBody } from "../server/body.ts"
+import { inputFaultsOf, pointerOf } from "./inputFaults.ts"
 import * as json from "./json.ts"
-import { Edge, type InputFault, Kinds, MalformedJson, NotFound, responseOf, ValidationFailed } from "../Problem.ts"
+import { Edge, Kinds, MalformedJson, NotFound, responseOf, ValidationFailed } from "../Problem.ts"
 
 /** The `Edge` of a module's endpoints, behind `serve`, which has received their bodies. */
 export const layer = Layer.effect(
@@ -49,7 +50,7 @@ const receive = <E, R>(
   const prepared = json.prepare(text)
   if ("tooLong" in prepared) {
     const detail = `expected at most ${json.mostMembers} members`
-    const errors = prepared.tooLong.map((name) => ({ pointer: pointer([name]), detail }))
+    const errors = prepared.tooLong.map((name) => ({ pointer: pointerOf([name]), detail }))
     return Effect.fail(new ValidationFailed({ errors }))
   }
   setText(request, prepared.text)
@@ -66,6 +67,12 @@ const receive = <E, R>(
 const setText = (request: HttpServerRequest.HttpServerRequest, text: string) =>
   Object.defineProperty(request, "text", { value: Effect.succeed(text) })
 
+/** The body of a request that passed `Edge`, as it was received. */
+export const receivedText = Effect.map(HttpServerRequest.HttpServerRequest, (request) => {
+  const body = bodyOf(request)
+  return Buffer.isBuffer(body) ? utf8.decode(body) : ""
+})
+
 const bodyOf = (request: HttpServerRequest.HttpServerRequest) => {
   const received = NodeHttpServerRequest.toIncomingMessage(request)
   return received instanceof ReceivedBody ? received.body : undefined
@@ -80,11 +87,13 @@ const problemOf = (error: HttpApiError.HttpApiSchemaError, request: HttpServerRe
         return yield* new NotFound({})
       case "Payload":
         if (!(yield* isJson(request))) return yield* new MalformedJson({})
-        return yield* new ValidationFailed({ errors: faultsIn(error, (path) => ({ pointer: pointer(path) })) })
+        return yield* new ValidationFailed({
+          errors: inputFaultsOf(error.cause.issue, (path) => ({ pointer: pointerOf(path) })),
+        })
       case "Query":
       case "Headers":
         return yield* new ValidationFailed({
-          errors: faultsIn(error, (path) => ({ parameter: String(path[0] ?? "") })),
+          errors: inputFaultsOf(error.cause.issue, (path) => ({ parameter: String(path[0] ?? "") })),
         })
       default:
         return yield* Effect.die(error)
@@ -100,27 +109,3 @@ const isJson = (request: HttpServerRequest.HttpServerRequest) =>
       return false
     }
   })
-
-const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
-
-type Place = { readonly pointer: string } | { readonly parameter: string }
-
-/** One fault for each place, with the messages of all issues there. */
-const faultsIn = (
-  error: HttpApiError.HttpApiSchemaError,
-  place: (path: ReadonlyArray<PropertyKey>) => Place,
-): ReadonlyArray<typeof InputFault.Type> => {
-  const details = new Map<string, { readonly at: Place; readonly messages: Set<string> }>()
-  for (const { path = [], message } of issuesOf(error.cause.issue).issues) {
-    const at = place(path.map((part) => (typeof part === "object" ? part.key : part)))
-    const id = JSON.stringify(at)
-    const known = details.get(id) ?? { at, messages: new Set<string>() }
-    details.set(id, known)
-    known.messages.add(message)
-  }
-  return Array.from(details.values(), ({ at, messages }) => ({ ...at, detail: [...messages].join("; ") }))
-}
-
-/** RFC 6901. */
-const pointer = (path: ReadonlyArray<PropertyKey>) =>
-  path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("")

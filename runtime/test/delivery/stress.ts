@@ -106,7 +106,7 @@ export const stress = (seed: number, subject: Subject = {}) =>
       const changed = subject.statement?.(text) ?? text
       return Effect.succeed(changed === text ? statement : own.unsafe(changed, params))
     }
-    const built = yield* Layer.build(DeadLetters.layer("stress", Effect.void))
+    const built = yield* Layer.build(DeadLetters.layer({ module: "stress", reactions, changed: Effect.void }))
     const letters = Context.get(built, DeadLetters.DeadLetters)
 
     let committed = 0
