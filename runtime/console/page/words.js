@@ -410,14 +410,14 @@ export const progressOf = ({ kind, done, ended, stopped, expected, counts }) => 
   if (counts === undefined) return `Redrive of ${numberOf(done)}: they are tried now.${missed(expected, done)}`
   const again = counts.retrying + counts.parked
   const parts = [
-    `${numberOf(counts.applied)} took effect`,
+    ...(counts.applied > 0 ? [`${numberOf(counts.applied)} took effect`] : []),
     ...(counts.waiting > 0
       ? [`${numberOf(counts.waiting)} ${verb(counts.waiting, "waits its turn", "wait their turn")}`]
       : []),
     ...(again > 0 ? [`${numberOf(again)} failed again`] : []),
     ...(counts.discarded > 0 ? [`${numberOf(counts.discarded)} discarded`] : []),
   ]
-  return `Redrive of ${numberOf(done)}: ${parts.join(", ")}.${missed(expected, done)}`
+  return `Redrive of ${numberOf(done)}: ${parts.join(", ") || "they are tried now"}.${missed(expected, done)}`
 }
 
 /** @param {number} expected @param {number} done */
