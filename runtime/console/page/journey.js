@@ -42,8 +42,9 @@ const useNewest = (isFollowing, id) => {
 /** @param {{ id: string }} props */
 export const JourneyView = ({ id }) => {
   const [openedAt] = useState(Date.now())
+  const path = `/admin/journeys/${id}?personal=hide`
   /** @type {Polled<Journey>} */
-  const polled = usePoll(`/admin/journeys/${id}`, everyOf(openedAt))
+  const polled = usePoll(path, everyOf(openedAt))
   const { query } = useStore(address)
   useStore(zone)
   useNewest(query["follow"] === "newest", id)
@@ -78,7 +79,7 @@ export const JourneyView = ({ id }) => {
             >`,
         )}
       </nav>
-      <${Curl} path=${`/admin/journeys/${id}`} />
+      <${Curl} path=${path} />
       ${query["follow"] === "newest" && html`<span class="muted">Goes on to each new order. <a href=${withParameters({ follow: undefined })}>Stay here</a></span>`}
     </div>
     ${mode === "raw" ? html`<${Json} text=${text} label="The journey as JSON" />` : html`<${Timeline} layout=${layout} isScaled=${mode === "scale"} selected=${query["event"]} />`}

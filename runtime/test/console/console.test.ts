@@ -215,7 +215,7 @@ describe.skipIf(!hasBrowser)("The console in a browser", () => {
           await expect
             .poll(copied, { timeout: 10_000 })
             .toMatch(
-              /^curl -H "Authorization: Bearer \$ADMIN_TOKEN" 'http:\/\/127\.0\.0\.1:\d+\/admin\/journeys\/4711'$/u,
+              /^curl -H "Authorization: Bearer \$ADMIN_TOKEN" 'http:\/\/127\.0\.0\.1:\d+\/admin\/journeys\/4711\?personal=hide'$/u,
             )
         },
       ),

@@ -163,14 +163,12 @@ describe.skipIf(!hasBrowser)("The console over a running system", () => {
           const good = `{"order_id":9101,"user_id":9101,"reason":"out_of_stock","note":12345678901234567890}`
           yield* Effect.promise(async () => {
             await page.goto(`/console/dead-letters/${letter.id}`)
-            await page
-              .getByRole("button", { name: "Show", exact: true })
-              .or(page.getByText("12345678901234567890"))
-              .first()
-              .waitFor()
+            // Of text that fails its schema every value may be hidden.
             const reveal = page.getByRole("button", { name: "Show the hidden values" })
+            const edit = page.getByRole("button", { name: "Edit and redrive" })
+            await reveal.or(edit).waitFor()
             if (await reveal.isVisible()) await reveal.click()
-            await page.getByRole("button", { name: "Edit and redrive" }).click()
+            await edit.click()
             const text = page.getByLabel("The data, as JSON")
             const bad = good.replace("out_of_stock", "stolen")
             await text.fill(bad)
@@ -179,8 +177,6 @@ describe.skipIf(!hasBrowser)("The console over a running system", () => {
               await page.getByRole("dialog").getByRole("button", { name: "Redrive with this data" }).click()
             }
             await send()
-            await page.getByRole("dialog").getByText("/data/reason").waitFor()
-            await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click()
             await page.locator("main").getByText("/data/reason").waitFor()
             expect(await text.inputValue()).toBe(bad)
             await text.fill(good)
