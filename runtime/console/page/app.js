@@ -135,7 +135,7 @@ const Search = () => {
       ref=${field}
       type="search"
       id="search"
-      placeholder="/ order, user or event id"
+      placeholder="/ order, user, event"
       aria-label="Search by the id of an order, user or event"
     />
     <span role="status" class="found">${found}</span>

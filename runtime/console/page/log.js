@@ -114,7 +114,8 @@ export const useLog = (path, isTail) => {
     setBusy(true)
     try {
       const { items: found, next_cursor, scanned_to } = await page(query)
-      const rest = next_cursor === null ? null : { ...query, cursor: next_cursor }
+      const isEnd = next_cursor === null || ("since" in query && joins(found, known.current))
+      const rest = isEnd ? null : { ...query, cursor: next_cursor }
       change((before) => ({
         items: mergedOf(before.items, found),
         ...("since" in query

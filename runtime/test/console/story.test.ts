@@ -191,6 +191,65 @@ describe.skipIf(!hasBrowser)("The console over a running system", () => {
       ),
     )
 
+    it.effect("finds an order, an event and a user by their ids", () =>
+      story("ops", (page) =>
+        Effect.gen(function* () {
+          const order = yield* Effect.promise(async () => {
+            const id = await placeOrder(page, "new")
+            await waitForLanes(page)
+            return id
+          })
+          const { body } = yield* admin("GET", `events?order_id=${order}&topic=order_created`)
+          const [{ event }] = body.items
+          yield* Effect.promise(async () => {
+            const search = async (text: string) => {
+              await page.goto("/console/actions")
+              await page.keyboard.press("/")
+              await page.keyboard.type(text)
+              await page.keyboard.press("Enter")
+            }
+            await search(String(order))
+            await page.getByRole("heading", { name: `Order ${order}` }).waitFor()
+            await search(event.id)
+            await page.getByRole("heading", { name: "order_created" }).waitFor()
+            await search("no such id")
+            await page.getByText("Nothing has the id no such id.").waitFor()
+          })
+        }),
+      ),
+    )
+
+    it.effect("shows a foreigner's e-mail address after a click alone, which is an action", () =>
+      story("Ann", (page) =>
+        Effect.gen(function* () {
+          const { put } = yield* Scenario
+          const address = "secret.person@example.org"
+          const value = Buffer.from(`{"user_id":9201,"email":"${address}","name":7}`)
+          yield* put({ topic: "user_created", key: "9201", value })
+          const [letter] = yield* eventuallyOpenIn("order", 1)
+          const isShown = async () => (await page.content()).includes(address)
+          yield* Effect.promise(async () => {
+            for (const path of [
+              "dead-letters?by=one",
+              `dead-letters/${letter.id}`,
+              "events?topic=user_created&key=9201",
+            ]) {
+              await page.goto(`/console/${path}`)
+              await page.locator("main").getByText("user_created").first().waitFor()
+              expect(await isShown()).toBe(false)
+            }
+            await page.goto(`/console/dead-letters/${letter.id}`)
+            await page.getByRole("button", { name: "Show", exact: true }).click()
+            await page.getByText(address).waitFor()
+            await page.goto("/console/actions")
+            await page.locator("tr", { hasText: "Ann" }).filter({ hasText: "personal" }).first().waitFor()
+            expect(await isShown()).toBe(false)
+          })
+          yield* admin("POST", "dead-letters/discard", {})
+        }),
+      ),
+    )
+
     it.effect("changes stock, and shows why a change is refused", () =>
       story("ops", (page) =>
         Effect.gen(function* () {
