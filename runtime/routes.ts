@@ -9,6 +9,7 @@ import { faultsApi } from "./admin/faults/api.ts"
 import { faultsHttp } from "./admin/faults/http.ts"
 import { journeyHttp } from "./admin/journey/http.ts"
 import { overviewHttp } from "./admin/overview/http.ts"
+import { searchHttp } from "./admin/search/http.ts"
 import { makeReads } from "./admin/reads.ts"
 import { cache } from "./drivers.ts"
 import type { Settings } from "./config.ts"
@@ -51,9 +52,9 @@ export const platform = (settings: Settings) =>
     }),
   )
 
-/** The topics of the modules; on Kafka, those of all modules, which run in other processes. */
-const topicsOf = ({ modules, kafka }: Settings) =>
-  eventsOf(kafka === undefined ? modules : Object.values(allModules)).map(({ type }) => type)
+/** The events of the modules; on Kafka, those of all modules, which run in other processes. */
+const loggedEvents = ({ modules, kafka }: Settings) =>
+  eventsOf(kafka === undefined ? modules : Object.values(allModules))
 
 interface Served {
   readonly settings: Settings
@@ -74,12 +75,15 @@ const admin = (
     Layer.provide([
       adminHttp(running, limited),
       auditHttp(running),
-      eventsHttp(topicsOf(settings)),
+      eventsHttp(loggedEvents(settings)),
       overviewHttp({ modules: running, health, events }),
       journeyHttp(running, limited),
+      searchHttp({ modules: running, events: loggedEvents(settings), publishers: Object.values(allModules) }, limited),
     ]),
     Layer.merge(
-      faults === undefined ? Layer.empty : Layer.provide(HttpApiBuilder.layer(faultsApi), faultsHttp(faults)),
+      faults === undefined
+        ? Layer.empty
+        : Layer.provide(HttpApiBuilder.layer(faultsApi), faultsHttp(faults, running[0]!.deadLetters.record)),
     ),
     Layer.provide(Admin.layer(access)),
     Layer.provide(Layer.succeedContext(running[0]!.ports)),

@@ -10,7 +10,6 @@ import {
   type ListedDeadLetter,
   mostCounted,
   recordOf,
-  type StoredValue,
 } from "../delivery/deadLetterTable.ts"
 import {
   type ActionRow,
@@ -25,6 +24,7 @@ import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { checkEdited, withData } from "./edit.ts"
 import type { Operation } from "./Operation.ts"
+import { type Contracts, contractsOf, hidePersonal, withoutMails, withoutSecrets } from "./personal.ts"
 import { shownOf } from "./shown.ts"
 
 /** The statuses of a dead letter as operators see them; those that only wait are counted with the one before them. */
@@ -32,6 +32,43 @@ export const Status = Schema.Literals(["retrying", "parked", "resolved", "redriv
   description: "`parked` waits for an operator; `resolved`, `redriven` and `discarded` have ended.",
 })
 export type Status = typeof Status.Type
+
+const said = {
+  id: Schema.String,
+  type: Schema.String,
+  source: Schema.String,
+  time: Schema.NullOr(Schema.String),
+  key: Schema.NullOr(Schema.String),
+}
+const data = Schema.Unknown.annotateKey({ description: "As received; text where it is not JSON." })
+const headers = Schema.Record(Schema.String, Schema.String)
+
+const example = {
+  id: "019b7f4e-5c3a-7d21-9b1e-3f6a5d0c8e42",
+  module: "user",
+  reaction: "user.record-order",
+  status: "retrying",
+  attempts: 3,
+  reason: "failed",
+  error: "the projection is locked",
+  event: {
+    id: "019b7f4e-5b02-7c11-8f0a-1d2c3b4a5968",
+    type: "order_created",
+    source: "/galleria/order",
+    time: "2026-01-02T03:04:05.678Z",
+    key: "1",
+    data: { order_id: 1, user_id: 1 },
+    headers: { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" },
+  },
+  topic: "order_created",
+  partition: 2,
+  offset: 17,
+  waiting: 1,
+  first_failed_at: "2026-01-02T03:04:06.000Z",
+  last_failed_at: "2026-01-02T03:04:09.000Z",
+  next_attempt_at: "2026-01-02T03:04:13.000Z",
+  redriven_at: null,
+} as const
 
 /** A dead letter as operators see it. */
 export const DeadLetter = Schema.Struct({
@@ -45,15 +82,7 @@ export const DeadLetter = Schema.Struct({
       "The kind of failure: `failed`, `schema`, `rejected`, `postponed`, `unavailable`, `newer-version` or `malformed`.",
   }),
   error: Schema.NullOr(Schema.String).annotate({ description: "The error of the last attempt." }),
-  event: Schema.Struct({
-    id: Schema.String,
-    type: Schema.String,
-    source: Schema.String,
-    time: Schema.NullOr(Schema.String),
-    key: Schema.NullOr(Schema.String),
-    data: Schema.Unknown.annotateKey({ description: "As received; text where it is not JSON." }),
-    headers: Schema.Record(Schema.String, Schema.String),
-  }),
+  event: Schema.Struct({ ...said, data, headers }),
   topic: Schema.String,
   partition: Schema.Natural,
   offset: Schema.Natural,
@@ -95,37 +124,21 @@ export const DeadLetter = Schema.Struct({
   .annotate({ identifier: "DeadLetter", description: "An event that a reaction could not handle." })
   .pipe(
     Schema.annotateEncoded({
-      examples: [
-        {
-          id: "019b7f4e-5c3a-7d21-9b1e-3f6a5d0c8e42",
-          module: "user",
-          reaction: "user.record-order",
-          status: "retrying",
-          attempts: 3,
-          reason: "failed",
-          error: "the projection is locked",
-          event: {
-            id: "019b7f4e-5b02-7c11-8f0a-1d2c3b4a5968",
-            type: "order_created",
-            source: "/galleria/order",
-            time: "2026-01-02T03:04:05.678Z",
-            key: "1",
-            data: { order_id: 1, user_id: 1 },
-            headers: { traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" },
-          },
-          topic: "order_created",
-          partition: 2,
-          offset: 17,
-          waiting: 1,
-          first_failed_at: "2026-01-02T03:04:06.000Z",
-          last_failed_at: "2026-01-02T03:04:09.000Z",
-          next_attempt_at: "2026-01-02T03:04:13.000Z",
-          redriven_at: null,
-        },
-      ],
+      examples: [example],
     }),
   )
 export type DeadLetter = typeof DeadLetter.Type
+
+/** A dead letter in a list: with `brief` it has neither data nor headers. */
+export const DeadLetterInList = Schema.Struct({
+  ...DeadLetter.fields,
+  event: Schema.Struct({ ...said, data: Schema.optionalKey(data), headers: Schema.optionalKey(headers) }),
+})
+  .annotate({ identifier: "DeadLetterInList", description: "A dead letter in a list." })
+  .pipe(Schema.annotateEncoded({ examples: [example] }))
+
+/** Whether personal data is hidden; left out: it is not. */
+export type Personal = "hide" | "show" | undefined
 
 /** A redrive or discard of many. `until`, `operation` and `limit` bound one call of it. */
 export interface ManyChanged {
@@ -148,8 +161,11 @@ export class DeadLetters extends Context.Service<
       filter: Filter,
       before: string | undefined,
       limit: number,
+      personal?: Personal,
     ) => Effect.Effect<ReadonlyArray<DeadLetter>>
-    readonly find: (id: string) => Effect.Effect<DeadLetter | undefined>
+    readonly find: (id: string, personal?: Personal) => Effect.Effect<DeadLetter | undefined>
+    /** Records something that an operator did, such as to look at personal data. */
+    readonly record: (done: Omit<NewAction, "id" | "at">) => Effect.Effect<void>
     /** Makes it due now, with 0 attempts. Returns whether that changed it. */
     readonly redrive: (id: string, actor?: string) => Effect.Effect<boolean>
     /**
@@ -183,43 +199,68 @@ export class DeadLetters extends Context.Service<
 /** More of a record is not shown. */
 const mostRaw = 64 * 1024
 
-const rawOf = ({ value, encoding }: StoredValue) => (encoding === undefined ? value.slice(0, mostRaw) : null)
-
 const orderIn = (data: unknown): number | undefined => {
   const id = typeof data === "object" && data !== null && "order_id" in data ? Number(data.order_id) : Number.NaN
   return Number.isSafeInteger(id) && id > 0 ? id : undefined
 }
 
-const viewOf = (module: string, row: ListedDeadLetter): DeadLetter => {
+/** The text of a row's record, with what is personal hidden by these contracts if there are some. */
+const textOf = (
+  row: ListedDeadLetter,
+  event: NonNullable<ListedDeadLetter["original"]>,
+  hidden: Contracts | undefined,
+): string =>
+  hidden === undefined
+    ? bytesOf(event).toString()
+    : hidePersonal(recordOf({ ...row, event: { ...row.event, ...event } }), hidden)
+
+const viewOf = (module: string, row: ListedDeadLetter, hidden: Contracts | undefined): DeadLetter => {
   const { log: _log, original: _original, ...shownRow } = row
   const { id, type, source, headers } = row.event
-  const shown = shownOf(bytesOf(row.event).toString(), headers)
+  const shown = shownOf(textOf(row, row.event, hidden), headers)
   const order_id = orderIn(shown.data)
   return {
     ...shownRow,
     module,
+    error: withoutMails(row.error),
     offset: Number(row.offset),
     waiting: Number(row.waiting),
-    event: { id, type, source, key: row.event.key ?? keyIn(shown.data), headers, ...shown },
+    event: {
+      id,
+      type,
+      source,
+      key: row.event.key ?? keyIn(shown.data),
+      headers: withoutSecrets(headers),
+      ...shown,
+    },
     ...(order_id === undefined ? {} : { order_id }),
     edited: row.original !== null,
   }
 }
 
 /** A single dead letter also has its record and its attempts. */
-const wholeOf = (module: string, row: ListedDeadLetter): DeadLetter => ({
-  ...viewOf(module, row),
-  raw: rawOf(row.event),
-  attempt_log: (row.log ?? []).map(({ at, ...attempt }) => ({ ...attempt, at: new Date(at) })),
-  ...(row.original === null
-    ? {}
-    : {
-        original: {
-          data: shownOf(bytesOf(row.original).toString(), row.original.headers).data,
-          raw: rawOf(row.original),
-        },
-      }),
-})
+const wholeOf = (module: string, row: ListedDeadLetter, hidden: Contracts | undefined): DeadLetter => {
+  const rawOf = (event: NonNullable<ListedDeadLetter["original"]>) =>
+    event.encoding === undefined || hidden !== undefined ? textOf(row, event, hidden).slice(0, mostRaw) : null
+  const { original } = row
+  return {
+    ...viewOf(module, row, hidden),
+    raw: rawOf(row.event),
+    attempt_log: (row.log ?? []).map(({ at, error, ...attempt }) => ({
+      ...attempt,
+      error: withoutMails(error),
+      at: new Date(at),
+    })),
+    ...(original === null
+      ? {}
+      : {
+          original: {
+            data: shownOf(textOf(row, original, hidden), original.headers).data,
+            raw: rawOf(original),
+          },
+        }),
+  }
+}
 
 /** The actor of calls that do not name one, such as those of tests. */
 const unnamed = "token"
@@ -241,6 +282,8 @@ export const layer = ({ module, reactions, changed }: Options) =>
       const table = deadLetterOperations(sql)
       const bulk = operationTable(sql)
       const actions = actionTable(sql)
+      const contracts = contractsOf(reactions.map(({ event }) => event))
+      const hiddenIf = (personal: Personal) => (personal === "hide" ? contracts : undefined)
       const now = Effect.map(Clock.currentTimeMillis, (millis) => new Date(millis))
 
       const recordAction = (done: Omit<NewAction, "id" | "at">) =>
@@ -287,15 +330,24 @@ export const layer = ({ module, reactions, changed }: Options) =>
         }).pipe(Effect.orDie, Effect.tap(changed))
 
       return {
-        list: (filter, before, limit) =>
-          Effect.map(Effect.orDie(table.list(filter, before, limit)), (rows) => rows.map((row) => viewOf(module, row))),
-        find: (id) =>
-          Effect.map(Effect.orDie(table.find(id)), ([row]) => (row === undefined ? row : wholeOf(module, row))),
+        list: (filter, before, limit, personal) =>
+          Effect.map(Effect.orDie(table.list(filter, before, limit)), (rows) =>
+            rows.map((row) => viewOf(module, row, hiddenIf(personal))),
+          ),
+        find: (id, personal) =>
+          Effect.map(Effect.orDie(table.find(id)), ([row]) =>
+            row === undefined ? row : wholeOf(module, row, hiddenIf(personal)),
+          ),
+        record: (done) => Effect.asVoid(Effect.orDie(recordAction(done))),
         redrive: (id, actor) => changeOne("redrive", id, actor),
         redriveWith,
         discard: (id, actor) => changeOne("discard", id, actor),
         changeMany,
-        groups: (filter) => Effect.orDie(bulk.groups(filter)),
+        groups: (filter) =>
+          Effect.map(Effect.orDie(bulk.groups(filter)), ({ groups, more }) => ({
+            groups: groups.map((group) => ({ ...group, error: withoutMails(group.error) })),
+            more,
+          })),
         operation: (id) =>
           Effect.gen(function* () {
             const [action] = yield* actions.ofOperation(id)

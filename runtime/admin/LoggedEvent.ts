@@ -60,12 +60,15 @@ export type LoggedEvents = typeof LoggedEvents.Type
 /** What a search found. */
 export const Match = Schema.Struct({
   kind: Schema.Literals(["order", "user", "event", "dead-letter"]),
-  id: Schema.String,
+  id: Schema.String.annotate({ examples: ["1"] }),
   order_id: Schema.optionalKey(Schema.String.annotate({ description: "The order that an event is about." })),
 }).annotate({ identifier: "Match", description: "Something that has the id." })
 export type Match = typeof Match.Type
 
 export const Matches = Schema.Struct({
   items: Schema.Array(Match),
-  gaps: Schema.Array(Schema.String).annotate({ description: "What could not be searched, and why." }),
+  gaps: Schema.Array(Schema.String).annotate({
+    description: "What could not be searched, and why.",
+    examples: [["payment could not be searched in time"]],
+  }),
 }).annotate({ description: "What has this id." })

@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { hidden } from "./hidden.ts"
 import { auditGroup } from "./audit/api.ts"
 import { eventsGroup } from "./events/api.ts"
 import { Admin } from "../http/Admin.ts"
@@ -7,10 +8,11 @@ import { Instant } from "../http/Instant.ts"
 import { InvalidCursor, page, PageQuery } from "../http/Page.ts"
 import { declare, Edge } from "../http/Problem.ts"
 import { Action } from "./Action.ts"
-import { DeadLetter, Status } from "./DeadLetters.ts"
+import { DeadLetter, DeadLetterInList, Status } from "./DeadLetters.ts"
 import { BulkChange, CauseGroups, Discarded, Name, Operation, Redriven } from "./Operation.ts"
 import { Replay } from "../delivery/replay.ts"
 import { journeyGroup } from "./journey/api.ts"
+import { searchGroup } from "./search/api.ts"
 import { overviewGroup } from "./overview/api.ts"
 
 export class DeadLetterNotFound extends declare<DeadLetterNotFound>()("DeadLetterNotFound", {
@@ -77,6 +79,8 @@ const one = {
   error: DeadLetterNotFound,
 }
 
+const changed = { ...one, query: { personal: hidden } }
+
 const OtherData = Schema.Struct({
   data: Schema.Unknown.annotateKey({
     description: "The event's data. Its text is kept as it is, such as the digits of a long number.",
@@ -94,8 +98,14 @@ const deadLetters = HttpApiGroup.make("deadLetters")
         status: Schema.optionalKey(Status),
         type: Schema.optionalKey(type),
         cause: Schema.optionalKey(Name.annotate({ description: "The cause of a group." })),
+        personal: hidden,
+        brief: Schema.optionalKey(
+          Schema.Literals(["", "true"]).annotate({ description: "Leaves out data and headers." }),
+        ),
       },
-      success: page(DeadLetter),
+      success: Schema.Struct({ checked_at: Instant, ...page(DeadLetterInList).fields }).annotate({
+        description: "A page of the list. `checked_at` is before it was read.",
+      }),
       error: InvalidCursor,
     }).annotateMerge(
       OpenApi.annotations({
@@ -103,11 +113,18 @@ const deadLetters = HttpApiGroup.make("deadLetters")
         description: "Newest first. Without `status`: those that have not ended, `retrying` and `parked`.",
       }),
     ),
-    HttpApiEndpoint.get("get", "/admin/dead-letters/:id", one).annotateMerge(
-      OpenApi.annotations({ summary: "Get a dead letter" }),
-    ),
-    HttpApiEndpoint.post("redrive", "/admin/dead-letters/:id/redrive", {
+    HttpApiEndpoint.get("get", "/admin/dead-letters/:id", {
       ...one,
+      query: {
+        personal: Schema.optionalKey(
+          Schema.Literals(["hide", "show"]).annotate({
+            description: "`hide`: without personal data; `show`: with it, which is listed among the actions.",
+          }),
+        ),
+      },
+    }).annotateMerge(OpenApi.annotations({ summary: "Get a dead letter" })),
+    HttpApiEndpoint.post("redrive", "/admin/dead-letters/:id/redrive", {
+      ...changed,
       payload: [HttpApiSchema.NoContent, OtherData],
     }).annotateMerge(
       OpenApi.annotations({
@@ -116,7 +133,7 @@ const deadLetters = HttpApiGroup.make("deadLetters")
           "Retries it now, with all its attempts; with a body, on other data, which must satisfy the event's schema. One that has ended stays as it is, which is a success.",
       }),
     ),
-    HttpApiEndpoint.post("discard", "/admin/dead-letters/:id/discard", one).annotateMerge(
+    HttpApiEndpoint.post("discard", "/admin/dead-letters/:id/discard", changed).annotateMerge(
       OpenApi.annotations({
         summary: "Discard a dead letter",
         description:
@@ -227,4 +244,5 @@ export const api = HttpApi.make("galleria")
   .add(eventsGroup)
   .add(overviewGroup)
   .add(journeyGroup)
+  .add(searchGroup)
   .annotate(HttpApi.ParseOptions, { errors: "all" })

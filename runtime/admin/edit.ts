@@ -67,7 +67,7 @@ export const checkEdited = (record: Received, reaction: string, reactions: Reado
   Effect.gen(function* () {
     const found = decode(record)
     if (found._tag === "Malformed") return yield* refused(found.reason)
-    const [own] = reactions.filter(({ name, event }) =>
+    const own = reactions.find(({ name, event }) =>
       reaction === ofNoReaction ? event.type === record.topic : name === reaction,
     )
     if (own === undefined || found._tag === "Tombstone") {

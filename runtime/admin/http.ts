@@ -16,7 +16,7 @@ import {
   ReactionNotResettable,
   ResetRunning,
 } from "./api.ts"
-import type { DeadLetters, Status } from "./DeadLetters.ts"
+import type { DeadLetter, DeadLetters, Personal, Status } from "./DeadLetters.ts"
 import { memberIn } from "./jsonText.ts"
 import { type BulkChange, mostAtOnce } from "./Operation.ts"
 import type { makeReads } from "./reads.ts"
@@ -37,25 +37,42 @@ export const http = (modules: ReadonlyArray<Administered>, limited: ReturnType<t
     Effect.fnUntraced(function* (handlers) {
       const page = yield* Page
       const deadLetters = deadLettersOf(modules)
+      const actions = actionsOf(modules)
       const replays = replaysOf(modules)
       return handlers.handleAll({
-        list: ({ query }) => {
-          const { module, reaction, status, type, cause } = query
-          const filter = filterOf(query)
-          return page.of({
-            list: ["dead letters", module, reaction, status, type, cause],
-            query,
-            read: (before, limit) => deadLetters.list(module, filter, before, limit),
-            position: ({ id }) => id,
-            rowsAtOnce: 16,
-          })
-        },
-        get: ({ params }) => Effect.map(deadLetters.find(params.id), ({ deadLetter }) => deadLetter),
-        redrive: ({ params, payload }) =>
+        list: ({ query }) =>
+          Effect.gen(function* () {
+            const { module, reaction, status, type, cause, personal, brief } = query
+            const filter = filterOf(query)
+            const checked_at = new Date(yield* Clock.currentTimeMillis)
+            const { items, next_cursor } = yield* page.of({
+              list: ["dead letters", module, reaction, status, type, cause],
+              query,
+              read: (before, limit) => deadLetters.list(module, filter, { before, limit, personal }),
+              position: ({ id }) => id,
+              rowsAtOnce: 16,
+            })
+            return { checked_at, items: brief === undefined ? items : items.map(briefOf), next_cursor }
+          }),
+        get: ({ params: { id }, query: { personal } }) =>
+          Effect.gen(function* () {
+            const { deadLetter, own } = yield* deadLetters.find(id, personal)
+            if (personal === "show") {
+              const target = `dead letter ${id}`
+              yield* own.record({
+                actor: yield* actor,
+                action: "show personal data",
+                target,
+                details: { module: deadLetter.module },
+              })
+            }
+            return deadLetter
+          }),
+        redrive: ({ params: { id }, query: { personal }, payload }) =>
           Effect.flatMap(payload === undefined ? Effect.succeed(undefined) : otherData, (data) =>
-            deadLetters.act(params.id, "redrive", data),
+            deadLetters.act({ id, action: "redrive", personal, data }),
           ),
-        discard: ({ params }) => deadLetters.act(params.id, "discard"),
+        discard: ({ params: { id }, query: { personal } }) => deadLetters.act({ id, action: "discard", personal }),
         groups: ({ query }) => limited(deadLetters.groups(query.module, filterOf(query))),
         redriveAll: ({ payload }) =>
           Effect.map(deadLetters.changeAll("redrive", payload ?? {}), ({ changed, ...rest }) => ({
@@ -67,12 +84,12 @@ export const http = (modules: ReadonlyArray<Administered>, limited: ReturnType<t
             discarded: changed,
             ...rest,
           })),
-        operation: ({ params }) => deadLetters.operation(params.id),
+        operation: ({ params }) => actions.operation(params.id),
         actions: ({ query }) =>
           page.of({
             list: ["actions"],
             query,
-            read: (before, limit) => deadLetters.actions(before, limit),
+            read: actions.list,
             position: ({ id }) => id,
           }),
         replay: ({ payload: { reaction, from, reset = false } }) =>
@@ -87,31 +104,47 @@ export const http = (modules: ReadonlyArray<Administered>, limited: ReturnType<t
     }),
   )
 
+/** An action on one dead letter. `data` is JSON text that takes the place of the event's. */
+interface Act {
+  readonly id: string
+  readonly action: "redrive" | "discard"
+  readonly personal: Personal
+  readonly data?: string | undefined
+}
+
 /** The dead letters of all modules. */
 const deadLettersOf = (modules: ReadonlyArray<Administered>) => {
   const of = (module: string | undefined) =>
     modules.flatMap(({ name, deadLetters }) => (module === undefined || module === name ? [deadLetters] : []))
 
-  const list = (module: string | undefined, filter: Filter, before: string | undefined, limit: number) =>
+  const list = (
+    module: string | undefined,
+    filter: Filter,
+    {
+      before,
+      limit,
+      personal,
+    }: { readonly before: string | undefined; readonly limit: number; readonly personal: Personal },
+  ) =>
     Effect.map(
-      Effect.forEach(of(module), (own) => own.list(filter, before, limit)),
+      Effect.forEach(of(module), (own) => own.list(filter, before, limit, personal)),
       (lists) => newestFirst(lists.flat()).slice(0, limit),
     )
 
   /** A dead letter, and the dead letters of its module. */
-  const find = (id: string) =>
+  const find = (id: string, personal?: Personal) =>
     Effect.gen(function* () {
       for (const own of of(undefined)) {
-        const deadLetter = yield* own.find(id)
+        const deadLetter = yield* own.find(id, personal)
         if (deadLetter !== undefined) return { deadLetter, own }
       }
       return yield* new DeadLetterNotFound({})
     })
 
   /** Acts on a dead letter, logs what that changed, and returns the dead letter as it is afterwards. */
-  const act = (id: string, action: "redrive" | "discard", data?: string) =>
+  const act = ({ id, action, personal, data }: Act) =>
     Effect.gen(function* () {
-      const { deadLetter, own } = yield* find(id)
+      const { deadLetter, own } = yield* find(id, personal)
       const by = yield* actor
       const isChanged = yield* data === undefined ? own[action](id, by) : own.redriveWith(id, data, by)
       const { module, reaction, status } = deadLetter
@@ -119,7 +152,7 @@ const deadLettersOf = (modules: ReadonlyArray<Administered>) => {
         `An operator asked to ${action} an event of ${reaction}${isChanged ? "" : ", which changed nothing"}`,
       ).pipe(Effect.annotateLogs({ module, dead_letter: id, was: status }))
       // An action that took effect is answered with success, even when the dead letter cannot be read again.
-      const now = yield* Effect.catchCause(own.find(id), () => Effect.succeed(undefined))
+      const now = yield* Effect.catchCause(own.find(id, personal), () => Effect.succeed(undefined))
       return now ?? (isChanged ? { ...deadLetter, ...changedBy[action] } : deadLetter)
     })
 
@@ -159,9 +192,16 @@ const deadLettersOf = (modules: ReadonlyArray<Administered>) => {
       }
     })
 
+  return { list, find, act, changeAll, groups }
+}
+
+/** What operators did in all modules. */
+const actionsOf = (modules: ReadonlyArray<Administered>) => {
   const operation = (id: string) =>
     Effect.gen(function* () {
-      const found = (yield* Effect.forEach(of(undefined), (own) => own.operation(id))).flatMap((one) => one ?? [])
+      const found = (yield* Effect.forEach(modules, ({ deadLetters }) => deadLetters.operation(id))).flatMap(
+        (one) => one ?? [],
+      )
       const [first] = found.map(({ action }) => action).sort((a, b) => a.at.getTime() - b.at.getTime())
       if (first === undefined) return yield* new OperationNotFound({})
       const counts = { applied: 0, waiting: 0, retrying: 0, parked: 0, discarded: 0 }
@@ -170,9 +210,9 @@ const deadLettersOf = (modules: ReadonlyArray<Administered>) => {
       return { id, action, started_at: first.at, actor: first.actor, counts }
     })
 
-  const actions = (before: string | undefined, limit: number) =>
+  const list = (before: string | undefined, limit: number) =>
     Effect.map(
-      Effect.forEach(of(undefined), (own) => own.actions(before, limit)),
+      Effect.forEach(modules, ({ deadLetters }) => deadLetters.actions(before, limit)),
       (lists) =>
         newestFirst(lists.flat())
           .slice(0, limit)
@@ -182,7 +222,7 @@ const deadLettersOf = (modules: ReadonlyArray<Administered>) => {
           })),
     )
 
-  return { list, find, act, changeAll, groups, operation, actions }
+  return { operation, list }
 }
 
 /** The filter of a query or a bulk change. */
@@ -226,6 +266,11 @@ const replaysOf = (modules: ReadonlyArray<Administered>) => {
     stateOf: (name: string) => Effect.flatMap(find(name), ({ reaction, replay }) => replay.stateOf(reaction)),
   }
 }
+
+const briefOf = ({ event: { data: _data, headers: _headers, ...event }, ...deadLetter }: DeadLetter) => ({
+  ...deadLetter,
+  event,
+})
 
 /** The text of the member `data` of the body: parsed and written again, long numbers would be others. */
 const otherData = Effect.map(receivedText, (text) => {

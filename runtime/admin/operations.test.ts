@@ -226,6 +226,57 @@ each("Operators", (it) => {
     }),
   )
 
+  it.effect("see personal data only when they ask for it, which is recorded", () =>
+    Effect.gen(function* () {
+      yield* clear
+      const { put, url } = yield* Scenario
+      const raw = '{"user_id":"x","email":"ada@example.org","name":"Ada","born":12345678901234567890}'
+      const headers = { authorization: "Bearer abc" }
+      yield* put({ topic: "user_created", key: "1", value: Buffer.from(raw), headers })
+      const textOf = (path: string) =>
+        Effect.map(
+          Effect.promise(() => ask(url, { path })),
+          ({ text }) => text,
+        )
+      const { id } = yield* eventually(
+        Effect.map(get("/admin/dead-letters?personal=hide"), ({ body }) => {
+          expect(body.items).toHaveLength(1)
+          return body.items[0]
+        }),
+      )
+      const one = `/admin/dead-letters/${id}`
+      const hiding = ["/admin/dead-letters?", `${one}?`, "/admin/events?topic=user_created&"].map(
+        (path) => `${path}personal=hide`,
+      )
+      for (const path of hiding) {
+        const text = yield* textOf(path)
+        expect([path, /ada|Bearer/iu.exec(text)?.[0]]).toEqual([path, undefined])
+        expect(text).toContain("e-mail, 15 characters")
+      }
+      expect((yield* get(`${one}?personal=hide`)).body.raw).toContain('"born":12345678901234567890')
+      const redriven = yield* post(`${one}/redrive?personal=hide`)
+      expect(JSON.stringify(redriven.body)).not.toMatch(/ada/iu)
+      yield* clear
+      yield* put({ topic: "user_created", key: "1", value: Buffer.from(raw) })
+      const brief = yield* eventually(
+        Effect.map(get("/admin/dead-letters?brief"), ({ body }) => {
+          expect(body.items).toHaveLength(1)
+          return body
+        }),
+      )
+      expect(Object.keys(brief.items[0].event).toSorted()).toEqual(["id", "key", "source", "time", "type"])
+      expect(Date.parse(brief.checked_at)).toBeLessThanOrEqual(Date.now())
+      const other = `/admin/dead-letters/${brief.items[0].id}`
+      expect((yield* get(other)).body.raw).toBe(raw)
+      expect((yield* get("/admin/actions")).body.items).toEqual([])
+      expect((yield* get(`${other}?personal=show`)).body.raw).toBe(raw)
+      expect((yield* get("/admin/actions")).body.items).toMatchObject([
+        { action: "show personal data", target: `dead letter ${brief.items[0].id}`, details: { module: "order" } },
+      ])
+      expect((yield* get(`${other}?personal=maybe`)).status).toBe(422)
+    }),
+  )
+
   it.effect("are recorded when they act on one, and not when nothing changes", () =>
     Effect.gen(function* () {
       yield* clear

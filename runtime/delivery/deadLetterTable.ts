@@ -284,6 +284,7 @@ export interface ListedDeadLetter {
     readonly source: string
     readonly key: string | null
     readonly headers: Readonly<Record<string, string>>
+    readonly time: number
   }
   readonly topic: string
   readonly partition: number

@@ -26,7 +26,7 @@ export const OrderCreated = define("order_created", {
     user_id: UserId,
     amount: Money,
     items: Schema.Array(OrderLine).pipe(Schema.withDecodingDefaultKey(Effect.succeed([]))),
-    payment_method: Schema.String.annotate({ examples: ["card_ok"] }).pipe(
+    payment_method: Schema.String.annotate({ examples: ["card_ok"], personal: "payment method" }).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed("card_ok")),
     ),
     steps: Schema.Array(Step).pipe(Schema.withDecodingDefaultKey(Effect.succeed(["payment", "inventory"] as const))),

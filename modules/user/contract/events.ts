@@ -8,8 +8,8 @@ import { UserId } from "./ids.ts"
 export const UserCreated = define("user_created", {
   data: Schema.Struct({
     user_id: UserId,
-    email: Schema.String.annotate({ examples: ["ann@example.com"] }),
-    name: Schema.String.annotate({ examples: ["Ann"] }),
+    email: Schema.String.annotate({ examples: ["ann@example.com"], personal: "e-mail" }),
+    name: Schema.String.annotate({ examples: ["Ann"], personal: "name" }),
     created_at: Schema.optionalKey(Instant),
   }).annotate({ description: "A user was created." }),
   key: "user_id",

@@ -4,6 +4,7 @@ import { Admin } from "../../http/Admin.ts"
 import { InstantText } from "../../http/Instant.ts"
 import { InvalidCursor, PageQuery } from "../../http/Page.ts"
 import { Edge } from "../../http/Problem.ts"
+import { hidden } from "../hidden.ts"
 import { LoggedEvents } from "../LoggedEvent.ts"
 
 /** A topic, a key or an id of an event. */
@@ -38,6 +39,7 @@ export const eventsGroup = HttpApiGroup.make("events")
         since: Schema.optionalKey(
           InstantText.annotate({ description: "Only records that the log appended then or later." }),
         ),
+        personal: hidden,
       },
       success: LoggedEvents,
       error: InvalidCursor,

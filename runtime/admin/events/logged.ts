@@ -1,6 +1,7 @@
 import { type Decoded, decode, isStructured, keyIn } from "../../events/cloudEvents.ts"
 import type { Received } from "../../events/EventBus.ts"
 import type { LoggedEvent } from "../LoggedEvent.ts"
+import { type Contracts, hidePersonal, withoutSecrets } from "../personal.ts"
 import { shownOf } from "../shown.ts"
 
 /** Which records are wanted. A member that is left out matches all. */
@@ -28,11 +29,11 @@ export const matching =
     )
   }
 
-/** A record as operators see it. */
-export const loggedOf = (record: Received): LoggedEvent => {
+/** A record as operators see it, with what is personal hidden by these contracts if there are some. */
+export const loggedOf = (record: Received, hiddenBy?: Contracts): LoggedEvent => {
   const { topic, partition, offset, headers } = record
   const decoded = decode(record)
-  const shown = record.value === null ? { data: null, time: null } : shownOf(bytesOf(record).toString(), headers)
+  const shown = record.value === null ? { data: null, time: null } : shownOf(textOf(record, hiddenBy), headers)
   const isEvent = decoded._tag === "Event"
   return {
     topic,
@@ -47,10 +48,13 @@ export const loggedOf = (record: Received): LoggedEvent => {
       subject: subjectOf(record),
       key: record.key ?? keyIn(isEvent ? decoded.envelope.data : undefined),
       data: shown.data,
-      headers,
+      headers: withoutSecrets(headers),
     },
   }
 }
+
+const textOf = (record: Received, hiddenBy: Contracts | undefined) =>
+  hiddenBy === undefined ? bytesOf(record).toString() : hidePersonal(record, hiddenBy)
 
 const bytesOf = ({ value }: Received): Buffer =>
   value === null ? Buffer.alloc(0) : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
@@ -74,6 +78,13 @@ const subjectOf = (record: Received): string | null => {
   } catch {
     return null
   }
+}
+
+/** The order that a record is about. */
+export const orderOf = (record: Received): number | undefined => {
+  const decoded = decode(record)
+  const id = decoded._tag === "Event" ? orderIn(decoded.envelope.data) : undefined
+  return Number.isSafeInteger(id) ? id : undefined
 }
 
 const orderIn = (data: unknown): number | undefined =>

@@ -71,6 +71,9 @@ layer(scenario(every, { FAULTS: "on", USER_WAIT_MS: "30000" }), { excludeTestSer
         expect((yield* set("mail", { enabled: true })).body).toEqual(first)
         expect((yield* get("/admin/faults")).body.items).toContainEqual(first)
         expect((yield* set("mail", { enabled: false })).body).toEqual({ name: "mail", enabled: false, since: null })
+        const [last, before] = (yield* get("/admin/actions")).body.items
+        expect(last).toMatchObject({ actor: "loopback", action: "switch a fault off", target: "mail" })
+        expect(before).toMatchObject({ actor: "loopback", action: "switch a fault on", target: "mail" })
       }),
     )
 

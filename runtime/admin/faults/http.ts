@@ -2,11 +2,13 @@ import { Clock, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { NotFound } from "../../http/Problem.ts"
 import type { FaultRegistry, FaultState } from "../../module/Faults.ts"
+import { actor } from "../actor.ts"
+import type { DeadLetters } from "../DeadLetters.ts"
 import type { FaultSwitch } from "../FaultSwitch.ts"
 import { faultsApi } from "./api.ts"
 
-/** `/admin/faults`. */
-export const faultsHttp = (faults: FaultRegistry) =>
+/** `/admin/faults`. `record` lists an action. */
+export const faultsHttp = (faults: FaultRegistry, record: DeadLetters["Service"]["record"]) =>
   HttpApiBuilder.group(faultsApi, "faults", (handlers) =>
     handlers.handleAll({
       list: () => Effect.sync(() => ({ items: faults.list().map(shownOf) })),
@@ -19,6 +21,10 @@ export const faultsHttp = (faults: FaultRegistry) =>
           if (fault === undefined) return yield* new NotFound({})
           const state = enabled ? `on${user_id === undefined ? "" : ` for user ${user_id}`}` : "off"
           yield* Effect.logWarning(`The fault ${name} is switched ${state}`)
+          const action = enabled ? "switch a fault on" : "switch a fault off"
+          const details = user_id === undefined || !enabled ? {} : { user_id }
+          // A switch has to work while the database does not.
+          yield* Effect.ignoreCause(record({ actor: yield* actor, action, target: name, details }))
           return shownOf(fault)
         }),
     }),

@@ -2,6 +2,7 @@ import { Schema, SchemaTransformation } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Admin } from "../../http/Admin.ts"
 import { declare, Edge } from "../../http/Problem.ts"
+import { hidden } from "../hidden.ts"
 import { AskedEvent, FoundDelivery, JourneyPart } from "./JourneyPart.ts"
 import { mostEvents } from "./combine.ts"
 import { OrderJourney } from "./OrderJourney.ts"
@@ -30,6 +31,7 @@ export const journeyGroup = HttpApiGroup.make("journeys")
   .add(
     HttpApiEndpoint.get("journey", "/admin/journeys/:order_id", {
       params,
+      query: { personal: hidden },
       success: OrderJourney,
       error: JourneyNotFound,
     }).annotateMerge(

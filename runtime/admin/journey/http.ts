@@ -1,16 +1,27 @@
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { EventBus } from "../../events/EventBus.ts"
+import { eventsOf } from "../../module/Module.ts"
 import { api } from "../api.ts"
+import { type Contracts, contractsOf, hidePersonalData } from "../personal.ts"
 import type { makeReads } from "../reads.ts"
 import { JourneyNotFound } from "./api.ts"
 import { findJourney, type JourneySource } from "./journey.ts"
+import type { OrderJourney } from "./OrderJourney.ts"
 import { foundDeliveries, type Journeying, partOf } from "./part.ts"
 
 const sourceOf = (own: Journeying): JourneySource => ({
   module: own.name,
   part: (order_id) => partOf(own, order_id),
   deliveries: (_, events) => foundDeliveries(own, events),
+})
+
+const hiddenIn = (journey: OrderJourney, contracts: Contracts): OrderJourney => ({
+  ...journey,
+  events: journey.events.map(({ event, ...rest }) => ({
+    ...rest,
+    event: { ...event, data: hidePersonalData(event.type, event.data, contracts) },
+  })),
 })
 
 /** `/admin/journeys` over all modules of the process. */
@@ -21,11 +32,13 @@ export const journeyHttp = (modules: ReadonlyArray<Journeying>, limited: ReturnT
     Effect.fnUntraced(function* (handlers) {
       const bus = yield* EventBus
       const sources = modules.map(sourceOf)
+      const contracts = contractsOf(eventsOf(modules))
       return handlers.handleAll({
-        journey: ({ params: { order_id } }) =>
+        journey: ({ params: { order_id }, query: { personal } }) =>
           Effect.gen(function* () {
             const found = yield* limited(findJourney(sources, order_id))
-            return found ?? (yield* new JourneyNotFound({}))
+            if (found === undefined) return yield* new JourneyNotFound({})
+            return personal === "hide" ? hiddenIn(found, contracts) : found
           }).pipe(Effect.provideService(EventBus, bus)),
         journeyParts: ({ params: { order_id } }) =>
           Effect.map(limited(Effect.forEach(modules, (own) => partOf(own, order_id))), (items) => ({ items })),

@@ -12,8 +12,8 @@ const most = { records: 5_000, bytes: 4 * 1024 * 1024, millis: 300 }
 /** Records of one read. */
 const perRead = 500
 
-/** Everything that one journey may still read. */
-interface Budget {
+/** Everything that one journey, or search, may still read. */
+export interface Budget {
   records: number
   bytes: number
   readonly until: number
@@ -34,7 +34,7 @@ interface Asked {
 }
 
 /** Reads the windows of one partition, and returns whether it came to the end of each. */
-const readWindows = (
+export const readWindows = (
   place: { readonly topic: string; readonly partition: number },
   windows: ReadonlyArray<Window>,
   budget: Budget,
