@@ -33,6 +33,11 @@ export const DeadLetterView = ({ id }) => {
       ${polled.failure?.status === 404 ? html`<p>There is no dead letter with this id.</p>` : html`<${Pending} polled=${polled} />`}`
   }
   const letter = polled.answer.body
+  const seen = shown ?? letter
+  const lookAgain = () => {
+    setShown(undefined)
+    polled.reload()
+  }
   const show = () =>
     call("GET", `/admin/dead-letters/${id}?personal=show`).then(
       ({ body }) => setShown(body),
@@ -53,22 +58,21 @@ export const DeadLetterView = ({ id }) => {
         aria-label="The error"
       ><${Text} value=${letter.error ?? letter.reason ?? "none"} /></pre>
     </section>
-    <${Data} letter=${shown ?? letter} isShown=${shown !== undefined} show=${show} />
+    <${Data} letter=${seen} isShown=${shown !== undefined} show=${show} />
     <${Behind} letter=${letter} />
-    ${isOpen(letter) && html`<${Edit} letter=${letter} shown=${shown} show=${show} reload=${polled.reload} />`}
+    ${isOpen(letter) && html`<${Edit} letter=${letter} shown=${shown} show=${show} reload=${lookAgain} />`}
     ${
-      letter.edited === true &&
-      letter.original !== undefined &&
+      seen.original !== undefined &&
       html`<section aria-labelledby="original">
         <h2 id="original">The original</h2>
-        <${Json}
-          text=${letter.original.raw ?? JSON.stringify(letter.original.data)}
-          label="The data as it came first"
-        />
+        <${Json} text=${originalOf(seen)} label="The data as it came first" />
       </section>`
     }
   `
 }
+
+/** The text of an edited event as it came first; empty for others. @param {DeadLetter} letter */
+const originalOf = ({ original }) => (original === undefined ? "" : (original.raw ?? JSON.stringify(original.data)))
 
 /** @param {DeadLetter} letter */
 const isOpen = ({ status }) => status === "retrying" || status === "parked"
@@ -82,7 +86,7 @@ const Head = ({ letter, reload }) => {
   const traces = traceIdsIn(event.headers["traceparent"])
   const [open, setOpen] = useState(/** @type {"redrive" | "discard" | undefined} */ (undefined))
   const run = async (/** @type {"redrive" | "discard"} */ kind) => {
-    const { body } = await call("POST", `/admin/dead-letters/${id}/${kind}`)
+    const { body } = await call("POST", `/admin/dead-letters/${id}/${kind}?personal=hide`)
     notice.set(changedOneOf(kind, letter, body, serverNow()))
     reload()
   }
@@ -154,7 +158,7 @@ const Attempts = ({ letter }) => {
 const Data = ({ letter, isShown, show }) => {
   const [isRaw, setRaw] = useState(false)
   const text = letter.raw ?? JSON.stringify(letter.event.data)
-  const hidden = text.split(`{"hidden":`).length - 1
+  const hidden = `${text}${originalOf(letter)}`.split(`{"hidden":`).length - 1
   const headers = Object.entries(letter.event.headers)
   return html`<section aria-labelledby="data">
     <div class="line">
@@ -208,13 +212,15 @@ const Edit = ({ letter, shown, show, reload }) => {
   const whole = source.raw ?? JSON.stringify(source.event.data)
   const isHidden = whole.includes(`{"hidden":`)
   const run = async () => {
-    const { body } = await call("POST", `/admin/dead-letters/${letter.id}/redrive`, `{"data":${text}}`).catch(
-      (error) => {
-        setFailure(error)
-        setAsking(false)
-        throw error
-      },
-    )
+    const { body } = await call(
+      "POST",
+      `/admin/dead-letters/${letter.id}/redrive?personal=hide`,
+      `{"data":${text}}`,
+    ).catch((error) => {
+      setFailure(error)
+      setAsking(false)
+      throw error
+    })
     setFailure(undefined)
     setText(undefined)
     notice.set(changedOneOf("edit", letter, body, serverNow()))

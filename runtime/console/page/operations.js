@@ -93,7 +93,7 @@ const runSelected = async (id) => {
     if (asked === undefined || asked.stopped !== undefined) return
     const [next, ...selected] = asked.selected ?? []
     if (next === undefined) return show({ ...asked, ended: true })
-    const answer = await call("POST", `/admin/dead-letters/${next}/${asked.kind}`).catch((error) => error)
+    const answer = await call("POST", `/admin/dead-letters/${next}/${asked.kind}?personal=hide`).catch((error) => error)
     const bulk = current(id)
     if (bulk === undefined) return
     if (answer instanceof Error) return show({ ...bulk, stopped: answer.message })
