@@ -13,6 +13,8 @@ import { documentOf, routesOf } from "./http/openapi/document.ts"
 import { documentation } from "./http/openapi/documentation.ts"
 import * as operations from "./http/openapi/operations.ts"
 import { serve } from "./http/server/server.ts"
+import { eventsOf } from "./module/Module.ts"
+import { modules } from "./modules.ts"
 import { addRemoteAdmin, makeRemoteAdmin, remoteAdminRoutes, toModules } from "./remote/admin.ts"
 import { strictRouter } from "./routes.ts"
 import { observeRequests } from "./telemetry/http.ts"
@@ -48,7 +50,11 @@ const run = (settings: Settings, addresses: ReadonlyArray<ModuleAddress>) =>
 const addRoutes = (settings: Settings, addresses: ReadonlyArray<ModuleAddress>, health: Health) =>
   Effect.gen(function* () {
     const access = Admin.makeAccess(settings.adminToken)
-    const remote = yield* makeRemoteAdmin({ addresses, token: settings.adminToken })
+    const remote = yield* makeRemoteAdmin({
+      addresses,
+      token: settings.adminToken,
+      events: eventsOf(Object.values(modules)),
+    })
     yield* addRemoteAdmin(access, remote)
     yield* addPublicCalls({ access, forward: toModules(remote) })
     yield* addConsole({ access, traceUrl: settings.traceUrl, features: settings.tryIt ? ["try"] : [] })

@@ -68,8 +68,8 @@ export const BulkChange = Schema.Struct({
     }),
   ),
   limit: Schema.optionalKey(
-    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: mostAtOnce })).annotate({
-      description: "How many at most.",
+    Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: mostAtOnce })).annotate({
+      description: "How many at most; 0 only counts what remains.",
       default: mostAtOnce,
     }),
   ),

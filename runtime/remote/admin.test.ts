@@ -134,23 +134,174 @@ it.live("What no process has is unavailable while one does not answer", () =>
   ),
 )
 
-it.live("All that match are redriven in every process, or in that of the module", () =>
+const json = { "content-type": "application/json" }
+/** The bodies of the calls of this method and path. */
+const bodiesOf = (asked: ReadonlyArray<Asked>, call: string) =>
+  asked.filter((one) => one.call === call).map(({ body }) => JSON.parse(body))
+
+it.live("A bulk change is one operation of all processes that answer, or of that of the module, up to one limit", () =>
   run(
     Effect.gen(function* () {
-      const call = "POST /admin/dead-letters/redrive"
-      const user = yield* standIn({ [call]: [200, { redriven: 2 }] })
-      const order = yield* standIn({ [call]: [200, { redriven: 3 }] })
-      const send = yield* consoleOver(`user=${user.url},order=${order.url}`)
-      const json = { "content-type": "application/json" }
-      const redrive = (body: object) =>
+      const call = "POST /admin/dead-letters/discard"
+      const user = yield* standIn({ [call]: [200, { discarded: 2, remaining: 0 }] })
+      const order = yield* standIn({ [call]: [200, { discarded: 3, remaining: 4 }] })
+      const send = yield* consoleOver(`user=${user.url},order=${order.url},payment=http://127.0.0.1:1`)
+      const discard = (body: string) =>
         Effect.map(
-          send({ method: "POST", path: "/admin/dead-letters/redrive", headers: json, body: JSON.stringify(body) }),
+          send({ method: "POST", path: "/admin/dead-letters/discard", headers: json, body }),
           ({ body }) => body,
         )
-      expect(yield* redrive({})).toEqual({ redriven: 5 })
-      expect(yield* redrive({ module: "order", type: "order_created" })).toEqual({ redriven: 3 })
-      expect(order.asked.at(-1)!.body).toBe('{"module":"order","type":"order_created"}')
-      expect(user.asked).toHaveLength(1)
+      const operation = "019b7f4e-5b02-7c11-8f0a-1d2c3b4a5968"
+      const all = yield* discard(`{"cause":"c","operation":"${operation}","limit":10}`)
+      expect(all).toEqual({ discarded: 5, remaining: 4, operation })
+      expect(bodiesOf(user.asked, call)).toEqual([{ cause: "c", operation, limit: 10 }])
+      expect(bodiesOf(order.asked, call)).toEqual([{ cause: "c", operation, limit: 8 }])
+      const own = yield* discard('{"module":"order"}')
+      expect(own).toEqual({ discarded: 3, remaining: 4, operation: expect.stringMatching(/^[0-9a-f-]{36}$/u) })
+      expect(bodiesOf(order.asked, call)[1]).toEqual({ module: "order", operation: own.operation, limit: 500 })
+      expect(bodiesOf(user.asked, call)).toHaveLength(1)
+    }),
+  ),
+)
+
+it.live("Groups, actions and what became of an operation are those of all processes", () =>
+  run(
+    Effect.gen(function* () {
+      const groups = (checked_at: string, ...counts: ReadonlyArray<number>) =>
+        [200, { checked_at, items: counts.map((count) => ({ count })), more: 1 }] as const
+      const operation = (started_at: string, applied: number) =>
+        [200, { id: "o", action: "redrive", started_at, actor: started_at, counts: { applied, parked: 1 } }] as const
+      const actions = (n: number) => [200, { items: [{ id: idOf(n) }], next_cursor: null }] as const
+      const [groupsPath, operationPath] = ["/admin/dead-letters/groups?status=parked", `/admin/operations/${idOf(10)}`]
+      const user = yield* standIn({
+        [`GET ${groupsPath}`]: groups("2", 5, 1),
+        [`GET ${operationPath}`]: operation("2", 3),
+        "GET /admin/actions": actions(11),
+      })
+      const order = yield* standIn({
+        [`GET ${groupsPath}`]: groups("1", 3),
+        [`GET ${operationPath}`]: operation("1", 4),
+        "GET /admin/actions": actions(12),
+      })
+      const send = yield* consoleOver(`user=${user.url},order=${order.url},payment=http://127.0.0.1:1`)
+      expect((yield* send({ path: groupsPath })).body).toEqual({
+        checked_at: "1",
+        items: [{ count: 5 }, { count: 3 }, { count: 1 }],
+        more: 2,
+      })
+      const counts = { applied: 7, parked: 2 }
+      const became = (yield* send({ path: operationPath })).body
+      expect(became).toEqual({ id: "o", action: "redrive", started_at: "1", actor: "1", counts })
+      const listed = (yield* send({ path: "/admin/actions" })).body
+      expect(listed).toEqual({ items: [{ id: idOf(12) }, { id: idOf(11) }], next_cursor: null })
+    }),
+  ),
+)
+
+it.live("A search asks every process, and one of them reads the log too", () =>
+  run(
+    Effect.gen(function* () {
+      const found = (...items: ReadonlyArray<object>) => [200, { items, gaps: [] }] as const
+      const user = yield* standIn({ "GET /admin/search?q=e&part=own": found({ kind: "dead-letter", id: "d" }) })
+      const order = yield* standIn({ "GET /admin/search?q=e": found({ kind: "event", id: "e", order_id: "7" }) })
+      const send = yield* consoleOver(`user=${user.url},order=${order.url},payment=http://127.0.0.1:1`)
+      expect((yield* send({ path: "/admin/search?q=e" })).body).toEqual({
+        items: [
+          { kind: "event", id: "e", order_id: "7" },
+          { kind: "dead-letter", id: "d" },
+        ],
+        gaps: [expect.stringMatching(/^payment could not be asked: ./u)],
+      })
+    }),
+  ),
+)
+
+it.live("An edited text is passed on as it was sent", () =>
+  run(
+    Effect.gen(function* () {
+      const path = `/admin/dead-letters/${idOf(15)}`
+      const order = yield* standIn({
+        [`GET ${path}`]: [200, { id: idOf(15) }],
+        [`POST ${path}/redrive?personal=hide`]: [200, { id: idOf(15), edited: true }],
+      })
+      const send = yield* consoleOver(`order=${order.url}`)
+      const body = '{"data": {"n":12345678901234567890}}'
+      const edited = yield* send({ method: "POST", path: `${path}/redrive?personal=hide`, headers: json, body })
+      expect(edited.body).toEqual({ id: idOf(15), edited: true })
+      expect(order.asked.at(-1)!.body).toBe(body)
+    }),
+  ),
+)
+
+it.live("A journey has the parts of all processes, and is without those of one that does not answer", () =>
+  run(
+    Effect.gen(function* () {
+      const at = "2026-01-02T03:04:05.678Z"
+      const part = (module: string, more: object) => ({
+        module,
+        publishes: [],
+        reactions: [],
+        user_id: null,
+        order: null,
+        history: [],
+        steps: [],
+        unsent: [],
+        seen: [],
+        gaps: [],
+        ...more,
+      })
+      const parts = (module: string, more: object) => [200, { items: [part(module, more)] }] as const
+      const created = {
+        topic: "order_created",
+        partition: 2,
+        offset: 17,
+        time: at,
+        id: "e",
+        source: "/galleria/order",
+        subject: "7",
+        key: "1",
+        data: { order_id: 7, user_id: 1, amount: "5.00", payment_method: "tok_secret" },
+        trace_id: null,
+      }
+      const state = { status: "created", amount: "5.00", created_at: at }
+      const order = yield* standIn({
+        "GET /admin/journeys/7/parts": parts("order", { publishes: ["order_created"], user_id: 1, order: state }),
+        "POST /admin/journeys/7/log": [200, { seen: [created], gaps: [] }],
+        "POST /admin/journeys/7/deliveries": [200, { items: [] }],
+      })
+      const applied = {
+        event_id: "e",
+        module: "user",
+        reaction: "user.record-order",
+        status: "applied",
+        at,
+        attempts: 0,
+      }
+      const reactions = [{ reaction: "user.record-order", type: "order_created" }]
+      const user = yield* standIn({
+        "GET /admin/journeys/7/parts": parts("user", { reactions }),
+        "POST /admin/journeys/7/deliveries": [200, { items: [applied] }],
+      })
+      const payment = yield* standIn({ "GET /admin/journeys/7/parts": "never" })
+      const send = yield* consoleOver(`user=${user.url},order=${order.url},payment=${payment.url}`)
+      const { body } = yield* send({ path: "/admin/journeys/7?personal=hide" })
+      expect(body).toMatchObject({
+        order_id: 7,
+        user_id: 1,
+        order: state,
+        events: [
+          { offset: 17, event: { id: "e" }, deliveries: [{ reaction: "user.record-order", status: "applied" }] },
+        ],
+        gaps: [{ module: "payment" }],
+      })
+      expect(body.events[0].event.data).toEqual({
+        ...created.data,
+        payment_method: { hidden: "payment method, 10 characters" },
+      })
+      expect(bodiesOf(order.asked, "POST /admin/journeys/7/log")).toMatchObject([
+        { order_id: 7, user_id: 1, topics: ["order_created"] },
+      ])
+      expect((yield* send({ path: "/admin/journeys/x" })).status).toBe(404)
     }),
   ),
 )

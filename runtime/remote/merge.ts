@@ -4,6 +4,7 @@ import { Schema } from "effect"
 export interface RemotePage {
   readonly items: ReadonlyArray<{ readonly id: string }>
   readonly next_cursor: string | null
+  readonly checked_at?: string
 }
 
 /** Where the list of one process continues: in the page of a cursor, behind some of its items. */

@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import { Instant } from "../../http/Instant.ts"
 import { JourneyStep, OrderState } from "../../module/Journey.ts"
-import { ReactionDelivery, UnsentEvent } from "./OrderJourney.ts"
+import { JourneyGap, ReactionDelivery, UnsentEvent } from "./OrderJourney.ts"
 
 /** A record that a module has among its dead letters, or that was read from the log. */
 export const SeenEvent = Schema.Struct({
@@ -89,3 +89,19 @@ export const FoundDelivery = Schema.Struct({
   description: "What a reaction made of an event.",
 })
 export type FoundDelivery = typeof FoundDelivery.Type
+
+/** What is read of the log for a journey: the partitions of the user's key, around these times. */
+export const AskedLog = Schema.Struct({
+  order_id: Schema.Natural.annotate({ examples: [1] }),
+  user_id: Schema.Natural.annotate({ examples: [1] }),
+  topics: Schema.Array(Name.annotate({ examples: ["order_created"] })).check(Schema.isMaxLength(200)),
+  times: Schema.Array(Schema.Finite.annotate({ examples: [1_767_323_045_678] })).check(Schema.isMaxLength(1_000)),
+}).annotate({ identifier: "AskedLog", description: "What is to be read of the log for a journey; times in Unix ms." })
+export type AskedLog = typeof AskedLog.Type
+
+/** What was read of the log for a journey. */
+export const OnLog = Schema.Struct({
+  seen: Schema.Array(SeenEvent).pipe(Schema.annotateEncoded({ examples: [[]] })),
+  gaps: Schema.Array(JourneyGap),
+}).annotate({ identifier: "OnLog", description: "Events of an order on the log, and what was not read." })
+export type OnLog = typeof OnLog.Type

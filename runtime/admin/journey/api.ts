@@ -3,7 +3,7 @@ import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Admin } from "../../http/Admin.ts"
 import { declare, Edge } from "../../http/Problem.ts"
 import { hidden } from "../hidden.ts"
-import { AskedEvent, FoundDelivery, JourneyPart } from "./JourneyPart.ts"
+import { AskedEvent, AskedLog, FoundDelivery, JourneyPart, OnLog } from "./JourneyPart.ts"
 import { mostEvents } from "./combine.ts"
 import { OrderJourney } from "./OrderJourney.ts"
 
@@ -50,6 +50,16 @@ export const journeyGroup = HttpApiGroup.make("journeys")
       OpenApi.annotations({
         summary: "Get what the modules of this process have about an order",
         description: "Of these parts a console that runs by itself makes the journey.",
+      }),
+    ),
+    HttpApiEndpoint.post("journeyLog", "/admin/journeys/:order_id/log", {
+      params,
+      payload: AskedLog,
+      success: OnLog,
+    }).annotateMerge(
+      OpenApi.annotations({
+        summary: "Get the events of an order on the log",
+        description: "Changes nothing; a POST because there may be many times.",
       }),
     ),
     HttpApiEndpoint.post("journeyDeliveries", "/admin/journeys/:order_id/deliveries", {

@@ -3,25 +3,18 @@ import { HttpApiBuilder } from "effect/http-api"
 import { EventBus } from "../../events/EventBus.ts"
 import { eventsOf } from "../../module/Module.ts"
 import { api } from "../api.ts"
-import { type Contracts, contractsOf, hidePersonalData } from "../personal.ts"
+import { contractsOf } from "../personal.ts"
 import type { makeReads } from "../reads.ts"
 import { JourneyNotFound } from "./api.ts"
+import { hiddenIn } from "./hidden.ts"
+import { eventsOnLog } from "./log.ts"
 import { findJourney, type JourneySource } from "./journey.ts"
-import type { OrderJourney } from "./OrderJourney.ts"
 import { foundDeliveries, type Journeying, partOf } from "./part.ts"
 
 const sourceOf = (own: Journeying): JourneySource => ({
   module: own.name,
   part: (order_id) => partOf(own, order_id),
   deliveries: (_, events) => foundDeliveries(own, events),
-})
-
-const hiddenIn = (journey: OrderJourney, contracts: Contracts): OrderJourney => ({
-  ...journey,
-  events: journey.events.map(({ event, ...rest }) => ({
-    ...rest,
-    event: { ...event, data: hidePersonalData(event.type, event.data, contracts) },
-  })),
 })
 
 /** `/admin/journeys` over all modules of the process. */
@@ -36,12 +29,13 @@ export const journeyHttp = (modules: ReadonlyArray<Journeying>, limited: ReturnT
       return handlers.handleAll({
         journey: ({ params: { order_id }, query: { personal } }) =>
           Effect.gen(function* () {
-            const found = yield* limited(findJourney(sources, order_id))
+            const found = yield* limited(findJourney(sources, order_id, eventsOnLog))
             if (found === undefined) return yield* new JourneyNotFound({})
             return personal === "hide" ? hiddenIn(found, contracts) : found
           }).pipe(Effect.provideService(EventBus, bus)),
         journeyParts: ({ params: { order_id } }) =>
           Effect.map(limited(Effect.forEach(modules, (own) => partOf(own, order_id))), (items) => ({ items })),
+        journeyLog: ({ payload }) => Effect.provideService(limited(eventsOnLog(payload)), EventBus, bus),
         journeyDeliveries: ({ payload: { events } }) =>
           Effect.map(
             limited(Effect.orDie(Effect.forEach(modules, (own) => foundDeliveries(own, events)))),

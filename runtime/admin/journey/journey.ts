@@ -1,7 +1,6 @@
 import { Effect, Exit } from "effect"
-import type { AskedEvent, FoundDelivery, JourneyPart } from "./JourneyPart.ts"
+import type { AskedEvent, AskedLog, FoundDelivery, JourneyPart, OnLog } from "./JourneyPart.ts"
 import type { JourneyGap } from "./OrderJourney.ts"
-import { eventsOnLog } from "./log.ts"
 import { askedOf, eventsOf, journeyOf, timesOf, userOf } from "./combine.ts"
 
 /** A module that can be asked about an order, in this process or in another one. */
@@ -18,11 +17,14 @@ export interface JourneySource {
 const within = "1 second"
 
 /** An answer in time, or why there is none. */
-const ask = <A>(question: Effect.Effect<A, unknown>) =>
+const ask = <A, R>(question: Effect.Effect<A, unknown, R>) =>
   Effect.map(
     Effect.exit(Effect.timeoutOrElse(question, { duration: within, orElse: () => Effect.fail("late" as const) })),
     (exit) => (Exit.isSuccess(exit) ? { answer: exit.value } : { answer: undefined }),
   )
+
+/** What is known of a log that did not answer. */
+const unread: OnLog = { seen: [], gaps: [{ why: "the event log does not answer" }] }
 
 const gapOf = (module: string): JourneyGap => ({ module, why: "it could not be asked: no answer within 1 s" })
 
@@ -31,7 +33,11 @@ const gapOf = (module: string): JourneyGap => ({ module, why: "it could not be a
  * they have, then what their reactions made of these events. Nothing is written. Undefined when no module has anything
  * about the order.
  */
-export const findJourney = (sources: ReadonlyArray<JourneySource>, order_id: number) =>
+export const findJourney = <R>(
+  sources: ReadonlyArray<JourneySource>,
+  order_id: number,
+  readLog: (asked: AskedLog) => Effect.Effect<OnLog, unknown, R>,
+) =>
   Effect.gen(function* () {
     const asked = yield* Effect.forEach(
       sources,
@@ -44,7 +50,7 @@ export const findJourney = (sources: ReadonlyArray<JourneySource>, order_id: num
     const onLog =
       user_id === null
         ? { seen: [], gaps: [] }
-        : yield* eventsOnLog({ order_id, user_id, topics, times: timesOf(parts) })
+        : ((yield* ask(readLog({ order_id, user_id, topics, times: timesOf(parts) }))).answer ?? unread)
 
     const events = eventsOf(parts, onLog.seen)
     const questions = askedOf(events, parts)

@@ -2,7 +2,7 @@ import { Clock, Effect, Exit } from "effect"
 import { EventBus, type ReadResult, type Received } from "../../events/EventBus.ts"
 import { partitionOf } from "../../events/partition.ts"
 import type { JourneyGap } from "./OrderJourney.ts"
-import type { SeenEvent } from "./JourneyPart.ts"
+import type { AskedLog, SeenEvent } from "./JourneyPart.ts"
 import { seenOf } from "./part.ts"
 import { windowsAround, type Window } from "./windows.ts"
 
@@ -22,15 +22,6 @@ export interface Budget {
 const spend = (budget: Budget, records: ReadonlyArray<Received>) => {
   budget.records -= records.length
   for (const { value } of records) budget.bytes -= value?.byteLength ?? 0
-}
-
-interface Asked {
-  readonly order_id: number
-  readonly user_id: number
-  /** Topics whose events name an order. */
-  readonly topics: ReadonlyArray<string>
-  /** Times of the order that are known (Unix ms). */
-  readonly times: ReadonlyArray<number>
 }
 
 /** Reads the windows of one partition, and returns whether it came to the end of each. */
@@ -62,7 +53,7 @@ export const readWindows = (
  * The events of an order on the log, read outside of any group: of each topic the partition of the user's key, around the
  * times that are known. What was not read is a gap.
  */
-export const eventsOnLog = ({ order_id, user_id, topics, times }: Asked) =>
+export const eventsOnLog = ({ order_id, user_id, topics, times }: AskedLog) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const now = yield* Clock.currentTimeMillis
