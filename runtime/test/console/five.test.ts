@@ -8,7 +8,7 @@ import { canStartKafka } from "../harness/kafka.ts"
 import { canStartPostgres } from "../harness/postgresServer.ts"
 import { start, temporaryFolder } from "../harness/process.ts"
 import { Chromium, hasBrowser, openAt, token } from "./browser.ts"
-import { placeOrder, redriveByKeyboard } from "./operator.ts"
+import { placeOrder, redriveByKeyboard, waitForLanes } from "./operator.ts"
 
 const all = Object.keys(modules)
 const possible = hasBrowser && (await canStartKafka()) && (await canStartPostgres())
@@ -48,30 +48,42 @@ const story = (told: (page: Page, five: Five["Service"]) => Promise<void>) =>
     }),
   )
 
+/** The id of the trace of an order, as its first event on the log has it. */
+const traceOf = async (url: string, order: number) => {
+  const headers = { authorization: `Bearer ${token}` }
+  const answer = await fetch(`${url}/admin/events?order_id=${order}`, { headers })
+  const { items } = (await answer.json()) as { items: ReadonlyArray<{ event: { headers: Record<string, string> } }> }
+  return items.at(-1)?.event.headers["traceparent"]?.split("-")[1]
+}
+
 describe.runIf(possible)("The console over five processes, Kafka and PostgreSQL", { timeout: 300_000 }, () => {
   const five = Layer.merge(Chromium.layer, Layer.effect(Five, makeFive))
   layer(five, { excludeTestServices: true, timeout: "5 minutes" })((it) => {
+    it.effect("follows an order through all of them", () =>
+      story(async (page, { url }) => {
+        const order = await placeOrder(page, "new")
+        await waitForLanes(page)
+        expect(await page.locator(".head code").first().getAttribute("title")).toBe(await traceOf(url, order))
+      }),
+    )
+
     it.effect("says that a module is unreachable whose process was killed, and forgets it when it is back", () =>
       story(async (page, { site, deployment }) => {
         const { port } = new URL(await deployment.of("payment").url)
-        const first = await placeOrder(page, "new")
-        await page.goto(`/console/events?order_id=${first}&tail=on`)
-        await page.locator("main").getByText("order_processed").waitFor()
         await page.goto("/console")
         await page.locator(".verdict", { hasText: "Nothing is stuck" }).waitFor()
         await deployment.of("payment").stop("SIGKILL")
         await page.getByText(/^payment is unreachable since \d\d:\d\d:\d\d/u).waitFor()
         await page.locator(".verdict", { hasText: "1 module is unreachable" }).waitFor()
-        const second = await placeOrder(page, "new")
-        await page.goto("/console")
-        await page.getByRole("link", { name: String(second), exact: true }).waitFor()
+        const order = await placeOrder(page, "new")
+        await page.locator(".timeline th.away", { hasText: "payment" }).waitFor()
         await site.start({ env: { PORT: port } })
+        await page.locator(".head .state", { hasText: "processed" }).waitFor()
+        expect(await page.locator(".timeline th.away").count()).toBe(0)
+        await page.keyboard.press("g")
+        await page.keyboard.press("o")
+        await page.getByRole("link", { name: String(order), exact: true }).waitFor()
         await page.locator(".verdict", { hasText: "Nothing is stuck" }).waitFor()
-        await page
-          .locator("tr", { hasText: String(second) })
-          .getByText("processed")
-          .waitFor()
-        expect(await page.getByText(/^payment is unreachable/u).count()).toBe(0)
       }),
     )
 
@@ -79,16 +91,20 @@ describe.runIf(possible)("The console over five processes, Kafka and PostgreSQL"
       story(async (page, { site }) => {
         const value = Buffer.from(`{"order_id":9001,"user_id":9001,"reason":"lost"}`)
         await site.send([{ topic: "inventory_rejected", key: "9001", value, headers: {} }])
-        await page.goto("/console/dead-letters?by=one&module=payment")
+        await page.goto("/console/dead-letters?module=payment")
+        await page.locator(".stuck li", { hasText: "payment.stop-rejected" }).waitFor()
+        await redriveByKeyboard(page, "Redrive 1")
+        await page.getByText("Redrive of 1: 1 failed again.").waitFor()
+        await page.getByRole("link", { name: "Show 1" }).click()
         await page.getByRole("link", { name: "inventory_rejected" }).click()
-        await page.getByRole("heading", { name: "payment.stop-rejected" }).waitFor()
-        await redriveByKeyboard(page, "Redrive this event")
-        await page.getByText("Redriven: it is tried now.").waitFor()
-        await page.getByText("2 attempts").or(page.locator(".attempts li").nth(1)).first().waitFor()
+        await page.getByRole("heading", { name: "Attempts" }).waitFor()
         await page.getByRole("button", { name: "Discard…" }).click()
         await page.getByRole("dialog").getByRole("button", { name: "Discard" }).click()
         await page.getByText("Discarded: the key goes on.").waitFor()
-        await page.locator("main .state", { hasText: "discarded" }).waitFor()
+        await page.goto("/console/actions")
+        for (const action of ["discard", "redrive"]) {
+          await page.locator("tr", { hasText: "Zoë" }).filter({ hasText: action }).first().waitFor()
+        }
       }),
     )
   })
