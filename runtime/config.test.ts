@@ -32,6 +32,18 @@ describe("The console alone", () => {
   )
 })
 
+describe("CONSOLE_TRACE_URL", () => {
+  it.effect("is a URL with the place of the trace's id", () =>
+    Effect.gen(function* () {
+      const traceUrl = "http://localhost:16686/trace/{trace_id}"
+      expect(yield* read({ CONSOLE_TRACE_URL: traceUrl })).toMatchObject({ traceUrl })
+      for (const wrong of ["http://localhost:16686", "javascript:alert('{trace_id}')", "{trace_id}"]) {
+        expect(yield* read({ CONSOLE_TRACE_URL: wrong })).toEqual([expect.stringMatching(/^CONSOLE_TRACE_URL: /u)])
+      }
+    }),
+  )
+})
+
 describe("FAULTS", () => {
   it.effect("are off by default, shown with what to try, and refused with Kafka", () =>
     Effect.gen(function* () {

@@ -29,6 +29,12 @@ const isCollector = (text: string) => {
   return url.username === "" && url.password === "" ? undefined : "a URL with a user or password cannot be used"
 }
 
+/** The id of a trace takes this place. */
+const isTraceUrl = (text: string) =>
+  /^https?:$/u.test(URL.parse(text)?.protocol ?? "") && text.includes("{trace_id}")
+    ? undefined
+    : "expected a URL such as http://localhost:16686/trace/{trace_id}"
+
 /** Other characters are not transmitted unchanged in a header. */
 const isToken = (text: string) => /^[!-~]+$/u.test(text) || "expected printable ASCII characters without spaces"
 
@@ -68,6 +74,9 @@ const own = {
   LOG_FORMAT: Config.option(Config.schema(Schema.Literals(["pretty", "json"]), "LOG_FORMAT")),
   ADMIN_TOKEN: Config.option(
     Config.map(Config.schema(Schema.String.check(Schema.makeFilter(isToken)), "ADMIN_TOKEN"), Redacted.make),
+  ),
+  CONSOLE_TRACE_URL: Config.option(
+    Config.schema(Schema.String.check(Schema.makeFilter(isTraceUrl)), "CONSOLE_TRACE_URL"),
   ),
   CONSOLE_TRY: Config.schema(Schema.Literals(["on", "off"]), "CONSOLE_TRY").pipe(Config.withDefault("off")),
   MODULE_URLS: Config.option(Config.String("MODULE_URLS")),
@@ -113,6 +122,8 @@ export interface Settings {
   readonly faults: boolean
   /** Whether the console shows how to place orders: with `CONSOLE_TRY=on` or `FAULTS=on`. */
   readonly tryIt: boolean
+  /** Where the console's trace ids lead, with `{trace_id}` in place of the id; undefined: nowhere. */
+  readonly traceUrl: string | undefined
   /** The addresses of the modules, for a process that is the console alone; undefined: it runs modules. */
   readonly consoleOver: ReadonlyArray<ModuleAddress> | undefined
   /** The collector of traces and metrics; undefined: they are not exported. */
@@ -215,6 +226,7 @@ export const readSettings = (options: {
       retryAttempts: values.RETRY_ATTEMPTS,
       faults: values.FAULTS === "on",
       tryIt: values.FAULTS === "on" || values.CONSOLE_TRY === "on",
+      traceUrl: Option.getOrUndefined(values.CONSOLE_TRACE_URL),
       consoleOver: isConsole ? remote.addresses : undefined,
       adminToken: Option.getOrUndefined(values.ADMIN_TOKEN),
       otlp: Option.getOrUndefined(

@@ -57,7 +57,7 @@ const addRoutes = (settings: Settings, addresses: ReadonlyArray<ModuleAddress>, 
     })
     yield* addRemoteAdmin(access, remote)
     yield* addPublicCalls({ access, forward: toModules(remote) })
-    yield* addConsole({ access, features: settings.tryIt ? ["try"] : [] })
+    yield* addConsole({ access, traceUrl: settings.traceUrl, features: settings.tryIt ? ["try"] : [] })
     yield* healthRoutes(health, [])
     yield* metricsRoute([])
     yield* explained

@@ -100,6 +100,7 @@ export const addRoutes = (options: Served) =>
     yield* addPublicCalls({ access, forward: yield* toOwnRoutes })
     yield* addConsole({
       access,
+      traceUrl: settings.traceUrl,
       features: [...(faults === undefined ? [] : (["faults"] as const)), ...(settings.tryIt ? (["try"] as const) : [])],
     })
     yield* healthRoutes(health, [events, ...running.flatMap(({ checks }) => checks)])

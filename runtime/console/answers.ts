@@ -35,6 +35,8 @@ export interface ConsoleSession {
   /** The name given at login; absent where no login is needed. */
   readonly name?: string
   readonly features: ReadonlyArray<string>
+  /** Where trace ids lead, with `{trace_id}` in place of the id. */
+  readonly trace_url?: string
 }
 
 /** An order, as its module's public call has it. */

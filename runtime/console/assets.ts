@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto"
 import { readdirSync, readFileSync } from "node:fs"
-import { brotliCompressSync, constants } from "node:zlib"
+import { promisify } from "node:util"
+import { brotliCompress, constants } from "node:zlib"
 
 /** A file of the page, as it is served. */
 export interface Asset {
   readonly type: string
   readonly bytes: Buffer
   /** Compressed at the first request, so that a start does not wait for it. */
-  readonly brotli: () => Buffer
+  readonly brotli: () => Promise<Buffer>
 }
 
 const types: Readonly<Record<string, string>> = {
@@ -27,16 +28,18 @@ const hashOf = (parts: ReadonlyArray<string | Buffer>) => {
   return hash
 }
 
-/** A higher quality takes several times as long and saves a few percent. */
-const brotliQuality = 6
+/** A module without the comments that begin a line: a fifth of what is sent would be comments. */
+export const withoutComments = (source: string) => source.replaceAll(/^[ \t]*\/\*\*[\s\S]*?\*\/\n?/gmu, "")
+
+/** It takes a third of a second for all files, once and beside the loop. */
+const bestBrotli = { params: { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY } }
 
 const assetOf = (name: string, bytes: Buffer): Asset => {
-  let brotli: Buffer | undefined
+  let brotli: Promise<Buffer> | undefined
   return {
     type: types[name.slice(name.lastIndexOf(".") + 1)]!,
     bytes,
-    brotli: () =>
-      (brotli ??= brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: brotliQuality } })),
+    brotli: () => (brotli ??= promisify(brotliCompress)(bytes, bestBrotli)),
   }
 }
 
@@ -52,7 +55,7 @@ const read = () => {
   const own = readdirSync(folder)
     .filter((name) => /\.(?:js|css|svg)$/u.test(name))
     .sort()
-    .map((name) => [name, readFileSync(new URL(name, folder))] as const)
+    .map((name) => [name, Buffer.from(withoutComments(readFileSync(new URL(name, folder), "utf8")))] as const)
   const foreign = Object.entries(packages).map(
     ([name, file]) => [file, readFileSync(new URL(import.meta.resolve(name)))] as const,
   )

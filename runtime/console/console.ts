@@ -12,6 +12,13 @@ import { loginForm, noteOf, shellHeaders, shellOf } from "./shell.ts"
 /** Parts of the page that not every deployment has. */
 export type Feature = "faults" | "try"
 
+/** What the page shows beside the answers of `/admin`. */
+interface Shown {
+  readonly features: ReadonlyArray<Feature>
+  /** Where trace ids lead, with `{trace_id}` in place of the id. */
+  readonly traceUrl: string | undefined
+}
+
 /** A token that is shorter can be guessed from a session, which is signed with it. */
 const shortToken = 20
 
@@ -26,9 +33,9 @@ export const consoleRoutes = [
 ].map((route) => ({ ...route, module: "runtime" }))
 
 /** Adds the console's page, its assets, and login, session and logout to the router. */
-export const addConsole = (options: { readonly access: Access; readonly features: ReadonlyArray<Feature> }) =>
+export const addConsole = (options: Shown & { readonly access: Access }) =>
   Effect.gen(function* () {
-    const { access, features } = options
+    const { access } = options
     const router = yield* HttpRouter.HttpRouter
     const assets = readAssets()
     const page = pagesOf(assets)
@@ -44,8 +51,8 @@ export const addConsole = (options: { readonly access: Access; readonly features
     }
     // This pattern includes `/console` itself.
     yield* router.add("GET", "/console/*", shell)
-    yield* router.add("GET", "/console/app/*", Effect.map(HttpServerRequest.HttpServerRequest, assetsOf(assets)))
-    yield* router.add("GET", "/console/session", sessionOf(access, features))
+    yield* router.add("GET", "/console/app/*", Effect.flatMap(HttpServerRequest.HttpServerRequest, assetsOf(assets)))
+    yield* router.add("GET", "/console/session", sessionOf(access, options))
     yield* router.add("POST", "/console/login", loginOf(access, page))
     yield* router.add("POST", "/console/logout", logout)
   })
@@ -82,12 +89,14 @@ const assetsOf =
   ({ byPath }: Assets) =>
   ({ url, headers }: HttpServerRequest.HttpServerRequest) => {
     const asset = byPath.get(url.split("?")[0]!)
-    return asset === undefined ? responseOf(Kinds.notFound) : answerOf(asset, headers["accept-encoding"] ?? "")
+    return asset === undefined
+      ? Effect.succeed(responseOf(Kinds.notFound))
+      : Effect.promise(() => answerOf(asset, headers["accept-encoding"] ?? ""))
   }
 
-const answerOf = ({ type, bytes, brotli }: Asset, accepted: string) => {
+const answerOf = async ({ type, bytes, brotli }: Asset, accepted: string) => {
   const isSmall = /\bbr\b(?!\s*;\s*q=0(?:\.0*)?(?:,|$))/u.test(accepted)
-  return HttpServerResponse.uint8Array(isSmall ? brotli() : bytes, {
+  return HttpServerResponse.uint8Array(isSmall ? await brotli() : bytes, {
     contentType: type,
     headers: {
       "cache-control": "public, max-age=31536000, immutable",
@@ -101,12 +110,17 @@ const answerOf = ({ type, bytes, brotli }: Asset, accepted: string) => {
 
 const unstored = { "cache-control": "no-store" }
 
-/** `GET /console/session`: whether the request is signed in, with the name given at login, and the parts of the page. */
-const sessionOf = (access: Access, features: ReadonlyArray<Feature>) =>
+/** `GET /console/session`: whether the request is signed in, with the name given at login, and what the page shows. */
+const sessionOf = (access: Access, { features, traceUrl }: Shown) =>
   Effect.map(access.judge, (verdict) => {
     if (!("rejected" in verdict)) {
       const { name } = verdict
-      const session = { signed_in: true, ...(name === undefined ? {} : { name }), features }
+      const session = {
+        signed_in: true,
+        ...(name === undefined ? {} : { name }),
+        features,
+        ...(traceUrl === undefined ? {} : { trace_url: traceUrl }),
+      }
       return HttpServerResponse.jsonUnsafe(session, { headers: unstored })
     }
     if (verdict.rejected === "unauthorized") {

@@ -1,7 +1,7 @@
 import { html } from "htm/preact"
 import { useState } from "preact/hooks"
 import { call, CallFailed, usePoll, withQuery } from "./net.js"
-import { Empty, failureSentence, Pending, Text, Time } from "./parts.js"
+import { Curl, Empty, failureSentence, Pending, Text, Time } from "./parts.js"
 import { countOf } from "./words.js"
 
 /** @import { ActionJson as Action, Listed } from "../answers.ts" */
@@ -83,5 +83,6 @@ const Books = () => {
   return html`<p class="buttons">
     <button type="button" aria-busy=${isBusy} onClick=${check}>Check the books</button>
     <span role="status"><${Text} value=${said} /></span>
+    <${Curl} path="/admin/actions" />
   </p>`
 }

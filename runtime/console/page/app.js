@@ -18,7 +18,7 @@ import { clockOf, spanOf, zone, zoneName } from "./time.js"
 import { TryView } from "./tryIt.js"
 import { faultSentence, numberOf, summaryOf, titleOf, verdictOf } from "./words.js"
 
-/** @import { CauseGroupsJson as CauseGroups, ConsoleSession, FaultSwitchJson as FaultSwitch, OverviewJson as Overview } from "../answers.ts" */
+/** @import { ActionJson as Action, CauseGroupsJson as CauseGroups, ConsoleSession, FaultSwitchJson as FaultSwitch, Listed, OverviewJson as Overview } from "../answers.ts" */
 /** @import { Polled } from "./net.js" */
 /** @import { View } from "./links.js" */
 
@@ -33,9 +33,14 @@ export const App = ({ session }) => {
   const groups = usePoll("/admin/dead-letters/groups", 5_000)
   /** @type {PolledFaults} */
   const faults = usePoll(session.features.includes("faults") ? "/admin/faults" : undefined, 5_000)
+  const isStuck = (groups.answer?.body.items.length ?? 0) > 0
+  /** @type {Polled<Listed<Action>>} */
+  const actions = usePoll(isStuck ? "/admin/actions?limit=20" : undefined, 5_000)
   if (overview.answer !== undefined) setServerTime(overview.answer.body.checked_at, overview.answer.at)
   useEffect(handleKeys, [])
-  return html`<${Live.Provider} value=${{ overview, groups, faults, session }}>
+  return html`<${Live.Provider}
+    value=${{ overview, groups, faults, actions: actions.answer?.body.items ?? [], session }}
+  >
     <${Bar} />
     <${FaultRule} faults=${faults} />
     <${Verdict} overview=${overview} />
@@ -130,7 +135,7 @@ const Search = () => {
       ref=${field}
       type="search"
       id="search"
-      placeholder="/ order, user or event id"
+      placeholder="/ order, user, event"
       aria-label="Search by the id of an order, user or event"
     />
     <span role="status" class="found">${found}</span>
@@ -308,6 +313,8 @@ const Shortcuts = () => {
       <dd>next and previous row</dd>
       <dt><kbd>Enter</kbd></dt>
       <dd>open the row</dd>
+      <dt><kbd>x</kbd></dt>
+      <dd>select the row</dd>
       <dt><kbd>r</kbd> <kbd>d</kbd></dt>
       <dd>redrive, discard: opens the dialog</dd>
       <dt><kbd>p</kbd></dt>

@@ -19,21 +19,51 @@ const manyDiscarded = 10
  * @param {{ group: CauseGroup, until: string | undefined, kinds: ReadonlyArray<"redrive" | "discard"> }} props
  */
 export const BulkButtons = ({ group, until, kinds }) => {
-  const [open, setOpen] = useState(
-    /** @type {{ kind: "redrive" | "discard", count: number, capped: boolean, until: string } | undefined} */ (
-      undefined
-    ),
-  )
   const { count, capped } = group
   if (until === undefined) return null
+  const which = whichOf(group, until)
+  return html`<${Buttons}
+    kinds=${kinds}
+    isMain=${group.status === "parked"}
+    change=${{ count, capped, until, hasCause: true, which }}
+  />`
+}
+
+/**
+ * The buttons that redrive or discard what was selected by hand.
+ *
+ * @param {{ selected: ReadonlyArray<string>, clear: () => void }} props
+ */
+export const SelectedButtons = ({ selected, clear }) =>
+  html`<p class="buttons">
+    <${Buttons}
+      kinds=${["redrive", "discard"]}
+      isMain=${true}
+      change=${{ count: selected.length, selected }}
+      began=${clear}
+    />
+    <button type="button" class="plain" onClick=${clear}>Clear the selection</button>
+  </p>`
+
+/**
+ * The change is kept as it was when its dialog was opened: what fails later is not included.
+ *
+ * @typedef {{ count: number, capped?: boolean, until?: string, hasCause?: boolean, which?: Which,
+ *   selected?: ReadonlyArray<string> }} Change
+ *
+ * @param {{ kinds: ReadonlyArray<"redrive" | "discard">, isMain: boolean, change: Change, began?: () => void }} props
+ */
+const Buttons = ({ kinds, isMain, change, began }) => {
+  const [open, setOpen] = useState(/** @type {(Change & { kind: "redrive" | "discard" }) | undefined} */ (undefined))
+  const { count, capped } = change
   return html`${kinds.map(
     (kind) =>
       html`<button
         key=${kind}
         type="button"
-        class=${kind === "redrive" && group.status === "parked" ? "main" : ""}
+        class=${kind === "redrive" && isMain ? "main" : ""}
         data-key=${kind === "redrive" ? "r" : "d"}
-        onClick=${() => setOpen({ kind, count, capped, until })}
+        onClick=${() => setOpen({ ...change, kind })}
       >
         ${buttonOf(kind, count, capped)}…
       </button>`,
@@ -42,11 +72,15 @@ export const BulkButtons = ({ group, until, kinds }) => {
     open !== undefined &&
     html`<${Confirm}
       title=${buttonOf(open.kind, open.count, open.capped)}
-      text=${changeManyOf({ ...open, hasCause: true, now: serverNow() })}
+      text=${changeManyOf({ ...open, now: serverNow() })}
       button=${buttonOf(open.kind, open.count, open.capped)}
       isDanger=${open.kind === "discard"}
       typed=${open.kind === "discard" && open.count >= manyDiscarded ? String(open.count) : undefined}
-      run=${async () => begin({ kind: open.kind, which: whichOf(group, open.until), expected: open.count })}
+      run=${async () => {
+        const { kind, which, selected, count: expected } = open
+        begin({ kind, expected, ...(which && { which }), ...(selected && { selected }) })
+        began?.()
+      }}
       onClose=${() => setOpen(undefined)}
     />`
   }`

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks"
 import { linkTo } from "./address.js"
 import { call, CallFailed, serverNow, usePoll } from "./net.js"
 import { notice } from "./operations.js"
-import { Confirm, Copy, Faults, Id, Json, Pending, State, Text, Time } from "./parts.js"
+import { Confirm, Copy, Curl, Faults, Id, Json, Pending, State, Text, Time, Trace } from "./parts.js"
 import { exactOf } from "./time.js"
 import { changedOneOf, changeOneOf, countOf } from "./words.js"
 
@@ -33,6 +33,11 @@ export const DeadLetterView = ({ id }) => {
       ${polled.failure?.status === 404 ? html`<p>There is no dead letter with this id.</p>` : html`<${Pending} polled=${polled} />`}`
   }
   const letter = polled.answer.body
+  const seen = shown ?? letter
+  const lookAgain = () => {
+    setShown(undefined)
+    polled.reload()
+  }
   const show = () =>
     call("GET", `/admin/dead-letters/${id}?personal=show`).then(
       ({ body }) => setShown(body),
@@ -53,32 +58,35 @@ export const DeadLetterView = ({ id }) => {
         aria-label="The error"
       ><${Text} value=${letter.error ?? letter.reason ?? "none"} /></pre>
     </section>
-    <${Data} letter=${shown ?? letter} isShown=${shown !== undefined} show=${show} />
+    <${Data} letter=${seen} isShown=${shown !== undefined} show=${show} />
     <${Behind} letter=${letter} />
-    ${isOpen(letter) && html`<${Edit} letter=${letter} shown=${shown} show=${show} reload=${polled.reload} />`}
+    ${isOpen(letter) && html`<${Edit} letter=${letter} shown=${shown} show=${show} reload=${lookAgain} />`}
     ${
-      letter.edited === true &&
-      letter.original !== undefined &&
+      seen.original !== undefined &&
       html`<section aria-labelledby="original">
         <h2 id="original">The original</h2>
-        <${Json}
-          text=${letter.original.raw ?? JSON.stringify(letter.original.data)}
-          label="The data as it came first"
-        />
+        <${Json} text=${originalOf(seen)} label="The data as it came first" />
       </section>`
     }
   `
 }
 
+/** The text of an edited event as it came first; empty for others. @param {DeadLetter} letter */
+const originalOf = ({ original }) => (original === undefined ? "" : (original.raw ?? JSON.stringify(original.data)))
+
 /** @param {DeadLetter} letter */
 const isOpen = ({ status }) => status === "retrying" || status === "parked"
+
+/** The id of the trace, if there is one. @param {string | undefined} traceparent */
+const traceIdsIn = (traceparent) => /^[0-9a-f]{2}-([0-9a-f]{32})-/u.exec(traceparent ?? "")?.slice(1) ?? []
 
 /** @param {{ letter: DeadLetter, reload: () => void }} props */
 const Head = ({ letter, reload }) => {
   const { id, status, reaction, topic, partition, offset, event, order_id, edited } = letter
+  const traces = traceIdsIn(event.headers["traceparent"])
   const [open, setOpen] = useState(/** @type {"redrive" | "discard" | undefined} */ (undefined))
   const run = async (/** @type {"redrive" | "discard"} */ kind) => {
-    const { body } = await call("POST", `/admin/dead-letters/${id}/${kind}`)
+    const { body } = await call("POST", `/admin/dead-letters/${id}/${kind}?personal=hide`)
     notice.set(changedOneOf(kind, letter, body, serverNow()))
     reload()
   }
@@ -96,6 +104,8 @@ const Head = ({ letter, reload }) => {
       }
       ${order_id !== undefined && html`<a href=${linkTo("order", order_id)}>order ${order_id}</a>`}
       <span class="muted">event <${Id} id=${event.id} label="Copy the event's id" /></span>
+      ${traces.map((trace) => html`<${Trace} key=${trace} id=${trace} />`)}
+      <${Curl} path=${`/admin/dead-letters/${id}?personal=hide`} />
     </p>
     ${
       isOpen(letter) &&
@@ -148,7 +158,7 @@ const Attempts = ({ letter }) => {
 const Data = ({ letter, isShown, show }) => {
   const [isRaw, setRaw] = useState(false)
   const text = letter.raw ?? JSON.stringify(letter.event.data)
-  const hidden = text.split(`{"hidden":`).length - 1
+  const hidden = `${text}${originalOf(letter)}`.split(`{"hidden":`).length - 1
   const headers = Object.entries(letter.event.headers)
   return html`<section aria-labelledby="data">
     <div class="line">
@@ -202,13 +212,15 @@ const Edit = ({ letter, shown, show, reload }) => {
   const whole = source.raw ?? JSON.stringify(source.event.data)
   const isHidden = whole.includes(`{"hidden":`)
   const run = async () => {
-    const { body } = await call("POST", `/admin/dead-letters/${letter.id}/redrive`, `{"data":${text}}`).catch(
-      (error) => {
-        setFailure(error)
-        setAsking(false)
-        throw error
-      },
-    )
+    const { body } = await call(
+      "POST",
+      `/admin/dead-letters/${letter.id}/redrive?personal=hide`,
+      `{"data":${text}}`,
+    ).catch((error) => {
+      setFailure(error)
+      setAsking(false)
+      throw error
+    })
     setFailure(undefined)
     setText(undefined)
     notice.set(changedOneOf("edit", letter, body, serverNow()))

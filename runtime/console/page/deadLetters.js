@@ -1,10 +1,10 @@
 import { html } from "htm/preact"
 import { useContext, useState } from "preact/hooks"
 import { address, go, linkTo, withParameters } from "./address.js"
-import { BulkButtons } from "./bulk.js"
+import { BulkButtons, SelectedButtons } from "./bulk.js"
 import { Live } from "./live.js"
 import { serverNow, usePoll, withQuery } from "./net.js"
-import { Empty, Pending, State, Text, Time } from "./parts.js"
+import { Curl, Empty, Pending, State, Text, Time } from "./parts.js"
 import { useSteady } from "./steady.js"
 import { useStore } from "./store.js"
 import { beganOf, countOf, errorOf, numberOf } from "./words.js"
@@ -69,8 +69,9 @@ const Choice = ({ name, all, values, chosen = "" }) => {
 /** @param {{ query: Readonly<Record<string, string>> }} props */
 const Groups = ({ query }) => {
   const { status, module, reaction, type } = query
+  const path = withQuery("/admin/dead-letters/groups", { status, module, reaction, type })
   /** @type {Polled<CauseGroups>} */
-  const groups = usePoll(withQuery("/admin/dead-letters/groups", { status, module, reaction, type }), 5_000)
+  const groups = usePoll(path, 5_000)
   const steady = useSteady(groups.answer?.body.items ?? [], groupKey)
   // A process of an older release does not group them.
   if (groups.failure?.status === 404) return html`<${List} query=${query} />`
@@ -83,7 +84,8 @@ const Groups = ({ query }) => {
         ${steady.shown.map((group) => html`<${Group} key=${groupKey(group)} group=${group} until=${checked_at} />`)}
       </ul>
     </div>
-    ${more > 0 && html`<p class="muted">and ${numberOf(more)} more causes</p>`}`
+    ${more > 0 && html`<p class="muted">and ${numberOf(more)} more causes</p>`}
+    <p><${Curl} path=${path} /></p>`
 }
 
 /** @param {CauseGroup} group */
@@ -91,7 +93,7 @@ const groupKey = ({ module, cause, status }) => `${module} ${cause} ${status}`
 
 /** @param {{ group: CauseGroup, until: string }} props */
 const Group = ({ group, until }) => {
-  const { overview } = useContext(Live)
+  const { overview, actions } = useContext(Live)
   const { module, reaction, type, status, cause, count, capped, waiting, last_failed_at } = group
   const modules = overview.answer?.body.modules.filter((one) => one.state !== "unreachable") ?? []
   const list = linkTo("dead-letters", "", { module, reaction, cause, status })
@@ -104,8 +106,9 @@ const Group = ({ group, until }) => {
       </p>
       <p><${Text} value=${errorOf(group)} /></p>
       <p class="muted">
-        ${`${beganOf(group, modules, serverNow())}, last `}<${Time} at=${last_failed_at} />${" ago"}
-        ${waiting > 0 && ` · ${countOf(waiting, "event")} behind`}
+        <${Text} value=${beganOf(group, modules, actions, serverNow())} />${", last "}<${Time}
+          at=${last_failed_at}
+        />${" ago"} ${waiting > 0 && ` · ${countOf(waiting, "event")} behind`}
       </p>
     </div>
     <div class="buttons">
@@ -119,7 +122,9 @@ const Group = ({ group, until }) => {
 const List = ({ query }) => {
   const { status, module, reaction, type, cause } = query
   const [cursor, setCursor] = useState(/** @type {string | undefined} */ (undefined))
-  const path = withQuery("/admin/dead-letters", { status, module, reaction, type, cause, limit: 50, cursor })
+  const [selected, setSelected] = useState(/** @type {ReadonlyArray<string>} */ ([]))
+  const filter = { status, module, reaction, type, cause }
+  const path = withQuery("/admin/dead-letters", { ...filter, brief: "true", personal: "hide", limit: 50, cursor })
   /** @type {Polled<Listed<DeadLetter>>} */
   const list = usePoll(path, 5_000)
   const steady = useSteady(list.answer?.body.items ?? [], ({ id }) => id)
@@ -127,11 +132,22 @@ const List = ({ query }) => {
   const { items, next_cursor } = list.answer.body
   if (items.length === 0)
     return html`<${Empty}>No dead letters match. <a href=${linkTo("dead-letters")}>Clear filters</a><//>`
-  return html`<div ref=${steady.ref}>
+  const select = (/** @type {string} */ id) =>
+    setSelected((before) =>
+      before.includes(id) ? before.filter((one) => one !== id) : [...before, id].slice(0, mostSelected),
+    )
+  return html`${
+      selected.length > 0
+        ? html`<${SelectedButtons} selected=${selected} clear=${() => setSelected([])} />`
+        : html`<${ByFilter} filter=${filter} />`
+    }
+    ${selected.length === mostSelected && html`<p class="muted">At most ${mostSelected} are selected by hand.</p>`}
+    <div ref=${steady.ref}>
       ${steady.line}
-      <table class="grid">
+      <table class="grid letters">
         <thead>
           <tr>
+            <td></td>
             <th scope="col">event</th>
             <th scope="col">status</th>
             <th scope="col">reaction</th>
@@ -143,20 +159,47 @@ const List = ({ query }) => {
           </tr>
         </thead>
         <tbody>
-          ${steady.shown.map((letter) => html`<${Entry} key=${letter.id} letter=${letter} />`)}
+          ${steady.shown.map((letter) => html`<${Entry} key=${letter.id} letter=${letter} isSelected=${selected.includes(letter.id)} select=${select} />`)}
         </tbody>
       </table>
     </div>
     <p class="buttons">
       ${cursor !== undefined && html`<button type="button" onClick=${() => setCursor(undefined)}>Newest</button>`}
       ${next_cursor !== null && html`<button type="button" onClick=${() => setCursor(next_cursor)}>Older</button>`}
+      <${Curl} path=${path} />
     </p>`
 }
 
-/** @param {{ letter: DeadLetter }} props */
-const Entry = ({ letter }) => {
+/** The most dead letters that are selected by hand. */
+const mostSelected = 200
+
+/**
+ * The buttons for all that match, where the list is of one cause.
+ *
+ * @param {{ filter: { module?: string | undefined, cause?: string | undefined, status?: string | undefined } }} props
+ */
+const ByFilter = ({ filter: { module, cause, status } }) => {
+  const { groups } = useContext(Live)
+  const group = groups.answer?.body.items.find(
+    (one) => one.cause === cause && one.module === module && one.status === status,
+  )
+  if (group === undefined) return null
+  return html`<p class="buttons">
+    <span>All ${countOf(group.count, "event", group.capped)} of this cause:</span>
+    <${BulkButtons} group=${group} until=${groups.answer?.body.checked_at} kinds=${["redrive", "discard"]} />
+  </p>`
+}
+
+/** @param {{ letter: DeadLetter, isSelected: boolean, select: (id: string) => void }} props */
+const Entry = ({ letter, isSelected, select }) => {
   const { id, reaction, status, attempts, waiting, first_failed_at, event } = letter
-  return html`<tr data-row>
+  return html`<tr data-row class=${isSelected ? "selected" : ""}>
+    <td class="check">
+      ${
+        isOpen(status) &&
+        html`<input type="checkbox" aria-label=${`Select ${id}`} checked=${isSelected} onChange=${() => select(id)} />`
+      }
+    </td>
     <th scope="row">
       <a id=${`letter-${id}`} href=${linkTo("dead-letter", id)}><${Text} value=${event.type} /></a>
     </th>

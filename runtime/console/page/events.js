@@ -1,18 +1,14 @@
 import { html } from "htm/preact"
-import { useEffect, useState } from "preact/hooks"
 import { address, go, linkTo, withParameters } from "./address.js"
-import { call, usePoll, withQuery } from "./net.js"
-import { Copy, Empty, fieldOf, Id, Json, Pending, Text, Time } from "./parts.js"
+import { placeOf, useLog } from "./log.js"
+import { withQuery } from "./net.js"
+import { Copy, Curl, Empty, fieldOf, Id, Json, Pending, Text, Time } from "./parts.js"
 import { useSteady } from "./steady.js"
 import { useStore } from "./store.js"
 import { preciseClockOf, zone } from "./time.js"
 import { numberOf } from "./words.js"
 
-/** @import { LoggedEventJson as LoggedEvent, LoggedEventsJson as LoggedEvents } from "../answers.ts" */
-/** @import { Polled } from "./net.js" */
-
-/** @param {LoggedEvent} item */
-const placeOf = ({ topic, partition, offset }) => `${topic} ${partition} ${offset}`
+/** @import { LoggedEventJson as LoggedEvent } from "../answers.ts" */
 
 const filters = ["topic", "key", "order_id", "event_id"]
 
@@ -20,21 +16,27 @@ export const EventsView = () => {
   const { query } = useStore(address)
   const isTail = query["tail"] === "on"
   const given = Object.fromEntries(filters.flatMap((name) => (query[name] === undefined ? [] : [[name, query[name]]])))
-  const path = withQuery("/admin/events", { ...given, limit: 50 })
-  /** @type {Polled<LoggedEvents>} */
-  const polled = usePoll(path, isTail ? 1_000 : () => undefined)
-  const { items, more, cursor, scannedTo, isBusy } = useOlder(path, polled.answer?.body)
-  const steady = useSteady(items, placeOf)
+  const path = withQuery("/admin/events", { ...given, personal: "hide" })
+  const log = useLog(path, isTail)
+  const steady = useSteady(log.items, placeOf)
+  const { polled, older, skipped, scannedTo } = log
   return html`<h1>Events</h1>
     <p class="muted">
       What is on the event log, newest first. An event comes here from its module's outbox; every consumer group reads
       it at its own position.
     </p>
-    <${EventFilters} query=${query} isTail=${isTail} reload=${polled.reload} />
+    <${EventFilters} query=${query} isTail=${isTail} path=${path} reload=${polled.reload} />
+    ${
+      skipped !== undefined &&
+      html`<p class="note">
+        More events came than a tail shows at once.
+        <button type="button" aria-busy=${log.isBusy} onClick=${() => log.readOn(skipped)}>Show more of them</button>
+      </p>`
+    }
     ${
       polled.answer === undefined
         ? html`<${Pending} polled=${polled} />`
-        : items.length === 0
+        : log.items.length === 0
           ? html`<${Empty}>No events match.<//>`
           : html`<div ref=${steady.ref}>
               ${steady.line}
@@ -59,55 +61,13 @@ export const EventsView = () => {
       polled.answer !== undefined &&
       html`<p class="buttons">
         ${scannedTo !== null && html`<span class="muted">Searched back to <${Time} at=${scannedTo} as="clock" />. There may be older ones.</span>`}
-        ${cursor !== null && html`<button type="button" aria-busy=${isBusy} onClick=${more}>${scannedTo === null ? "Older" : "Search further"}</button>`}
+        ${older !== null && html`<button type="button" aria-busy=${log.isBusy} onClick=${() => log.readOn(older)}>${scannedTo === null ? "Older" : "Search further"}</button>`}
       </p>`
     }`
 }
 
-/**
- * The newest page, and the older ones that were asked for.
- *
- * @param {string} path
- * @param {LoggedEvents | undefined} newest
- */
-const useOlder = (path, newest) => {
-  const [older, setOlder] = useState(
-    /** @type {{ path: string, items: ReadonlyArray<LoggedEvent>, cursor: string | null, scannedTo: string | null } | undefined} */ (
-      undefined
-    ),
-  )
-  const [isBusy, setBusy] = useState(false)
-  useEffect(() => setOlder(undefined), [path])
-  const own = older?.path === path ? older : undefined
-  const items = new Map(
-    [...(newest?.items ?? []), ...(own?.items ?? [])].map((item) => [
-      `${item.topic} ${item.partition} ${item.offset}`,
-      item,
-    ]),
-  )
-  const cursor = own === undefined ? (newest?.next_cursor ?? null) : own.cursor
-  const more = async () => {
-    setBusy(true)
-    try {
-      const { body } = await call("GET", `${path}&${new URLSearchParams({ cursor: cursor ?? "" })}`)
-      const known = own?.items ?? newest?.items ?? []
-      setOlder({ path, items: [...known, ...body.items], cursor: body.next_cursor, scannedTo: body.scanned_to })
-    } catch {
-      // The button stays, to ask again.
-    }
-    setBusy(false)
-  }
-  return {
-    items: [...items.values()],
-    cursor,
-    scannedTo: own === undefined ? (newest?.scanned_to ?? null) : own.scannedTo,
-    isBusy,
-    more,
-  }
-}
-
-/** @param {{ query: Readonly<Record<string, string>>, isTail: boolean, reload: () => void }} props */
-const EventFilters = ({ query, isTail, reload }) => {
+/** @param {{ query: Readonly<Record<string, string>>, isTail: boolean, path: string, reload: () => void }} props */
+const EventFilters = ({ query, isTail, path, reload }) => {
   const submit = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault()
     const form = new FormData(/** @type {HTMLFormElement} */ (event.target))
@@ -136,6 +96,7 @@ const EventFilters = ({ query, isTail, reload }) => {
       Tail</label
     >
     ${filters.some((name) => query[name] !== undefined) && html`<a href=${linkTo("events")}>Clear filters</a>`}
+    <${Curl} path=${path} />
   </form>`
 }
 

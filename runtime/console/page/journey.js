@@ -1,16 +1,16 @@
 import { html } from "htm/preact"
-import { useContext, useState } from "preact/hooks"
+import { useContext, useEffect, useState } from "preact/hooks"
 import { address, go, linkTo, withParameters } from "./address.js"
 import { gapsByReason, layoutOf, scaleOf } from "./layout.js"
 import { Live } from "./live.js"
 import { call, serverNow, usePoll } from "./net.js"
 import { notice } from "./operations.js"
-import { Confirm, Copy, Id, Json, Pending, State, Text, Time } from "./parts.js"
+import { Confirm, Copy, Curl, Id, Json, Pending, State, Text, Time, Trace } from "./parts.js"
 import { useStore } from "./store.js"
 import { deltaOf, exactOf, exactTimeOf, preciseClockOf, zone } from "./time.js"
 import { stateOf } from "./words.js"
 
-/** @import { OrderJourneyJson as Journey } from "../answers.ts" */
+/** @import { Listed, ListedOrder, OrderJourneyJson as Journey } from "../answers.ts" */
 /** @import { Cell, Layout, Open, Row } from "./layout.js" */
 /** @import { Polled } from "./net.js" */
 
@@ -24,13 +24,30 @@ const everyOf = (openedAt) => (/** @type {Journey} */ journey) => {
   return 5_000
 }
 
+/**
+ * Goes on to the newest order, while that is followed.
+ *
+ * @param {boolean} isFollowing
+ * @param {string} id the order that is shown
+ */
+const useNewest = (isFollowing, id) => {
+  /** @type {Polled<Listed<ListedOrder>>} */
+  const { answer } = usePoll(isFollowing ? "/console/api/orders?limit=1" : undefined, 2_000)
+  const newest = answer?.body.items[0]?.id ?? 0
+  useEffect(() => {
+    if (newest > Number(id)) go(linkTo("order", newest, { follow: "newest" }), { replace: true })
+  }, [newest, id])
+}
+
 /** @param {{ id: string }} props */
 export const JourneyView = ({ id }) => {
   const [openedAt] = useState(Date.now())
+  const path = `/admin/journeys/${id}?personal=hide`
   /** @type {Polled<Journey>} */
-  const polled = usePoll(`/admin/journeys/${id}`, everyOf(openedAt))
+  const polled = usePoll(path, everyOf(openedAt))
   const { query } = useStore(address)
   useStore(zone)
+  useNewest(query["follow"] === "newest", id)
   if (polled.answer === undefined) {
     return html`<h1>Order ${id}</h1>
       ${
@@ -46,21 +63,25 @@ export const JourneyView = ({ id }) => {
     <${Head} journey=${body} layout=${layout} />
     <${Gaps} journey=${body} />
     <${Waiting} open=${layout.open} />
-    <nav class="modes" aria-label="How the journey is shown">
-      ${[
-        ["story", "Story"],
-        ["scale", "Scale"],
-        ["raw", "Raw"],
-      ].map(
-        ([name, word]) =>
-          html`<a
-            key=${name}
-            href=${withParameters({ mode: name === "story" ? undefined : name })}
-            aria-current=${mode === name ? "true" : undefined}
-            >${word}</a
-          >`,
-      )}
-    </nav>
+    <div class="line">
+      <nav class="modes" aria-label="How the journey is shown">
+        ${[
+          ["story", "Story"],
+          ["scale", "Scale"],
+          ["raw", "Raw"],
+        ].map(
+          ([name, word]) =>
+            html`<a
+              key=${name}
+              href=${withParameters({ mode: name === "story" ? undefined : name })}
+              aria-current=${mode === name ? "true" : undefined}
+              >${word}</a
+            >`,
+        )}
+      </nav>
+      <${Curl} path=${path} />
+      ${query["follow"] === "newest" && html`<span class="muted">Goes on to each new order. <a href=${withParameters({ follow: undefined })}>Stay here</a></span>`}
+    </div>
     ${mode === "raw" ? html`<${Json} text=${text} label="The journey as JSON" />` : html`<${Timeline} layout=${layout} isScaled=${mode === "scale"} selected=${query["event"]} />`}
     <${Selected} journey=${body} id=${query["event"]} />
   `
@@ -75,7 +96,7 @@ const Head = ({ journey, layout }) => {
     <p class="facts muted">
       ${user_id !== null && html`<a href=${linkTo("orders", "", { user_id })}>user ${user_id}</a>`}
       ${order !== null && html`<span>placed <${Time} at=${order.created_at} /> ago</span>`}
-      ${trace_ids.slice(0, 3).map((id) => html`<span key=${id}>trace <${Id} id=${id} label="Copy the trace id" /></span>`)}
+      ${trace_ids.slice(0, 3).map((id) => html`<${Trace} key=${id} id=${id} />`)}
     </p>
     ${order !== null && !layout.isFinished && ["created", "paid"].includes(order.status) && html`<${Cancel} id=${order_id} />`}
   </div>`

@@ -35,6 +35,12 @@ const moveRow = (by) => {
   if (next instanceof HTMLElement) next.focus()
 }
 
+/** Selects the row of the focused link, or not any more. */
+const selectRow = () => {
+  const box = document.activeElement?.closest("[data-row]")?.querySelector('input[type="checkbox"]')
+  if (box instanceof HTMLElement) box.click()
+}
+
 /** Presses the first button of the view that has this key. @param {string} key */
 const press = (key) => {
   const button = document.querySelector(`main [data-key="${key}"]`)
@@ -56,6 +62,7 @@ export const handleKeys = () => {
     else if (key === "j") moveRow(1)
     else if (key === "k") moveRow(-1)
     else if (shortcuts.has(key)) shortcuts.get(key)?.()
+    else if (key === "x") selectRow()
     else if (key === "r" || key === "d") press(key)
     else return
     event.preventDefault()

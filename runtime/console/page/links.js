@@ -57,3 +57,21 @@ export const linkTo = (view, id = "", query = {}) => {
   const path = `${paths[view]}${encodeURIComponent(String(id))}`
   return given.length === 0 ? path : `${path}?${new URLSearchParams(given)}`
 }
+
+/**
+ * Where a trace is shown: by the deployment's own address, and for nothing but the id of a trace.
+ *
+ * @param {string | undefined} template
+ * @param {string} id
+ */
+export const traceLinkOf = (template, id) =>
+  template !== undefined && /^[0-9a-f]{32}$/u.test(id) ? template.replaceAll("{trace_id}", id) : undefined
+
+/**
+ * A command that makes the call of a path, for a shell in which ADMIN_TOKEN is set.
+ *
+ * @param {string} origin
+ * @param {string} path
+ */
+export const curlOf = (origin, path) =>
+  `curl -H "Authorization: Bearer $ADMIN_TOKEN" '${`${origin}${path}`.replaceAll("'", "%27")}'`

@@ -114,22 +114,24 @@ export const waitAfter = (failures, every) => (failures === 0 ? every : Math.min
 
 /**
  * Asks for `path` every `every` milliseconds while the page is visible, not paused and signed in. After failures it
- * waits longer. `every` may depend on the answer; undefined ends it. An undefined path asks for nothing.
+ * waits longer. `every` may depend on the answer; undefined ends it. An undefined path asks for nothing. `read` asks in
+ * another way than by one call.
  *
  * @template T
  * @param {string | undefined} path
  * @param {number | ((body: T) => number | undefined)} every
+ * @param {(path: string) => Promise<{ body: T, text: string }>} [read]
  * @returns {Polled<T>}
  */
-export const usePoll = (path, every) => {
+export const usePoll = (path, every, read = (path) => call("GET", path)) => {
   const [state, setState] = useState(/** @type {Omit<Polled<T>, "reload"> & { path: string | undefined }} */ (nothing))
-  const everyNow = useRef(every)
-  everyNow.current = every
+  const now = useRef({ every, read })
+  now.current = { every, read }
   const reload = useRef(() => {})
   useEffect(() => {
     if (path === undefined) return setState(nothing)
     setState((before) => (before.path === path ? before : { ...nothing, path }))
-    const poll = startPoll(path, () => everyNow.current, setState)
+    const poll = startPoll(path, () => now.current, setState)
     reload.current = poll.look
     return poll.stop
   }, [path])
@@ -141,10 +143,10 @@ const nothing = { path: undefined, answer: undefined, failure: undefined, failed
 
 /**
  * @param {string} path
- * @param {() => any} everyOf
+ * @param {() => { every: any, read: (path: string) => Promise<{ body: any, text: string }> }} now
  * @param {(change: (before: any) => any) => void} setState
  */
-const startPoll = (path, everyOf, setState) => {
+const startPoll = (path, now, setState) => {
   let stopped = false
   let running = false
   let failures = 0
@@ -170,10 +172,10 @@ const startPoll = (path, everyOf, setState) => {
     isDue = false
     clearTimeout(timer)
     try {
-      const { body, text } = await call("GET", path)
+      const { body, text } = await now().read(path)
       failures = 0
       if (stopped) return
-      const every = everyOf()
+      const { every } = now()
       setState(() => ({ ...nothing, path, answer: { body, text, at: Date.now() } }))
       next(typeof every === "function" ? every(body) : every)
     } catch (error) {

@@ -1,8 +1,8 @@
-import { call, CallFailed } from "./net.js"
+import { call, CallFailed, serverNow } from "./net.js"
 import { makeStore } from "./store.js"
 import { numberOf, progressOf } from "./words.js"
 
-/** @import { OperationJson as Operation } from "../answers.ts" */
+/** @import { DeadLetterJson as DeadLetter, OperationJson as Operation } from "../answers.ts" */
 
 /**
  * Which dead letters a bulk change is about.
@@ -11,12 +11,15 @@ import { numberOf, progressOf } from "./words.js"
  */
 
 /**
- * A bulk change that this page has begun.
+ * A bulk change that this page has begun: of all that match, or of those that were selected by hand and are still to be
+ * changed.
  *
  * @typedef {{
  *   id: number,
  *   kind: "redrive" | "discard",
- *   which: Which,
+ *   which?: Which,
+ *   selected?: ReadonlyArray<string>,
+ *   began: number,
  *   expected: number,
  *   done: number,
  *   ended: boolean,
@@ -53,10 +56,10 @@ const current = (id) => bulks.get().find((bulk) => bulk.id === id)
 /**
  * Begins a bulk change; its line shows how far it is.
  *
- * @param {Pick<Bulk, "kind" | "which" | "expected">} change
+ * @param {Pick<Bulk, "kind" | "which" | "selected" | "expected">} change
  */
 export const begin = (change) => {
-  const bulk = { ...change, id: ++last, done: 0, ended: false }
+  const bulk = { ...change, began: serverNow(), id: ++last, done: 0, ended: false }
   show(bulk)
   void run(bulk.id)
 }
@@ -76,12 +79,43 @@ export const stop = (id) => {
   if (bulk !== undefined && !bulk.ended) show({ ...bulk, stopped: "you stopped it" })
 }
 
+/** @param {number} id */
+const run = (id) => (current(id)?.selected === undefined ? runMatching(id) : runSelected(id))
+
+/**
+ * Changes those that were selected, one by one.
+ *
+ * @param {number} id
+ */
+const runSelected = async (id) => {
+  for (;;) {
+    const asked = current(id)
+    if (asked === undefined || asked.stopped !== undefined) return
+    const [next, ...selected] = asked.selected ?? []
+    if (next === undefined) return show({ ...asked, ended: true })
+    const answer = await call("POST", `/admin/dead-letters/${next}/${asked.kind}?personal=hide`).catch((error) => error)
+    const bulk = current(id)
+    if (bulk === undefined) return
+    if (answer instanceof Error) return show({ ...bulk, stopped: answer.message })
+    show({ ...bulk, selected, done: bulk.done + (isChanged(bulk, answer.body) ? 1 : 0) })
+  }
+}
+
+/**
+ * Whether it was this change that an entry shows: an ended one stays as it is.
+ *
+ * @param {Bulk} bulk
+ * @param {DeadLetter} entry
+ */
+const isChanged = ({ kind, began }, { status, ended_at }) =>
+  kind === "redrive" ? status === "retrying" : status === "discarded" && Date.parse(ended_at ?? "") >= began
+
 /**
  * Calls until nothing remains. Each call changes one chunk, so it can be stopped between two.
  *
  * @param {number} id
  */
-const run = async (id) => {
+const runMatching = async (id) => {
   for (let idle = 0; idle < mostIdle;) {
     const asked = current(id)
     if (asked === undefined || asked.stopped !== undefined) return
@@ -147,7 +181,7 @@ export const sentenceOf = ({ kind, done, ended, stopped, expected, counts }) =>
 /**
  * @param {"redrive" | "discard"} kind
  * @param {number} count
- * @param {boolean} isCapped
+ * @param {boolean} [isCapped]
  */
-export const buttonOf = (kind, count, isCapped) =>
+export const buttonOf = (kind, count, isCapped = false) =>
   `${kind === "redrive" ? "Redrive" : "Discard"} ${numberOf(count)}${isCapped ? "+" : ""}`

@@ -1,12 +1,13 @@
 import { html } from "htm/preact"
-import { useContext, useState } from "preact/hooks"
-import { linkTo } from "./address.js"
+import { useContext, useEffect, useRef } from "preact/hooks"
+import { address, go, linkTo, withParameters } from "./address.js"
 import { BulkButtons } from "./bulk.js"
 import { Live } from "./live.js"
 import { borderOf, boxesOf, edgesOf, lagOf, rateOf, rateText, size } from "./map.js"
 import { serverNow, usePoll } from "./net.js"
-import { Empty, Pending, State, Text, Time } from "./parts.js"
-import { numberOf, stateOf, stuckOf } from "./words.js"
+import { Curl, Empty, Pending, State, Text, Time } from "./parts.js"
+import { useStore } from "./store.js"
+import { countOf, numberOf, stateOf, stuckOf } from "./words.js"
 
 /** @import { Polled } from "./net.js" */
 /** @import { ListedOrder, Listed, OverviewJson as Overview, ReachedModuleJson as ReachedModule } from "../answers.ts" */
@@ -14,12 +15,12 @@ import { numberOf, stateOf, stuckOf } from "./words.js"
 /** @import { Stuck } from "./words.js" */
 
 export const OverviewView = () => {
-  const { overview, groups } = useContext(Live)
+  const { overview, groups, actions } = useContext(Live)
   if (overview.answer === undefined)
     return html`<h1 class="hidden">Overview</h1>
       <${Pending} polled=${overview} />`
   const { body } = overview.answer
-  const stuck = stuckOf(body, groups.answer?.body.items, serverNow())
+  const stuck = stuckOf(body, groups.answer?.body.items, actions, serverNow())
   return html`
     <h1 class="hidden">Overview</h1>
     <section aria-labelledby="stuck">
@@ -56,7 +57,7 @@ const StuckLine = ({ stuck, until }) => {
     <span class="mark ${tone}" aria-hidden="true">${mark}</span>
     <div>
       <p><${Text} value=${text} /></p>
-      ${hint && html`<p class="muted">${hint}</p>`}
+      ${hint && html`<p class="muted"><${Text} value=${hint} /></p>`}
       ${
         orders.length > 0 &&
         html`<p class="muted">orders ${orders.map((id) => html`<a href=${linkTo("order", id)}>${id}</a> `)}</p>`
@@ -144,7 +145,9 @@ const ModuleBox = ({ box, module }) => {
   const { width, height } = size.box
   const x = box.x - width / 2
   const y = box.y - height / 2
-  return html`<g class="box ${module.state === "unreachable" ? "away" : ""}">
+  const open = () => go(withParameters({ module: module.module }), { replace: true })
+  return html`<g class="box ${module.state === "unreachable" ? "away" : ""}" onClick=${open}>
+    <title>The checks, consumers and dead letters of ${module.module}</title>
     <rect x=${x} y=${y} width=${width} height=${height} rx="6" />
     <text class="name" x=${x + 12} y=${y + 26}>${module.module}</text>
     ${
@@ -173,6 +176,7 @@ const detailOf = ({ outbox, dead_letters }) => {
 const NewestOrders = () => {
   /** @type {Polled<Listed<ListedOrder>>} */
   const orders = usePoll("/console/api/orders?limit=6", 2_000)
+  const newest = orders.answer?.body.items[0]
   const { session } = useContext(Live)
   return html`<section aria-labelledby="newest" class="newest">
     <h2 id="newest">Newest orders</h2>
@@ -205,7 +209,10 @@ const NewestOrders = () => {
               </tbody>
             </table>`
     }
-    <p><a href=${linkTo("orders")}>All orders</a></p>
+    <p class="line">
+      <a href=${linkTo("orders")}>All orders</a>
+      ${newest !== undefined && html`<a href=${linkTo("order", newest.id, { follow: "newest" })}>Follow the newest</a>`}
+    </p>
   </section>`
 }
 
@@ -258,32 +265,64 @@ const lagText = (module, topic) => {
 /** @param {Overview["modules"][number]} module @param {string} topic */
 const reactsTo = (module, topic) => module.state === "unreachable" || module.reacts.includes(topic)
 
-/** @param {{ overview: Overview }} props */
+/**
+ * Each module with its checks, consumers and dead letters: the text of the map. A click on a box of the map leads here.
+ *
+ * @param {{ overview: Overview }} props
+ */
 const Modules = ({ overview }) => {
-  const [isOpen, setOpen] = useState(false)
-  return html`<details
-    class="modules"
-    open=${isOpen}
-    onToggle=${(/** @type {any} */ event) => setOpen(event.target.open)}
-  >
+  const chosen = useStore(address).query["module"]
+  const isOpen = chosen !== undefined
+  const ref = useRef(/** @type {HTMLElement | null} */ (null))
+  useEffect(() => {
+    ref.current?.querySelector(".chosen")?.scrollIntoView({ block: "nearest" })
+  }, [chosen])
+  const toggle = (/** @type {any} */ event) => {
+    if (event.target.open !== isOpen) go(withParameters({ module: isOpen ? undefined : "all" }), { replace: true })
+  }
+  return html`<details ref=${ref} class="modules" open=${isOpen} onToggle=${toggle}>
     <summary>Modules and their checks</summary>
-    ${
-      isOpen &&
-      overview.modules.map((module) =>
-        module.state === "unreachable"
-          ? html`<h3 key=${module.module}>${module.module} <${State} name="unreachable" /></h3>`
-          : html`<div key=${module.module}>
-              <h3>${module.module} <${State} name=${module.state} /></h3>
-              <p class="muted">release ${module.release}, started <${Time} at=${module.started_at} as="clock" /></p>
-              <dl class="checks">
-                ${Object.entries(module.checks).map(
-                  ([name, fault]) =>
-                    html`<dt>${name}</dt>
-                      <dd class=${fault === "ok" ? "" : "fault"}><${Text} value=${fault} /></dd>`,
-                )}
-              </dl>
-            </div>`,
-      )
-    }
+    ${isOpen && overview.modules.map((module) => html`<${ModuleDetails} key=${module.module} module=${module} isChosen=${chosen === module.module} />`)}
+    ${isOpen && html`<${Curl} path="/admin/overview" />`}
   </details>`
 }
+
+/** @param {{ module: Overview["modules"][number], isChosen: boolean }} props */
+const ModuleDetails = ({ module, isChosen }) => {
+  const { module: name, state } = module
+  const title = html`<h3>${name} <${State} name=${state} /></h3>`
+  if (module.state === "unreachable")
+    return html`<section class=${isChosen ? "chosen" : ""}>
+      ${title}
+      <p class="muted"><${Text} value=${module.why} /> since <${Time} at=${module.since} as="clock" /></p>
+    </section>`
+  const { release, started_at, checks, consumers, outbox, dead_letters } = module
+  return html`<section class=${isChosen ? "chosen" : ""}>
+    ${title}
+    <p class="muted">release ${release}, started <${Time} at=${started_at} as="clock" /></p>
+    <dl class="checks">
+      ${Object.entries(checks).map(
+        ([check, fault]) =>
+          html`<dt>${check}</dt>
+            <dd class=${fault === "ok" ? "" : "fault"}><${Text} value=${fault} /></dd>`,
+      )}
+      ${consumers?.map(
+        (one) =>
+          html`<dt>reads ${one.topic}</dt>
+            <dd>${countOf(one.lag, "record")} behind</dd>`,
+      )}
+      <dt>outbox</dt>
+      <dd>${outbox === null ? "?" : `${countOf(outbox.pending, "event")} unsent`}</dd>
+      <dt>dead letters</dt>
+      <dd>
+        <a href=${linkTo("dead-letters", "", { module: name })}
+          >${dead_letters === null ? "?" : deadLettersText(dead_letters)}</a
+        >
+      </dd>
+    </dl>
+  </section>`
+}
+
+/** @param {NonNullable<ReachedModule["dead_letters"]>} counts */
+const deadLettersText = ({ parked, retrying, waiting }) =>
+  `${numberOf(parked)} parked, ${numberOf(retrying)} retrying, ${numberOf(waiting)} waiting behind them`

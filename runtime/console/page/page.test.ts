@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs"
-import { brotliCompressSync } from "node:zlib"
 import { describe, expect, it } from "vitest"
-import { addressOf, linkTo } from "./links.js"
+import { readAssets } from "../assets.ts"
+import { addressOf, curlOf, linkTo, traceLinkOf } from "./links.js"
 import { p99Of, tokenOf, tokens } from "./load.js"
 import { borderOf, boxesOf, size } from "./map.js"
 import { waitAfter, withQuery } from "./net.js"
@@ -27,9 +27,11 @@ describe("The page's own code", () => {
     expect(text).not.toMatch(/href="/u)
   })
 
-  it("is small, as it is sent", () => {
-    const sent = sources.map(([, text]) => brotliCompressSync(text).length)
-    expect(sent.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(50_000)
+  it("is small, as it is sent", async () => {
+    const sent = Array.from(readAssets().byPath).filter(([path]) => sources.some(([name]) => path.endsWith(`/${name}`)))
+    expect(sent).toHaveLength(sources.length)
+    const sizes = await Promise.all(sent.map(([, { brotli }]) => brotli()))
+    expect(sizes.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(42_000)
   })
 })
 
@@ -52,6 +54,22 @@ describe("An address", () => {
       "/console/dead-letters?cause=a%26b",
     )
     expect(withQuery("/admin/x", { a: undefined, b: 1 })).toBe("/admin/x?b=1")
+  })
+})
+
+describe("A command, and the place of a trace", () => {
+  it("has the token as a variable, and no quote that ends it", () => {
+    expect(curlOf("http://localhost:8000", "/admin/events?key=it's")).toBe(
+      `curl -H "Authorization: Bearer $ADMIN_TOKEN" 'http://localhost:8000/admin/events?key=it%27s'`,
+    )
+  })
+
+  it("is known where the deployment says so, for the id of a trace alone", () => {
+    const template = "https://traces.example/{trace_id}"
+    const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    expect(traceLinkOf(template, id)).toBe(`https://traces.example/${id}`)
+    expect(traceLinkOf(undefined, id)).toBe(undefined)
+    expect(traceLinkOf(template, "../x")).toBe(undefined)
   })
 })
 

@@ -1,5 +1,7 @@
 import { html } from "htm/preact"
-import { useEffect, useRef, useState } from "preact/hooks"
+import { useContext, useEffect, useRef, useState } from "preact/hooks"
+import { curlOf, traceLinkOf } from "./links.js"
+import { Live } from "./live.js"
 import { serverNow } from "./net.js"
 import { useStore } from "./store.js"
 import { plainOf, shortOf, tokensOf } from "./text.js"
@@ -46,9 +48,9 @@ export const State = ({ name, title, bare = false }) => {
 /**
  * Copies a text; says so for a moment.
  *
- * @param {{ text: string, label?: string }} props
+ * @param {{ text: string, label?: string, word?: string }} props
  */
-export const Copy = ({ text, label = "Copy" }) => {
+export const Copy = ({ text, label = "Copy", word = "" }) => {
   const [isDone, setDone] = useState(false)
   useEffect(() => {
     if (!isDone) return undefined
@@ -68,8 +70,30 @@ export const Copy = ({ text, label = "Copy" }) => {
         : html`<svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">
             <path d="M5.5 5.5v-3h8v8h-3m-8-5h8v8h-8z" />
           </svg>`
-    }
+    }${word}
   </button>`
+}
+
+/**
+ * Copies a command that asks for the same as this view; the token in it is the name of a variable.
+ *
+ * @param {{ path: string }} props
+ */
+export const Curl = ({ path }) =>
+  html`<${Copy} text=${curlOf(location.origin, path)} label="Copy this view's call as a curl command" word="curl" />`
+
+/**
+ * The id of a trace; a link where the deployment says where traces are.
+ *
+ * @param {{ id: string }} props
+ */
+export const Trace = ({ id }) => {
+  const { session } = useContext(Live)
+  const place = traceLinkOf(session.trace_url, id)
+  const shown = html`<${Id} id=${id} label="Copy the trace id" />`
+  return place === undefined
+    ? html`<span>trace ${shown}</span>`
+    : html`<span><a href=${place} target="_blank" rel="noreferrer">trace</a> ${shown}</span>`
 }
 
 /**

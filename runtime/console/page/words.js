@@ -2,7 +2,7 @@ import { clockOf, exactOf, spanOf } from "./time.js"
 
 /**
  * @import {
- *   CauseGroupJson as CauseGroup, DeadLetterJson as DeadLetter, FaultSwitchJson as FaultSwitch, OperationJson as Operation,
+ *   ActionJson as Action, CauseGroupJson as CauseGroup, DeadLetterJson as DeadLetter, FaultSwitchJson as FaultSwitch, OperationJson as Operation,
  *   OverviewJson as Overview, ReachedModuleJson as ReachedModule, ReactionDeliveryJson as Delivery, WaitJson as Wait,
  * } from "../answers.ts"
  */
@@ -157,16 +157,17 @@ export const errorOf = ({ error, reason }) => error?.split("\n")[0] ?? reason ??
  *
  * @param {Overview} overview
  * @param {ReadonlyArray<CauseGroup> | undefined} groups undefined while the causes are not known
+ * @param {ReadonlyArray<Action>} actions what operators did, the newest first
  * @param {number} now
  * @returns {ReadonlyArray<Stuck>}
  */
-export const stuckOf = (overview, groups, now) => {
+export const stuckOf = (overview, groups, actions, now) => {
   const reached = overview.modules.filter((module) => module.state !== "unreachable")
   return [
     ...overview.modules.flatMap((module) => (module.state === "unreachable" ? [unreachableOf(module, now)] : [])),
     ...faultsOf(reached),
     ...(groups === undefined ? reached.flatMap(deadLettersOf) : []),
-    ...(groups ?? []).filter(({ status }) => status === "parked").map((group) => groupOf(group, reached, now)),
+    ...(groups ?? []).filter(({ status }) => status === "parked").map((group) => groupOf(group, reached, actions, now)),
     ...[...overview.waits]
       .sort((a, b) => rankOf(a) - rankOf(b))
       .map((wait) => ({
@@ -176,7 +177,9 @@ export const stuckOf = (overview, groups, now) => {
         text: waitSentence(wait, now),
         orders: wait.sample,
       })),
-    ...(groups ?? []).filter(({ status }) => status === "retrying").map((group) => groupOf(group, reached, now)),
+    ...(groups ?? [])
+      .filter(({ status }) => status === "retrying")
+      .map((group) => groupOf(group, reached, actions, now)),
   ]
 }
 
@@ -251,10 +254,11 @@ const checkNameOf = (name) => {
 /**
  * @param {CauseGroup} group
  * @param {ReadonlyArray<ReachedModule>} modules
+ * @param {ReadonlyArray<Action>} actions
  * @param {number} now
  * @returns {Stuck}
  */
-const groupOf = (group, modules, now) => {
+const groupOf = (group, modules, actions, now) => {
   const { count, capped, reaction, status, waiting } = group
   const events = countOf(count, "event", capped)
   const is = verb(count, "is", "are")
@@ -264,7 +268,7 @@ const groupOf = (group, modules, now) => {
     key: `group ${status} ${group.module} ${group.cause}`,
     ...stateOf(status),
     text: `${events} ${is} ${does}: ${errorOf(group)}.${behind}`,
-    hint: beganOf(group, modules, now),
+    hint: beganOf(group, modules, actions, now),
     group,
     orders: [],
   }
@@ -274,13 +278,14 @@ const groupOf = (group, modules, now) => {
 const soonAfter = 15 * 60_000
 
 /**
- * When failures of one cause began, and how long after the start of which release.
+ * When failures of one cause began, how long after the start of which release, and after what an operator did.
  *
  * @param {Pick<CauseGroup, "first_failed_at" | "module">} group
  * @param {ReadonlyArray<ReachedModule>} modules
+ * @param {ReadonlyArray<Action>} actions the newest first
  * @param {number} now
  */
-export const beganOf = ({ first_failed_at, module }, modules, now) => {
+export const beganOf = ({ first_failed_at, module }, modules, actions, now) => {
   if (first_failed_at === null) return ""
   const began = Date.parse(first_failed_at)
   const own = modules.find((one) => one.module === module)
@@ -289,7 +294,13 @@ export const beganOf = ({ first_failed_at, module }, modules, now) => {
     own !== undefined && after >= 0 && after < soonAfter
       ? `, ${exactOf(after)} after ${module} started (release ${own.release})`
       : ""
-  return `first ${clockOf(began, now)}${release}`
+  const last = actions.find(({ at, action }) => Date.parse(at) <= began && !action.startsWith("show"))
+  const since = last === undefined ? Infinity : began - Date.parse(last.at)
+  const change =
+    last !== undefined && since < soonAfter
+      ? `, ${exactOf(since)} after ${last.actor} did: ${last.action} ${last.target}`
+      : ""
+  return `first ${clockOf(began, now)}${release}${change}`
 }
 
 /** Counts of dead letters end here. */
@@ -369,14 +380,19 @@ export const changeOneOf = ({ kind, letter }) => {
 }
 
 /**
- * @param {{ kind: "redrive" | "discard", count: number, capped: boolean, until: string, hasCause: boolean, now: number }} change
+ * @param {{ kind: "redrive" | "discard", count: number, capped?: boolean, until?: string, hasCause?: boolean, now: number }} change
+ *   without `until` those that were selected by hand
  */
-export const changeManyOf = ({ kind, count, capped, until, hasCause, now }) => {
+export const changeManyOf = ({ kind, count, capped = false, until, hasCause = false, now }) => {
   const events = countOf(count, "event", capped)
-  const which = `that failed until ${clockOf(Date.parse(until), now)}${hasCause ? " with this cause" : ""}`
+  const which =
+    until === undefined
+      ? "that you selected"
+      : `that failed until ${clockOf(Date.parse(until), now)}${hasCause ? " with this cause" : ""}`
+  const later = until === undefined ? "" : " Later failures are not included."
   return kind === "redrive"
-    ? `Runs ${events} again ${which}. Events of one key keep their order. Later failures are not included.`
-    : `${events} ${which} will never take effect. This cannot be undone. The events behind them go on without them. Their orders may stay “created”. Later failures are not included.`
+    ? `Runs ${events} again ${which}. Events of one key keep their order.${later}`
+    : `${events} ${which} will never take effect. This cannot be undone. The events behind them go on without them. Their orders may stay “created”.${later}`
 }
 
 /**
@@ -394,14 +410,14 @@ export const progressOf = ({ kind, done, ended, stopped, expected, counts }) => 
   if (counts === undefined) return `Redrive of ${numberOf(done)}: they are tried now.${missed(expected, done)}`
   const again = counts.retrying + counts.parked
   const parts = [
-    `${numberOf(counts.applied)} took effect`,
+    ...(counts.applied > 0 ? [`${numberOf(counts.applied)} took effect`] : []),
     ...(counts.waiting > 0
       ? [`${numberOf(counts.waiting)} ${verb(counts.waiting, "waits its turn", "wait their turn")}`]
       : []),
     ...(again > 0 ? [`${numberOf(again)} failed again`] : []),
     ...(counts.discarded > 0 ? [`${numberOf(counts.discarded)} discarded`] : []),
   ]
-  return `Redrive of ${numberOf(done)}: ${parts.join(", ")}.${missed(expected, done)}`
+  return `Redrive of ${numberOf(done)}: ${parts.join(", ") || "they are tried now"}.${missed(expected, done)}`
 }
 
 /** @param {number} expected @param {number} done */

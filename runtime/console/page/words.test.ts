@@ -65,7 +65,7 @@ const overview = (change: Partial<OverviewJson> = {}): OverviewJson => ({
 
 describe("What is stuck", () => {
   const sentences = (whole: OverviewJson, groups: ReadonlyArray<CauseGroupJson>) =>
-    words.stuckOf(whole, groups, now).map(({ mark, text }) => `${mark} ${text}`)
+    words.stuckOf(whole, groups, [], now).map(({ mark, text }) => `${mark} ${text}`)
 
   it("stands the worst first", () => {
     const whole = overview({
@@ -89,11 +89,30 @@ describe("What is stuck", () => {
   })
 
   it("says how long after the start of which release it began", () => {
-    expect(words.beganOf(group(), [reached()], now)).toBe(
+    expect(words.beganOf(group(), [reached()], [], now)).toBe(
       "first 12:01:44, 4.0 s after inventory started (release 0.3.1)",
     )
-    expect(words.beganOf(group(), [reached({ started_at: "2026-01-02T09:00:00Z" })], now)).toBe("first 12:01:44")
-    expect(words.beganOf(group(), [reached({ started_at: "2026-01-02T12:02:00Z" })], now)).toBe("first 12:01:44")
+    expect(words.beganOf(group(), [reached({ started_at: "2026-01-02T09:00:00Z" })], [], now)).toBe("first 12:01:44")
+    expect(words.beganOf(group(), [reached({ started_at: "2026-01-02T12:02:00Z" })], [], now)).toBe("first 12:01:44")
+  })
+
+  it("says after what an operator did it began", () => {
+    const action = (at: string, action: string) => ({
+      id: at,
+      at,
+      actor: "ops",
+      action,
+      target: "payment.open",
+      details: {},
+    })
+    const actions = [
+      action("2026-01-02T12:01:50Z", "discard"),
+      action("2026-01-02T12:01:43Z", "show personal data"),
+      action("2026-01-02T12:01:42Z", "redrive"),
+      action("2026-01-02T12:01:41Z", "discard"),
+    ]
+    expect(words.beganOf(group(), [], actions, now)).toBe("first 12:01:44, 2.0 s after ops did: redrive payment.open")
+    expect(words.beganOf(group(), [], [action("2026-01-02T09:00:00Z", "redrive")], now)).toBe("first 12:01:44")
   })
 
   it("has a date when it began on another day", () => {
@@ -131,7 +150,7 @@ describe("The verdict", () => {
   })
 
   it("holds before the causes are known", () => {
-    expect(words.stuckOf(overview({ modules: [dead(38, 1)] }), undefined, now).map(({ text }) => text)).toEqual([
+    expect(words.stuckOf(overview({ modules: [dead(38, 1)] }), undefined, [], now).map(({ text }) => text)).toEqual([
       "38 events are parked in inventory.",
       "1 event is retried in inventory.",
     ])
@@ -157,6 +176,9 @@ describe("A dialog", () => {
       "Runs 38 events again that failed until 12:04:30 with this cause. Events of one key keep their order. Later failures are not included.",
     )
     expect(words.changeManyOf({ kind: "discard", ...many })).toContain("This cannot be undone.")
+    expect(words.changeManyOf({ kind: "redrive", count: 2, now })).toBe(
+      "Runs 2 events again that you selected. Events of one key keep their order.",
+    )
   })
 })
 

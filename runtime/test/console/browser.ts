@@ -106,10 +106,12 @@ export class Refused {
 }
 
 /** Opens a page of the scenario's server in a context of its own, and closes it with the scope. */
-export const open = (options: Opening) =>
+export const open = (options: Opening) => Effect.flatMap(Scenario, ({ url }) => openAt(url, options))
+
+/** The same, of any server. */
+export const openAt = (url: string, options: Opening) =>
   Effect.gen(function* () {
     const { path = "/console", width = 1200, answers = {}, as, ...context } = options
-    const { url } = yield* Scenario
     const { browser } = yield* Chromium
     const opened = yield* Effect.acquireRelease(
       Effect.promise(() =>

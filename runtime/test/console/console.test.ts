@@ -197,6 +197,134 @@ describe.skipIf(!hasBrowser)("The console in a browser", () => {
       })
     })
 
+    it.effect("copies a call as a command without the token, and links a trace where traces are", () =>
+      story(
+        {
+          path: fixtures.views["journey"]!,
+          answers: {
+            ...stuck(),
+            "/console/session": { signed_in: true, features: [], trace_url: "https://traces.example/{trace_id}" },
+          },
+          permissions: ["clipboard-read", "clipboard-write"],
+        },
+        async ({ page }) => {
+          const link = page.getByRole("link", { name: "trace" })
+          expect(await link.getAttribute("href")).toBe("https://traces.example/4bf92f3577b34da6a3ce929d0e0e4736")
+          await page.getByRole("button", { name: "Copy this view's call" }).click()
+          const copied = () => page.evaluate<string>("navigator.clipboard.readText()")
+          await expect
+            .poll(copied, { timeout: 10_000 })
+            .toMatch(
+              /^curl -H "Authorization: Bearer \$ADMIN_TOKEN" 'http:\/\/127\.0\.0\.1:\d+\/admin\/journeys\/4711\?personal=hide'$/u,
+            )
+        },
+      ),
+    )
+
+    it.effect("opens a module's checks, consumers and dead letters by its box on the map", () =>
+      story({ answers: states.stuck }, async ({ page }) => {
+        await page.locator("svg.map .box", { hasText: "inventory" }).click()
+        const chosen = page.locator(".modules .chosen")
+        await chosen.getByText("database.inventory").waitFor()
+        await chosen.getByText("reads order_created").waitFor()
+        await chosen.getByRole("link", { name: "38 parked, 0 retrying, 112 waiting" }).click()
+        await page.getByRole("heading", { name: "Dead letters" }).waitFor()
+        expect(new URL(page.url()).search).toBe("?module=inventory")
+      }),
+    )
+
+    it.effect("goes on to each new order while the newest is followed", () => {
+      let newest = 4711
+      const answers = {
+        ...stuck(),
+        "/console/api/orders": () => ({
+          items: [{ id: newest, user_id: 7, amount: "1.00", status: "created", created_at: new Date().toISOString() }],
+          next_cursor: null,
+        }),
+        "/admin/journeys/4712": () => ({ ...fixtures.journey(false), order_id: 4712 }),
+      }
+      return story({ answers }, async ({ page }) => {
+        await page.getByRole("link", { name: "Follow the newest" }).click()
+        await page.getByRole("heading", { name: "Order 4711" }).waitFor()
+        newest = 4712
+        await page.getByRole("heading", { name: "Order 4712" }).waitFor()
+        await page.getByRole("link", { name: "Stay here" }).click()
+        expect(new URL(page.url()).search).toBe("")
+      })
+    })
+
+    it.effect("shows every record of the log that comes while its tail is followed", () => {
+      const [template] = fixtures.events.items
+      const log = Array.from({ length: 3 }, (_, offset) => ({ ...template!, offset, time: new Date().toISOString() }))
+      const answers = {
+        ...stuck(),
+        "/admin/events": (request: Request) => {
+          const query = new URL(request.url()).searchParams
+          const since = query.get("since") ?? ""
+          const found = log.filter(({ time }) => time >= since).toReversed()
+          const from = Number(query.get("cursor") ?? 0)
+          const to = from + Number(query.get("limit") ?? 50)
+          const next_cursor = to < found.length ? String(to) : null
+          return { items: found.slice(from, to), next_cursor, scanned_to: null }
+        },
+      }
+      return story({ path: "/console/events?tail=on", answers }, async ({ page }) => {
+        const rows = page.locator("tbody tr")
+        await expect.poll(() => rows.count(), { timeout: 20_000 }).toBe(3)
+        const append = (count: number) => {
+          for (let n = 0; n < count; n++) {
+            log.push({ ...template!, offset: log.length, time: new Date().toISOString() })
+          }
+        }
+        // More than a page, and then more than one look reads.
+        append(300)
+        await expect.poll(() => rows.count(), { timeout: 20_000 }).toBe(303)
+        append(900)
+        await page.getByText("More events came than a tail shows at once.").waitFor()
+        const note = page.getByText("More events came")
+        while (await note.isVisible()) {
+          const before = await rows.count()
+          await page.getByRole("button", { name: "Show more of them" }).click()
+          const isRead = async () => (await rows.count()) > before || !(await note.isVisible())
+          await expect.poll(isRead, { timeout: 20_000 }).toBe(true)
+        }
+        expect(await rows.count()).toBe(log.length)
+      })
+    })
+
+    it.effect("redrives those that were selected by hand, and says which had already ended", () => {
+      const changed: Array<string> = []
+      const ids = Array.from({ length: 3 }, (_, n) => fixtures.letterId.slice(0, -1) + n)
+      const answers = {
+        ...stuck(),
+        ...Object.fromEntries(
+          ids.map((id, n) => [
+            `/admin/dead-letters/${id}/redrive`,
+            () => {
+              changed.push(id)
+              return fixtures.letter({ id, status: n === 1 ? "resolved" : "retrying" })
+            },
+          ]),
+        ),
+      }
+      return story({ path: "/console/dead-letters?by=one", answers }, async ({ page }) => {
+        await ready(page)
+        await page.getByRole("link", { name: "order_created" }).first().waitFor()
+        for (let n = 0; n < 3; n++) {
+          await page.keyboard.press("j")
+          await page.keyboard.press("x")
+        }
+        await page.getByRole("button", { name: "Redrive 3…" }).waitFor()
+        await page.keyboard.press("r")
+        const dialog = page.getByRole("dialog", { name: "Redrive 3" })
+        await dialog.getByText("Runs 3 events again that you selected.").waitFor()
+        await dialog.getByRole("button", { name: "Redrive 3" }).click()
+        await page.getByText("Redrive of 2: they are tried now. 1 had already ended.").waitFor()
+        expect(changed).toEqual(ids)
+        expect(await page.getByRole("checkbox", { checked: true }).count()).toBe(0)
+      })
+    })
+
     it.effect("keeps an edited text that is refused, with the places that are wrong", () => {
       const path = fixtures.views["dead-letter"]!
       const letterPath = path.replace("/console", "/admin")

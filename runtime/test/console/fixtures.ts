@@ -157,7 +157,7 @@ export const manyGroups = Array.from({ length: 40 }, (_, n) => ({
   count: 2_500,
 }))
 
-const letterId = "019b7f4e-5c3a-7d21-9b1e-3f6a5d0c8e42"
+export const letterId = "019b7f4e-5c3a-7d21-9b1e-3f6a5d0c8e42"
 
 export const letter = (change: Partial<DeadLetterJson> = {}): DeadLetterJson => ({
   id: letterId,

@@ -136,7 +136,7 @@ export const launch = (options: Options): Galleria => {
     const record = recordIn(line)
     if (record === undefined) return
     records.push(record)
-    const address = /^Try (http:\/\/[^/]+)/u.exec(record.message)?.[1]
+    const address = /^(?:Try|The console runs at) (http:\/\/[^/]+)/u.exec(record.message)?.[1]
     if (address !== undefined) found(address)
   })
   child.stderr.setEncoding("utf8").on("data", (text: string) => {

@@ -127,7 +127,10 @@ export const pagesOf = <E = never, R = never>(path: string, between: Effect.Effe
 /** The consumer group of the test client. */
 const hand = "hand"
 
-const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL, FAULTS }: Readonly<Record<string, string>>) =>
+const make = (
+  modules: ReadonlyArray<Module>,
+  { ADMIN_TOKEN, REDIS_URL, RETRY_ATTEMPTS, FAULTS }: Readonly<Record<string, string>>,
+) =>
   Effect.gen(function* () {
     const bus = yield* EventBus
     const { url } = yield* galleria({
@@ -140,9 +143,10 @@ const make = (modules: ReadonlyArray<Module>, { ADMIN_TOKEN, REDIS_URL, FAULTS }
       partitions: undefined,
       retentionDays: undefined,
       projected: new Set(),
-      retryAttempts: 10,
+      retryAttempts: Number(RETRY_ATTEMPTS ?? 10),
       faults: FAULTS === "on",
       tryIt: FAULTS === "on",
+      traceUrl: undefined,
       consoleOver: undefined,
       adminToken: ADMIN_TOKEN === undefined ? undefined : Redacted.make(ADMIN_TOKEN),
       otlp: undefined,
