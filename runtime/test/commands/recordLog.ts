@@ -16,16 +16,14 @@ if (code !== 0) throw new Error(output)
 await galleria.stop()
 const records = await withFolder(folder.path, async (db) => {
   const { rows } = await db.query<LoggedRecord>(
-    `select topic, key, headers, convert_from(value, 'utf8')::json as data from events.record
+    `select topic, key, headers::jsonb - 'traceparent' as headers, convert_from(value, 'utf8')::json as data from events.record
     order by headers->>'ce_time', topic, part, "offset"`,
   )
   return rows
 })
 const moduleOf = ({ headers }: LoggedRecord) => headers["ce_source"]!.split("/").at(-1)!
 for (const [module, own] of Map.groupBy(records, moduleOf)) {
-  const lines = own.map(({ headers: { traceparent: _, ...headers }, ...record }) =>
-    JSON.stringify({ ...record, headers }),
-  )
+  const lines = own.map((record) => JSON.stringify(record))
   writeFileSync(join(folderOf(module), "log.jsonl"), `${lines.join("\n")}\n`)
   console.log(`${module}: ${own.length} records`)
 }
