@@ -40,17 +40,27 @@ describe("A grouping", () => {
   })
 })
 
-describe.runIf(isPossible)("Modules in any grouping over Kafka", { timeout: 300_000 }, () => {
-  let servers: Servers
-  beforeAll(async () => {
-    servers = await startServers()
-  })
-  afterAll(() => servers[Symbol.asyncDispose]())
+const [first, ...others] = fixedGroupings
+const runs = [
+  { release: 17, groupings: [first!] },
+  { release: 18, groupings: others },
+] as const
 
-  it.each(fixedGroupings.map((grouping) => [titleOf(grouping), grouping] as const))(
-    "bring every order to its ending: %s",
-    async (_title, grouping) => {
-      expect(await walk(servers, grouping)).toEqual([])
-    },
-  )
-})
+describe.for(isPossible ? runs : [])(
+  "Modules in any grouping, over Kafka and PostgreSQL $release",
+  { timeout: 300_000 },
+  ({ release, groupings }) => {
+    let servers: Servers
+    beforeAll(async () => {
+      servers = await startServers(release)
+    })
+    afterAll(() => servers[Symbol.asyncDispose]())
+
+    it.each(groupings.map((grouping) => [titleOf(grouping), grouping] as const))(
+      "bring every order to its ending: %s",
+      async (_title, grouping) => {
+        expect(await walk(servers, grouping)).toEqual([])
+      },
+    )
+  },
+)

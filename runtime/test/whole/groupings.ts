@@ -3,7 +3,7 @@ import { modules } from "../../modules.ts"
 import { deploymentOf } from "../harness/deployment.ts"
 import { type Kafka, startKafka } from "../harness/kafka.ts"
 import { askKafka } from "../harness/kafkaLog.ts"
-import { connectTo, type Postgres, startPostgres } from "../harness/postgresServer.ts"
+import { connectTo, type Postgres, type Release, startPostgres } from "../harness/postgresServer.ts"
 import { launch, temporaryFolder, until } from "../harness/process.ts"
 import { runProgram } from "../harness/program.ts"
 import { randomOf } from "../harness/shoppers.ts"
@@ -15,10 +15,10 @@ export interface Servers extends AsyncDisposable {
   readonly postgres: Postgres
 }
 
-export const startServers = async (): Promise<Servers> => {
+export const startServers = async (release?: Release): Promise<Servers> => {
   await using started = new AsyncDisposableStack()
   const kafka = started.use(await startKafka())
-  const postgres = started.use(await startPostgres())
+  const postgres = started.use(await startPostgres({}, release))
   const all = started.move()
   return { kafka, postgres, [Symbol.asyncDispose]: () => all.disposeAsync() }
 }
