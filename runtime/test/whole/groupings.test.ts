@@ -4,7 +4,7 @@ import { canStartKafka } from "../harness/kafka.ts"
 import { canStartPostgres } from "../harness/postgresServer.ts"
 import { randomOf } from "../harness/shoppers.ts"
 import { divisionsOf, drawGroupings, fixedGroupings, groupingOf, titleOf } from "./grouping.ts"
-import { type Servers, startServers, walk } from "./groupings.ts"
+import { type Servers, startServers, walkGrouping } from "./groupings.ts"
 
 const names = Object.keys(modules)
 const isPossible = (await canStartKafka()) && (await canStartPostgres())
@@ -59,7 +59,7 @@ describe.for(isPossible ? runs : [])(
     it.each(groupings.map((grouping) => [titleOf(grouping), grouping] as const))(
       "bring every order to its ending: %s",
       async (_title, grouping) => {
-        expect(await walk(servers, grouping)).toEqual([])
+        expect(await walkGrouping(servers, grouping)).toEqual([])
       },
     )
   },

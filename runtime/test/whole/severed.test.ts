@@ -8,9 +8,10 @@ import { severabilityOf } from "../../commands/severability.ts"
 import { projectFolder, sourcesIn } from "../../commands/sources.ts"
 import type { Module } from "../../module/Module.ts"
 import { modules } from "../../modules.ts"
+import { deploymentOf } from "../harness/deployment.ts"
 import { canStartKafka, startKafka } from "../harness/kafka.ts"
-import { start, temporaryFolder, until } from "../harness/process.ts"
-import { runProgram } from "../harness/program.ts"
+import { start, temporaryFolder } from "../harness/process.ts"
+import { walk } from "./groupings.ts"
 
 const all = Object.values<Module>(modules)
 const sources = sourcesIn(projectFolder, "modules", "runtime")
@@ -64,20 +65,14 @@ describe.runIf(await canStartKafka())("A module in a folder of its own", { timeo
     using othersData = temporaryFolder()
     takeOut(modules.inventory, packRuntime(packing.path), folder.path)
     await using kafka = await startKafka()
-    const env = { KAFKA_BOOTSTRAP_SERVERS: kafka.bootstrap, USER_WAIT_MS: "10000" }
+    const env = { KAFKA_BOOTSTRAP_SERVERS: kafka.bootstrap, USER_WAIT_MS: "5000" }
     const others = ["user", "order", "payment", "notification"]
     await using there = await start({ modules: others, dataDir: othersData.path, env })
     await using alone = await start({ root: folder.path, dataDir: data.path, env })
-    const addresses = [...others.map(async (name) => `${name}=${await there.url}`), alone.url]
-    const given = await Promise.all(addresses)
-
-    const smoke = await runProgram("smoke.ts", given)
-    expect(smoke.output).toMatch(/all \d+ steps are right\n$/u)
-    expect(smoke.output).not.toMatch(/not walked/u)
-    await until("every invariant holds", async () => (await runProgram("audit.ts", given)).code === 0)
-    for (const galleria of [there, alone]) {
-      expect((await galleria.call("GET", "/admin/dead-letters")).body).toEqual({ items: [], next_cursor: null })
-      expect(await galleria.stop()).toEqual({ code: 0, signal: null })
-    }
+    const parts = [
+      { name: "others", modules: others, galleria: there },
+      { name: "inventory", modules: ["inventory"], galleria: alone },
+    ]
+    expect(await walk(deploymentOf(parts))).toEqual([])
   })
 })
