@@ -73,6 +73,24 @@ const allOf = (samples: ReadonlyArray<Sample>) => [
   ...new Map(samples.map((sample) => [JSON.stringify(sample.data), sample])).values(),
 ]
 
+/** A record of a module's events, as it was on the log; `data` is its value. */
+export interface LoggedRecord {
+  readonly topic: string
+  readonly key: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly data: unknown
+}
+
+/** What a release of the module published in a recorded run, in the order of time; empty when none was recorded. */
+export const readLog = (folder: string): ReadonlyArray<LoggedRecord> => {
+  const file = join(folder, "log.jsonl")
+  if (!existsSync(file)) return []
+  return readFileSync(file, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as LoggedRecord)
+}
+
 /** The schema of a released version of an event; undefined if there is none. */
 export const releasedSchema = (type: string, version: number): Json | undefined =>
   readdirSync(modulesFolder)

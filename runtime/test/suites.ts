@@ -5,15 +5,17 @@ const root = new URL("../..", import.meta.url)
 /** A file, by its path from the project's folder. */
 export const read = (path: string) => readFileSync(new URL(path, root), "utf8")
 
-/** The names of all suites, as their files give them; of one for each driver, the part that they share. */
+/** The names of the suites in the text of a file; of one for each driver, the part that they share. */
+export const suitesIn = (text: string): ReadonlyArray<string> =>
+  [...text.matchAll(/(?:describe(?:\.concurrent)?|suiteOnEveryDatabase|\))\(\s*["`]([^"`$]+?)["`]? ?[,(]/gu)].map(
+    ([, name]) => name!,
+  )
+
+/** The names of all suites, as their files give them. */
 export const suites = new Set(
   globSync(["{modules,runtime}/**/*.test.ts", "runtime/**/*Suite.ts", "runtime/test/journey.ts"], {
     cwd: root,
-  }).flatMap((path) =>
-    [
-      ...read(path).matchAll(/(?:describe(?:\.concurrent)?|suiteOnEveryDatabase|\))\(\s*["`]([^"`$]+?)["`]? ?[,(]/gu),
-    ].map(([, name]) => name!),
-  ),
+  }).flatMap((path) => suitesIn(read(path))),
 )
 
 /** The rows of the first table after a heading: their cells. */

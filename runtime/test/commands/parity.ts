@@ -1,9 +1,13 @@
 import { spawnSync } from "node:child_process"
-import { existsSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { isWhole } from "../../vitest.config.ts"
+import { brokenOf, parityDocument, promiseRows, type ReportedTest, resultOf, shapes } from "./promises.ts"
 
 /**
- * Runs the suites of the ports that have several drivers, and prints what vitest's report says of each property: whether
+ * `npm run parity` prints two tables: which promise was shown in which shape, by the reports of the last `npm test` and
+ * `npm run test:whole`, and which driver of a port has which of its properties. `-- --write` writes `PARITY.md`.
+ *
+ * For the second it runs the suites of the ports that have several drivers, and prints what vitest's report says of each property: whether
  * every driver keeps it, and how many broken drivers it was seen to catch. Fails when a cell is red or missing, or when
  * a property never caught anything.
  *
@@ -28,27 +32,47 @@ const suites = [
   },
 ]
 
-interface Test {
-  readonly ancestorTitles: ReadonlyArray<string>
-  readonly title: string
-  readonly status: string
-}
-
 interface Report {
-  readonly testResults: ReadonlyArray<{ readonly assertionResults: ReadonlyArray<Test> }>
+  readonly testResults: ReadonlyArray<{ readonly assertionResults: ReadonlyArray<ReportedTest> }>
 }
 
 const files = suites.flatMap(({ files }) => files)
 let isGreen = true
 
-/** Runs the files by an npm script, and returns the tests of its report. */
+const readReport = (path: string) => {
+  const { testResults } = JSON.parse(readFileSync(path, "utf8")) as Report
+  return testResults.flatMap((file) => file.assertionResults)
+}
+
+const printTable = (table: ReadonlyArray<ReadonlyArray<string>>) => {
+  const widths = table[0]!.map((_, n) => Math.max(...table.map((row) => row[n]!.length)))
+  console.log(`\n${table.map((row) => row.map((cell, n) => cell.padEnd(widths[n]!)).join("  ")).join("\n")}\n`)
+}
+
+if (process.argv.includes("--write")) {
+  writeFileSync(new URL("../../PARITY.md", import.meta.url), parityDocument())
+  process.exit(0)
+}
+
+const last = [".cache/tests.json", ".cache/tests-whole.json"].filter(existsSync).flatMap(readReport)
+const promiseTable = promiseRows.map((row) => [
+  row.promise === undefined ? "the life of an order" : `promise ${row.promise}`,
+  ...shapes.map((shape) => resultOf(row.shown[shape], last)),
+  String(brokenOf(row)),
+])
+if (promiseTable.some((row) => row.includes("RED"))) isGreen = false
+printTable([["", ...shapes, "broken variants"], ...promiseTable])
+
+/** Runs the files by an npm script, and returns the tests of its report. The report of the last whole run is kept. */
 const run = (script: string, report: string, own: ReadonlyArray<string>) => {
+  const kept = existsSync(report) ? readFileSync(report) : undefined
   rmSync(report, { force: true })
   const { status } = spawnSync("npm", ["run", script, "--", ...own], { stdio: ["ignore", "inherit", "inherit"] })
   isGreen &&= status === 0
   if (!existsSync(report)) throw new Error(`npm run ${script} left no report`)
-  const { testResults } = JSON.parse(readFileSync(report, "utf8")) as Report
-  return testResults.flatMap((file) => file.assertionResults)
+  const tests = readReport(report)
+  if (kept !== undefined) writeFileSync(report, kept)
+  return tests
 }
 const tests = [
   ...run(
@@ -81,9 +105,9 @@ for (const { port, drivers } of suites) {
     return [property, ...cells, caught < results.length ? `${caught} of ${results.length}` : String(caught)]
   })
   if (rows.length === 0) isGreen = false
-  const table = [[port, ...drivers, "broken drivers caught"], ...rows]
-  const widths = table[0]!.map((_, n) => Math.max(...table.map((row) => row[n]!.length)))
-  console.log(`\n${table.map((row) => row.map((cell, n) => cell.padEnd(widths[n]!)).join("  ")).join("\n")}\n`)
+  printTable([[port, ...drivers, "broken drivers caught"], ...rows])
 }
-console.log(isGreen ? "Every driver keeps every promise." : "NOT EVERY DRIVER KEEPS EVERY PROMISE.")
+console.log(
+  isGreen ? "Every driver keeps every promise, and no promise was seen broken." : "NOT EVERY PROMISE IS KEPT.",
+)
 process.exitCode = isGreen ? 0 : 1

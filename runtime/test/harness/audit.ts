@@ -238,7 +238,8 @@ const logColumns: Readonly<Record<keyof Log, string>> = {
   position: "grp text, topic text, part int, next bigint",
 }
 
-const withFolder = <A>(dataDir: string, work: (db: PGlite) => Promise<A>): Promise<A> =>
+/** Reads the database in a folder that no process uses. */
+export const withFolder = <A>(dataDir: string, work: (db: PGlite) => Promise<A>): Promise<A> =>
   Effect.runPromise(
     Effect.scoped(
       Effect.flatMap(takeFolder(dataDir), ({ postgres }) =>

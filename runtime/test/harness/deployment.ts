@@ -44,6 +44,8 @@ export interface Settings {
   /** Of each module, where there can be several; as many as the site is made for unless it is given. */
   readonly instances?: number
   readonly env?: Readonly<Record<string, string>>
+  /** The folder of the program, for another release than this one. */
+  readonly root?: string
 }
 
 /** A process and what it serves. */
@@ -139,12 +141,12 @@ const siteOf = (options: {
   readonly dispose: () => Promise<void> | void
 }): Site => {
   const running = new Map<string, Part>()
-  const launchAll: Site["launch"] = ({ modules: named = spine, instances, env = {} } = {}) =>
+  const launchAll: Site["launch"] = ({ modules: named = spine, instances, env = {}, ...program } = {}) =>
     deploymentOf(
       options.plan(named, instances).map((plan) => {
         const known = running.get(plan.name)
         if (known !== undefined) return known
-        const galleria = launch({ ...plan, env: { ...plan.env, ...env } })
+        const galleria = launch({ ...plan, ...program, env: { ...plan.env, ...env } })
         const part = { name: plan.name, modules: plan.modules, galleria }
         running.set(plan.name, part)
         void galleria.exit.then(() => running.delete(plan.name))

@@ -29,6 +29,8 @@ export interface Options {
   readonly dataDir: string
   /** The modules to run, as `npm start -- user` names them. */
   readonly modules?: ReadonlyArray<string>
+  /** The folder of the program: this one unless it is given. */
+  readonly root?: string
   /** The script of package.json that runs it; unset: its entry point alone, without npm. */
   readonly script?: "start" | "dev"
   /** Settings; nothing else of the environment gets in, but for where programs and homes are. */
@@ -112,10 +114,12 @@ export type Callable = Pick<Galleria, "call">
 /** Starts the child and does not wait for it. The port is a free one unless `env` says which. */
 export const launch = (options: Options): Galleria => {
   const { PATH = "", HOME = "", TMPDIR = tmpdir() } = process.env
-  const { script, modules = [] } = options
+  const { script, modules = [], root = ownRoot } = options
   const flags = ["--disable-warning=TimeoutNegativeWarning", "--import", guard]
   const [command, ...args] =
-    script === undefined ? [process.execPath, ...flags, main] : ["npm", "run", "--silent", script, "--"]
+    script === undefined
+      ? [process.execPath, ...flags, join(root, "runtime/main.ts")]
+      : ["npm", "run", "--silent", script, "--"]
   const child = spawn(command, [...args, ...modules], {
     cwd: root,
     env: { PATH, HOME, TMPDIR, DATA_DIR: options.dataDir, PORT: "0", LOG_FORMAT: "json", ...options.env },
@@ -199,7 +203,7 @@ export const start = async (options: Options): Promise<Galleria> => {
 }
 
 /** How long a test waits for a fact before it gives up: long, for the machine may be busy. */
-export const patienceMillis = 60_000
+export const patienceMillis = 120_000
 
 /** Asks again and again until `holds` says that the fact is there; fails with `what` when patience is at its end. */
 export const until = async (what: string, holds: () => boolean | Promise<boolean>): Promise<void> => {
@@ -210,8 +214,7 @@ export const until = async (what: string, holds: () => boolean | Promise<boolean
   }
 }
 
-const root = new URL("../../..", import.meta.url).pathname
-const main = join(root, "runtime/main.ts")
+const ownRoot = new URL("../../..", import.meta.url).pathname
 
 const recordIn = (line: string): LogRecord | undefined => {
   try {

@@ -1,24 +1,15 @@
 import { describe, expect, it } from "@effect/vitest"
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
-import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs"
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { basename, join } from "node:path"
+import { join } from "node:path"
 import { promisify } from "node:util"
+import { copyOfProject } from "../harness/copy.ts"
 import { freePort } from "../harness/freePort.ts"
 import { until } from "../harness/process.ts"
 
 const root = new URL("../../..", import.meta.url).pathname
-const notCopied = new Set(["node_modules", ".git", ".cache", ".data"])
-
-/** A copy of the project that shares its packages. */
-const makeCopy = () => {
-  const folder = mkdtempSync(join(tmpdir(), "galleria-new-"))
-  cpSync(root, folder, { recursive: true, filter: (path) => !notCopied.has(basename(path)) })
-  symlinkSync(realpathSync(join(root, "node_modules")), join(folder, "node_modules"))
-  return { folder, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }) }
-}
-
 /** The output of an npm command; fails with it when the command fails. */
 const npm = async (folder: string, ...args: ReadonlyArray<string>) => {
   const running = promisify(execFile)("npm", ["run", "--silent", ...args], { cwd: folder, encoding: "utf8" })
@@ -33,7 +24,7 @@ describe("npm run new", () => {
     "makes a module, an event, reactions and tasks that compile, keep the rules and pass their tests",
     { timeout: 1_800_000 },
     async () => {
-      using copy = makeCopy()
+      using copy = copyOfProject()
       const { folder } = copy
       const make = (...args: ReadonlyArray<string>) => npm(folder, "new", "--", ...args)
       expect(await make("module", "shipping", "parcel")).toContain("modules/shipping serves /parcels")
@@ -114,7 +105,7 @@ describe("npm run new", () => {
   })
 
   it("changes nothing where it is refused", async () => {
-    using copy = makeCopy()
+    using copy = copyOfProject()
     const before = readFileSync(join(copy.folder, "runtime/modules.ts"), "utf8")
     for (const args of [
       ["module", "order"],

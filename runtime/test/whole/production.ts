@@ -24,7 +24,7 @@ const seconds = (count: number) => sleep(count * 1_000)
 const answeredWithin = 4_000
 
 /** Sends each request to the next of the processes that said a moment ago that they are ready. */
-const openGateway = (parts: () => ReadonlyArray<Part>) => {
+export const openGateway = (parts: () => ReadonlyArray<Part>) => {
   const ready = new Set<Part>()
   let isOpen = true
   const look = async (part: Part) => ((await isReady(part.galleria)) ? ready.add(part) : ready.delete(part))
