@@ -10,6 +10,7 @@ import { freePort } from "../harness/freePort.ts"
 import { until } from "../harness/process.ts"
 
 const root = new URL("../../..", import.meta.url).pathname
+
 /** The output of an npm command; fails with it when the command fails. */
 const npm = async (folder: string, ...args: ReadonlyArray<string>) => {
   const running = promisify(execFile)("npm", ["run", "--silent", ...args], { cwd: folder, encoding: "utf8" })
@@ -54,7 +55,7 @@ describe("npm run new", () => {
   )
 
   it("lists in the module's README what it makes", { timeout: 300_000 }, async () => {
-    using copy = makeCopy()
+    using copy = copyOfProject()
     const { folder } = copy
     await npm(folder, "new", "--", "module", "shipping", "parcel")
     await npm(folder, "new", "--", "reaction", "shipping", "user_created")
