@@ -231,7 +231,11 @@ onBoth("the module order, alone", (it) => {
       Effect.gen(function* () {
         const { database } = yield* Scenario
         const ids = [(yield* anOrder).id, 9007199254740991, (yield* anOrder).id]
-        const answers = yield* behindLock(database("order"), "orders", together(9, (n) => get(ids[n % 3]!)))
+        const answers = yield* behindLock(
+          database("order"),
+          "orders",
+          together(9, (n) => get(ids[n % 3]!)),
+        )
         expect(answers.map(({ status }) => status)).toEqual(answers.map((_, n) => (n % 3 === 1 ? 404 : 200)))
         expect(answers.map(({ body }) => body.id ?? body.order_id)).toEqual(answers.map((_, n) => ids[n % 3]))
       }),

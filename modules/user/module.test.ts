@@ -1,7 +1,14 @@
 import { describe, expect } from "@effect/vitest"
 import { Arbitrary, Clock, Effect, Schema } from "effect"
 import type { EventType } from "../../runtime/events/Event.ts"
-import { behindLock, onEveryDatabase, pagesOf, Scenario, statusesOf, together } from "../../runtime/test/harness/scenario.ts"
+import {
+  behindLock,
+  onEveryDatabase,
+  pagesOf,
+  Scenario,
+  statusesOf,
+  together,
+} from "../../runtime/test/harness/scenario.ts"
 import { OrderCancelled, OrderCreated, OrderFailed, OrderProcessed } from "../order/contract/events.ts"
 import { UserCreated, UserOrderSummaryUpdated } from "./contract/events.ts"
 import { user } from "./module.ts"
@@ -151,7 +158,11 @@ onBoth("the module user, alone", (it) => {
       Effect.gen(function* () {
         const { get, database } = yield* Scenario
         const ids = [yield* signUp, 9007199254740991, yield* signUp]
-        const answers = yield* behindLock(database("user"), "users", together(9, (n) => get(`/users/${ids[n % 3]}`)))
+        const answers = yield* behindLock(
+          database("user"),
+          "users",
+          together(9, (n) => get(`/users/${ids[n % 3]}`)),
+        )
         expect(answers.map(({ status }) => status)).toEqual(answers.map((_, n) => (n % 3 === 1 ? 404 : 200)))
         expect(answers.map(({ body }) => body.id ?? body.user_id)).toEqual(answers.map((_, n) => ids[n % 3]))
       }),

@@ -23,22 +23,24 @@ it.effect("Callers who travel together are watched: a run that does not end stan
   }).pipe(Effect.scoped),
 )
 
-it.effect("After a run of several, the callers of the next millisecond share a run; after a single one they don't wait", () =>
-  Effect.gen(function* () {
-    const runs: Array<ReadonlyArray<number>> = []
-    const call = yield* coalesce("shop.coalesced-1", (inputs: ReadonlyArray<number>) =>
-      Effect.sync(() => (runs.push(inputs), inputs)),
-    )
-    const together = (...inputs: ReadonlyArray<number>) => Effect.forEach(inputs, call, { concurrency: "unbounded" })
-    yield* together(1)
-    yield* together(2, 3, 4, 5)
-    const fifth = yield* Effect.forkChild(call(6))
-    yield* TestClock.adjust("500 micros")
-    const sixth = yield* Effect.forkChild(call(7))
-    yield* Effect.yieldNow
-    expect(runs).toEqual([[1], [2, 3, 4, 5]])
-    yield* TestClock.adjust("500 micros")
-    expect([yield* Fiber.join(fifth), yield* Fiber.join(sixth)]).toEqual([6, 7])
-    expect(runs).toEqual([[1], [2, 3, 4, 5], [6, 7]])
-  }).pipe(Effect.scoped),
+it.effect(
+  "After a run of several, the callers of the next millisecond share a run; after a single one they don't wait",
+  () =>
+    Effect.gen(function* () {
+      const runs: Array<ReadonlyArray<number>> = []
+      const call = yield* coalesce("shop.coalesced-1", (inputs: ReadonlyArray<number>) =>
+        Effect.sync(() => (runs.push(inputs), inputs)),
+      )
+      const together = (...inputs: ReadonlyArray<number>) => Effect.forEach(inputs, call, { concurrency: "unbounded" })
+      yield* together(1)
+      yield* together(2, 3, 4, 5)
+      const fifth = yield* Effect.forkChild(call(6))
+      yield* TestClock.adjust("500 micros")
+      const sixth = yield* Effect.forkChild(call(7))
+      yield* Effect.yieldNow
+      expect(runs).toEqual([[1], [2, 3, 4, 5]])
+      yield* TestClock.adjust("500 micros")
+      expect([yield* Fiber.join(fifth), yield* Fiber.join(sixth)]).toEqual([6, 7])
+      expect(runs).toEqual([[1], [2, 3, 4, 5], [6, 7]])
+    }).pipe(Effect.scoped),
 )
