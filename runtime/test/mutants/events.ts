@@ -9,6 +9,7 @@ const relaying: ReadonlyArray<Mutant> = [
     name: "the relay deletes before the acknowledgement",
     file: "runtime/outbox/relay.ts",
     find: `        yield* send(rows)
+        if (rows.length >= linger.from) yield* Effect.sleep(linger.millis)
         rows = yield* read([...sent, ...rows], [])`,
     replace: `        const next = yield* read([...sent, ...rows], [])
         yield* send(rows)

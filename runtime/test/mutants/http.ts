@@ -214,7 +214,7 @@ const consoleCalls: ReadonlyArray<Mutant> = [
   },
   {
     name: "a dead letter is not found although a process does not answer",
-    file: "runtime/remote/admin.ts",
+    file: "runtime/remote/calls.ts",
     find: "if (failed[0] !== undefined) return Effect.fail(failed[0])",
     replace: "",
     breaks: "An operator takes a dead letter for deleted while its module is unavailable.",
