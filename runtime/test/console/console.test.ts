@@ -558,6 +558,7 @@ describe.skipIf(!hasBrowser)("The console in a browser", () => {
         await page.keyboard.press("g")
         await page.keyboard.press("e")
         await page.getByRole("heading", { name: "Events" }).waitFor()
+        await page.locator("[data-row]").first().waitFor()
         await page.keyboard.press("j")
         await page.keyboard.press("Enter")
         await page.getByRole("region", { name: "The event's data" }).waitFor()
