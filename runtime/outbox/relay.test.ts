@@ -63,7 +63,7 @@ describe("A turn of the relay", () => {
       const turning = yield* Effect.forkChild(turn)
       yield* TestClock.adjust("1 millis")
       write(1)
-      yield* TestClock.adjust("20 millis")
+      yield* TestClock.adjust("45 millis")
       write(1)
       expect(sends).toEqual([5])
       yield* TestClock.adjust("5 millis")

@@ -27,7 +27,7 @@ const limit = 500
  * After a send of at least `from` rows the relay lingers before it reads again, so under load a send carries more events. A
  * send costs the event log, its consumers and their databases about as much for one event as for fifty.
  */
-const linger = { from: 5, millis: 25 }
+const linger = { from: 5, millis: 50 }
 
 const seqs = (rows: ReadonlyArray<Row>) => [0n, ...rows.map(({ seq }) => seq)]
 const ids = (rows: ReadonlyArray<Row>) => ["", ...rows.map(({ event_id }) => event_id)]
