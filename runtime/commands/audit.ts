@@ -7,17 +7,11 @@
  * that the addresses serve.
  */
 import { Effect, Result } from "effect"
-import { readFileSync } from "node:fs"
 import { addressesOf, moduleNames } from "../http/addresses.ts"
 import { auditOverHttp } from "../admin/audit/overHttp.ts"
+import { adminToken } from "./adminToken.ts"
 
 const { argv, env, stderr, stdout } = process
-
-const tokenOf = () => {
-  const file = env["ADMIN_TOKEN_FILE"]
-  const token = env["ADMIN_TOKEN"] ?? (file === undefined ? undefined : readFileSync(file, "utf8").trim())
-  return token === "" ? undefined : token
-}
 
 const main = async (): Promise<number> => {
   const { addresses, faults } = addressesOf(argv.slice(2), env["MODULE_URLS"])
@@ -25,7 +19,7 @@ const main = async (): Promise<number> => {
     stderr.write(`${faults.join("\n")}\n`)
     return 1
   }
-  const audited = await Effect.runPromise(Effect.result(auditOverHttp(addresses, tokenOf())))
+  const audited = await Effect.runPromise(Effect.result(auditOverHttp(addresses, adminToken(env))))
   if (Result.isFailure(audited)) {
     stderr.write(`cannot audit ${audited.failure.message}\n`)
     return 1

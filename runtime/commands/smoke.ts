@@ -2,11 +2,13 @@
  * `npm run smoke [-- URL…]`: tests every way an order can end, over HTTP against a running system, and prints expected and
  * actual results. An address is `URL` or `module=URL`; the default is `MODULE_URLS`, or else http://localhost:8000.
  *
- * Exits with 1 when a step fails. It creates its own users, orders and products, so it can run repeatedly and beside other
+ * Exits with 1 when a step fails; the row *journey* then says where the order stands, which needs the token of `/admin` in
+ * `ADMIN_TOKEN` or `ADMIN_TOKEN_FILE`. It creates its own users, orders and products, so it can run repeatedly and beside other
  * traffic. Steps that need modules which the addresses do not serve are listed and skipped.
  */
 import { randomBytes } from "node:crypto"
 import { addressesOf, moduleNames } from "../http/addresses.ts"
+import { adminToken } from "./adminToken.ts"
 import { heading, linesOf, type TableRow, verdictOf } from "./smoke/table.ts"
 import { siteOf } from "./smoke/Walk.ts"
 import { walkAddress, walkProduct, walkRefused } from "./smoke/walkEdges.ts"
@@ -31,7 +33,7 @@ const main = async () => {
   const looked = await Promise.all(addresses.map(walkAddress))
   for (const rows of looked) show(rows)
   if (rows.every(({ isRight }) => isRight)) {
-    const site = await siteOf(addresses)
+    const site = await siteOf(addresses, adminToken(process.env))
     const prefix = `SMOKE-${randomBytes(4).toString("hex")}`
     for (const module of moduleNames) if (!site.modules.has(module)) notWalked(module, "no address serves it")
     if (site.modules.has("inventory")) show(await walkProduct(site, prefix))

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { type ModuleAddress, firstOf, type ModuleName, moduleNames } from "../../http/addresses.ts"
+import { type Journey, standing } from "./journey.ts"
 import type { TableRow } from "./table.ts"
 
 /** How long a step waits: a lost provider answer is looked up later, and the machine may be busy. */
@@ -22,6 +23,8 @@ export type Call = (
 export interface Site {
   readonly modules: ReadonlySet<ModuleName>
   readonly call: Call
+  /** Where an order stands, by its journey. */
+  readonly whereIs: (order: number) => Promise<string>
   /** How long a step waits for the expected result. */
   readonly patienceMillis: number
 }
@@ -38,8 +41,20 @@ export const ask = async (url: string, ...[method, path, body, headers]: Paramet
   return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
 }
 
-/** The system at these addresses, according to the OpenAPI document of each. */
-export const siteOf = async (addresses: ReadonlyArray<ModuleAddress>): Promise<Site> => {
+/** Where an order stands according to each process; an address that refuses is named with its answer. */
+const whereIs = async (addresses: ReadonlyArray<ModuleAddress>, token: string | undefined, order: number) => {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  const urls = [...new Set(addresses.map(({ url }) => url))]
+  const answers = await Promise.all(urls.map((url) => ask(url, "GET", `/admin/journeys/${order}`, undefined, headers)))
+  const journeys = answers.flatMap(({ status, body }) => (status === 200 ? [body as Journey] : []))
+  const refusals = answers.flatMap(({ status }, n) =>
+    status === 200 || status === 404 ? [] : [`${urls[n]} answers ${status} about its journey`],
+  )
+  return [...(journeys.length === 0 ? [] : [standing(journeys)]), ...refusals].join("; ")
+}
+
+/** The system at these addresses, according to the OpenAPI document of each; `token` is that of `/admin`. */
+export const siteOf = async (addresses: ReadonlyArray<ModuleAddress>, token?: string): Promise<Site> => {
   const serving = new Map<ModuleName, string>()
   for (const { url } of addresses) {
     const { body } = await ask(url, "GET", "/openapi.json")
@@ -51,7 +66,12 @@ export const siteOf = async (addresses: ReadonlyArray<ModuleAddress>): Promise<S
     const url = name === undefined ? undefined : serving.get(name)
     return url === undefined ? Promise.reject(new Error(`${path} is not served here`)) : ask(url, method, path, ...rest)
   }
-  return { modules: new Set(serving.keys()), call, patienceMillis }
+  return {
+    modules: new Set(serving.keys()),
+    call,
+    whereIs: (order) => whereIs(addresses, token, order),
+    patienceMillis,
+  }
 }
 
 /** All items of a list, over its pages. */

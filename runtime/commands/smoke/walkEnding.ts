@@ -148,6 +148,15 @@ const checkStory = async (placed: Placed, check: WalkCheck) => {
   )
 }
 
+/** After a wrong result: where the order stands. */
+const checkJourney = ({ shop, id }: Placed, check: WalkCheck) =>
+  check(
+    "journey",
+    "where the order stands",
+    async () => `order ${id}: ${await shop.site.whereIs(id)}`,
+    () => false,
+  )
+
 /** A tested ending: its rows, and a second check after everything else has happened. */
 export interface EndingWalk {
   readonly rows: ReadonlyArray<TableRow>
@@ -165,6 +174,7 @@ export const walkEnding = async (shop: Shop, ending: Ending): Promise<EndingWalk
   if (ending.cancelled !== undefined) await cancel(placed, checks)
   await checkEnded(placed, checks.eventually)
   await checkStory(placed, checks.eventually)
+  if (rows.some(({ isRight }) => !isRight)) await checkJourney(placed, checks.now)
   return {
     rows,
     again: async () => {

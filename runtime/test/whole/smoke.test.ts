@@ -5,7 +5,7 @@ import { linesOf, type TableRow, verdictOf } from "../../commands/smoke/table.ts
 import { checksOf, type Site, siteOf } from "../../commands/smoke/Walk.ts"
 import { walkKey, walkUser } from "../../commands/smoke/walkEdges.ts"
 import { walkEnding } from "../../commands/smoke/walkEnding.ts"
-import { type Galleria, start, temporaryFolder } from "../harness/process.ts"
+import { type Galleria, start, temporaryFolder, until } from "../harness/process.ts"
 import { runProgram } from "../harness/program.ts"
 
 describe("The addresses of a smoke test", () => {
@@ -149,9 +149,16 @@ describe("The smoke test of one process", () => {
       }
       const prefix = `LIE-${lies.findIndex(([other]) => other === step)}`
       const { rows } = await walkEnding({ site: lying, user: user!, steps, prefix }, endings[0]!)
-      return rows.filter(({ isRight }) => !isRight).map(({ step }) => step)
+      return rows.filter(({ isRight }) => !isRight).map(({ step, seen }) => (step === "journey" ? seen : step))
     })
-    expect(await Promise.all(walks)).toEqual(lies.map(([step]) => [step]))
+    const standing = expect.stringMatching(/^order \d+: nothing is open$/u)
+    expect(await Promise.all(walks)).toEqual(lies.map(([step]) => [step, standing]))
+  })
+
+  it("says where an order stands that does not go on", async () => {
+    const { user } = await walkUser(site)
+    const { body } = await site.call("POST", "/orders", { user_id: user, amount: "5", payment_method: "card_down" })
+    await until("its charge has failed", async () => /charge by payment: /u.test(await site.whereIs(body.id)))
   })
 })
 
