@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises"
 import { type ModuleAddress, firstOf, type ModuleName, moduleNames } from "../../http/addresses.ts"
-import { type Journey, standing } from "./journey.ts"
+import { type WalkedJourney, standing } from "./journey.ts"
 import type { TableRow } from "./table.ts"
 
 /** How long a step waits: a lost provider answer is looked up later, and the machine may be busy. */
@@ -46,7 +46,7 @@ const whereIs = async (addresses: ReadonlyArray<ModuleAddress>, token: string | 
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
   const urls = [...new Set(addresses.map(({ url }) => url))]
   const answers = await Promise.all(urls.map((url) => ask(url, "GET", `/admin/journeys/${order}`, undefined, headers)))
-  const journeys = answers.flatMap(({ status, body }) => (status === 200 ? [body as Journey] : []))
+  const journeys = answers.flatMap(({ status, body }) => (status === 200 ? [body as WalkedJourney] : []))
   const refusals = answers.flatMap(({ status }, n) =>
     status === 200 || status === 404 ? [] : [`${urls[n]} answers ${status} about its journey`],
   )

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest"
-import { type Journey, standing } from "./journey.ts"
+import { type WalkedJourney, standing } from "./journey.ts"
 
-const journey = (part: Partial<Journey>): Journey => ({ events: [], unsent: [], steps: [], ...part })
+const journey = (part: Partial<WalkedJourney>): WalkedJourney => ({ events: [], unsent: [], steps: [], ...part })
 
 it("an order stands where something is open, said once though two processes say it", () => {
   const parked = journey({

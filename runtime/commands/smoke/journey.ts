@@ -1,5 +1,5 @@
 /** What is read of an order's journey (`GET /admin/journeys/{order_id}`). */
-export interface Journey {
+export interface WalkedJourney {
   readonly events: ReadonlyArray<{
     readonly topic: string
     readonly deliveries: ReadonlyArray<{ readonly reaction: string; readonly status: string }>
@@ -23,7 +23,7 @@ const open = new Set(["waiting", "due", "called", "retrying", "unknown"])
  * Where an order stands: what is open in its journeys, one from each process. `nothing is open` when all was done that the
  * modules have begun.
  */
-export const standing = (journeys: ReadonlyArray<Journey>): string => {
+export const standing = (journeys: ReadonlyArray<WalkedJourney>): string => {
   const found = journeys.flatMap(({ events, unsent, steps }) => [
     ...unsent.map(({ module, type }) => `${type} of ${module} is not on the log`),
     ...events.flatMap(({ topic, deliveries }) =>
