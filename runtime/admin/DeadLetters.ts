@@ -4,7 +4,6 @@ import { SqlClient } from "effect/sql"
 import { keyIn } from "../events/cloudEvents.ts"
 import { Instant } from "../http/Instant.ts"
 import {
-  bytesOf,
   deadLetterOperations,
   type Filter,
   type ListedDeadLetter,
@@ -24,7 +23,7 @@ import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { checkEdited, withData } from "./edit.ts"
 import type { Operation } from "./Operation.ts"
-import { type Contracts, contractsOf, hidePersonal, withoutMails, withoutSecrets } from "./personal.ts"
+import { type Contracts, contractsOf, textOf, withoutMails, withoutSecrets } from "./personal.ts"
 import { shownOf } from "./shown.ts"
 
 /** The statuses of a dead letter as operators see them; those that only wait are counted with the one before them. */
@@ -204,20 +203,17 @@ const orderIn = (data: unknown): number | undefined => {
   return Number.isSafeInteger(id) && id > 0 ? id : undefined
 }
 
-/** The text of a row's record, with what is personal hidden by these contracts if there are some. */
-const textOf = (
+/** The text of a row's record, as received or as edited. */
+const textIn = (
   row: ListedDeadLetter,
   event: NonNullable<ListedDeadLetter["original"]>,
   hidden: Contracts | undefined,
-): string =>
-  hidden === undefined
-    ? bytesOf(event).toString()
-    : hidePersonal(recordOf({ ...row, event: { ...row.event, ...event } }), hidden)
+): string => textOf(recordOf({ ...row, event: { ...row.event, ...event } }), hidden)
 
 const viewOf = (module: string, row: ListedDeadLetter, hidden: Contracts | undefined): DeadLetter => {
   const { log: _log, original: _original, ...shownRow } = row
   const { id, type, source, headers } = row.event
-  const shown = shownOf(textOf(row, row.event, hidden), headers)
+  const shown = shownOf(textIn(row, row.event, hidden), headers)
   const order_id = orderIn(shown.data)
   return {
     ...shownRow,
@@ -241,7 +237,7 @@ const viewOf = (module: string, row: ListedDeadLetter, hidden: Contracts | undef
 /** A single dead letter also has its record and its attempts. */
 const wholeOf = (module: string, row: ListedDeadLetter, hidden: Contracts | undefined): DeadLetter => {
   const rawOf = (event: NonNullable<ListedDeadLetter["original"]>) =>
-    event.encoding === undefined || hidden !== undefined ? textOf(row, event, hidden).slice(0, mostRaw) : null
+    event.encoding === undefined || hidden !== undefined ? textIn(row, event, hidden).slice(0, mostRaw) : null
   const { original } = row
   return {
     ...viewOf(module, row, hidden),
@@ -255,7 +251,7 @@ const wholeOf = (module: string, row: ListedDeadLetter, hidden: Contracts | unde
       ? {}
       : {
           original: {
-            data: shownOf(textOf(row, original, hidden), original.headers).data,
+            data: shownOf(textIn(row, original, hidden), original.headers).data,
             raw: rawOf(original),
           },
         }),

@@ -148,6 +148,10 @@ export const hidePersonal = (record: Received, contracts: Contracts): string => 
   return hideIn({ text, envelope, contract, isFitting: contract.fits(data) })
 }
 
+/** The text of a record, with what is personal hidden by these contracts if there are some. */
+export const textOf = (record: Received, hiddenBy: Contracts | undefined): string =>
+  hiddenBy === undefined ? Buffer.from(record.value ?? []).toString() : hidePersonal(record, hiddenBy)
+
 /** Data that was parsed, with what is personal hidden. */
 export const hidePersonalData = (type: string, data: unknown, contracts: Contracts): unknown => {
   const contract = contracts(type, 1)

@@ -36,12 +36,10 @@ export const listOver =
       if (answered.length === 0 && among.length > 0) return yield* noneOf(among)
       const refused = answered.find(({ answer }) => answer.status !== 200)
       if (refused !== undefined) return passOn(refused.answer)
-      const merged = mergePages(
-        answered.map(({ answer, ...page }) => ({ ...page, ...(JSON.parse(answer.text) as RemotePage) })),
-        Number(limit ?? 50),
-      )
+      const read = answered.map(({ answer, ...page }) => ({ ...page, ...(JSON.parse(answer.text) as RemotePage) }))
+      const merged = mergePages(read, Number(limit ?? 50))
       const next = merged.next === undefined ? null : cursors.seal(name, JSON.stringify(merged.next))
-      const times = answered.flatMap(({ answer }) => (JSON.parse(answer.text) as RemotePage).checked_at ?? [])
+      const times = read.flatMap(({ checked_at }) => checked_at ?? [])
       const checked = times.length === 0 ? {} : { checked_at: times.toSorted()[0] }
       return json({ ...checked, items: merged.items, next_cursor: next })
     }).pipe(Effect.catchTag("InvalidCursor", () => Effect.succeed(responseOf(invalidCursor))))

@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import { type Found, mergeFound } from "../admin/search/search.ts"
-import { type RemoteCalls, json, passOn, type Reply } from "./calls.ts"
+import { type RemoteCalls, json, passOn, pathOf, queryOf, type Reply } from "./calls.ts"
 import type { RemoteCall } from "./processes.ts"
 
 /** What all processes have under an id; one of them also reads the event log. */
@@ -9,14 +9,14 @@ export const searchOver =
   (call: RemoteCall): Reply =>
     Effect.gen(function* () {
       const [logging = calls.processes[0]] = calls.of("order")
-      const answers = yield* Effect.forEach(
-        calls.processes,
-        (process) => {
-          const path = process === logging ? call.path : `${call.path}&part=own`
-          return Effect.map(Effect.result(calls.one(process, { ...call, path })), (answer) => ({ process, answer }))
-        },
-        { concurrency: "unbounded" },
-      )
+      const others = calls.processes.filter((process) => process !== logging)
+      const own = new URLSearchParams([...queryOf(call), ["part", "own"]])
+      // The first one says what is wrong with a call.
+      const searches = [
+        calls.all(call, logging === undefined ? [] : [logging]),
+        calls.all({ ...call, path: `${pathOf(call)}?${own.toString()}` }, others),
+      ]
+      const answers = (yield* Effect.all(searches, { concurrency: "unbounded" })).flat()
       const found: Array<Found> = []
       for (const { process, answer } of answers) {
         if (answer._tag === "Failure") {

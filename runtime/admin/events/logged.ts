@@ -1,7 +1,7 @@
 import { type Decoded, decode, isStructured, keyIn } from "../../events/cloudEvents.ts"
 import type { Received } from "../../events/EventBus.ts"
 import type { LoggedEvent } from "../LoggedEvent.ts"
-import { type Contracts, hidePersonal, withoutSecrets } from "../personal.ts"
+import { type Contracts, textOf, withoutSecrets } from "../personal.ts"
 import { shownOf } from "../shown.ts"
 
 /** Which records are wanted. A member that is left out matches all. */
@@ -52,9 +52,6 @@ export const loggedOf = (record: Received, hiddenBy?: Contracts): LoggedEvent =>
     },
   }
 }
-
-const textOf = (record: Received, hiddenBy: Contracts | undefined) =>
-  hiddenBy === undefined ? bytesOf(record).toString() : hidePersonal(record, hiddenBy)
 
 const bytesOf = ({ value }: Received): Buffer =>
   value === null ? Buffer.alloc(0) : Buffer.from(value.buffer, value.byteOffset, value.byteLength)

@@ -25,7 +25,7 @@ const everyOf = (openedAt) => (/** @type {Journey} */ journey) => {
 }
 
 /**
- * Goes on to the newest order, while that is followed.
+ * Opens the newest order, while that is followed.
  *
  * @param {boolean} isFollowing
  * @param {string} id the order that is shown
@@ -80,7 +80,7 @@ export const JourneyView = ({ id }) => {
         )}
       </nav>
       <${Curl} path=${path} />
-      ${query["follow"] === "newest" && html`<span class="muted">Goes on to each new order. <a href=${withParameters({ follow: undefined })}>Stay here</a></span>`}
+      ${query["follow"] === "newest" && html`<span class="muted">Each new order is opened. <a href=${withParameters({ follow: undefined })}>Stay here</a></span>`}
     </div>
     ${mode === "raw" ? html`<${Json} text=${text} label="The journey as JSON" />` : html`<${Timeline} layout=${layout} isScaled=${mode === "scale"} selected=${query["event"]} />`}
     <${Selected} journey=${body} id=${query["event"]} />

@@ -40,7 +40,7 @@ const joins = (items, known) => {
 }
 
 /**
- * Reads what was appended since a time, page by page. `rest` is where it goes on when that is more than one look reads,
+ * Reads what was appended since a time, page by page. `rest` is where the next look begins when there is more than one look reads,
  * and does not join what is known.
  *
  * @param {(query: Readonly<Record<string, string>>) => Promise<LoggedEvents>} read
