@@ -7,6 +7,7 @@ import { readSettings } from "../config.ts"
 import { consoleAlone } from "../consoleProcess.ts"
 import { Loops, makeLoops } from "../loop/loop.ts"
 import { modules as known } from "../modules.ts"
+import { journeyPart } from "../test/harness/journeyPart.ts"
 import { type Ask, ask } from "../test/http/ask.ts"
 import { processesOf } from "./processes.ts"
 
@@ -216,6 +217,19 @@ it.live("A search asks every process, and one of them reads the log too", () =>
   ),
 )
 
+it.live("A search without an id is answered by the process that reads the log", () =>
+  run(
+    Effect.gen(function* () {
+      const refused = { type: "/problems/validation-failed" }
+      const user = yield* standIn({})
+      const order = yield* standIn({ "GET /admin/search": [422, refused] })
+      const send = yield* consoleOver(`user=${user.url},order=${order.url}`)
+      const { status, body } = yield* send({ path: "/admin/search" })
+      expect([status, body]).toEqual([422, refused])
+    }),
+  ),
+)
+
 it.live("An edited text is passed on as it was sent", () =>
   run(
     Effect.gen(function* () {
@@ -237,20 +251,7 @@ it.live("A journey has the parts of all processes, and is without those of one t
   run(
     Effect.gen(function* () {
       const at = "2026-01-02T03:04:05.678Z"
-      const part = (module: string, more: object) => ({
-        module,
-        publishes: [],
-        reactions: [],
-        user_id: null,
-        order: null,
-        history: [],
-        steps: [],
-        unsent: [],
-        seen: [],
-        gaps: [],
-        ...more,
-      })
-      const parts = (module: string, more: object) => [200, { items: [part(module, more)] }] as const
+      const parts = (module: string, more: object) => [200, { items: [{ ...journeyPart(module), ...more }] }] as const
       const created = {
         topic: "order_created",
         partition: 2,

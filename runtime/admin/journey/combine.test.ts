@@ -1,22 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { askedOf, eventsOf, journeyOf, mostEvents, timesOf, userOf } from "./combine.ts"
-import type { FoundDelivery, JourneyPart, SeenEvent } from "./JourneyPart.ts"
+import type { FoundDelivery, SeenEvent } from "./JourneyPart.ts"
+import { journeyPart } from "../../test/harness/journeyPart.ts"
 
 const at = (seconds: number) => new Date(Date.UTC(2026, 0, 2, 3, 4, seconds))
-
-const part = (module: string, given: Partial<JourneyPart> = {}): JourneyPart => ({
-  module,
-  publishes: [],
-  reactions: [],
-  user_id: null,
-  order: null,
-  history: [],
-  steps: [],
-  unsent: [],
-  seen: [],
-  gaps: [],
-  ...given,
-})
 
 const seen = (given: Partial<SeenEvent> = {}): SeenEvent => ({
   topic: "order_created",
@@ -41,8 +28,8 @@ describe("the events of an order", () => {
   it("are each there once, in the order of time, in whichever module they are", () => {
     const paid = seen({ topic: "payment_successful", id: "e2", source: "/galleria/payment", time: at(2) })
     const parts = [
-      part("order", { history: [past("e1", "order_created", at(0)), past("e3", "order_processed", at(3))] }),
-      part("payment", { seen: [seen()] }),
+      journeyPart("order", { history: [past("e1", "order_created", at(0)), past("e3", "order_processed", at(3))] }),
+      journeyPart("payment", { seen: [seen()] }),
     ]
     const events = eventsOf(parts, [paid, seen()])
     expect(events.map(({ id, offset }) => [id, offset])).toEqual([
@@ -69,7 +56,9 @@ describe("the events of an order", () => {
 
 describe("what modules are asked", () => {
   it("is the source of an event, or the usual ones where only a history has it", () => {
-    const parts = [part("order", { publishes: ["order_created"], history: [past("e9", "order_created", at(0))] })]
+    const parts = [
+      journeyPart("order", { publishes: ["order_created"], history: [past("e9", "order_created", at(0))] }),
+    ]
     expect(askedOf(eventsOf(parts, [seen()]), parts)).toEqual([
       {
         id: "e9",
@@ -100,7 +89,7 @@ describe("a journey", () => {
     ]
     const found = journey({
       events: [seen()],
-      parts: [part("payment"), part("inventory", { reactions })],
+      parts: [journeyPart("payment"), journeyPart("inventory", { reactions })],
       answers: [
         { module: "payment", deliveries: [delivery, { ...delivery, event_id: "e2" }] },
         { module: "inventory", deliveries: undefined },
@@ -113,7 +102,9 @@ describe("a journey", () => {
   })
 
   it("names the module that wrote an event, and none for another program", () => {
-    const parts = [part("order", { publishes: ["order_created"], history: [past("e9", "order_created", at(0))] })]
+    const parts = [
+      journeyPart("order", { publishes: ["order_created"], history: [past("e9", "order_created", at(0))] }),
+    ]
     const events = eventsOf(parts, [seen(), seen({ id: "e3", source: "/foreign/order_created", time: at(4) })])
     expect(journey({ parts, events })?.events.map(({ module }) => module)).toEqual(["order", "order", null])
   })
@@ -121,7 +112,7 @@ describe("a journey", () => {
   it("has traces once each, of sent and unsent events", () => {
     const unsent = { module: "order", type: "order_failed", age_seconds: 3, trace_id: "t2" }
     const found = journey({
-      parts: [part("order", { unsent: [unsent, { ...unsent, trace_id: null }] })],
+      parts: [journeyPart("order", { unsent: [unsent, { ...unsent, trace_id: null }] })],
       events: [seen(), seen({ id: "e2" })],
     })
     expect(found?.trace_ids).toEqual(["t1", "t2"])
@@ -130,12 +121,14 @@ describe("a journey", () => {
 
   it("has steps in the order of time", () => {
     const step = (seconds: number) => ({ kind: "mail", at: at(seconds), state: "sent", attempts: 0 }) as const
-    const parts = [part("notification", { steps: [step(5)] }), part("payment", { steps: [step(1)] })]
+    const parts = [journeyPart("notification", { steps: [step(5)] }), journeyPart("payment", { steps: [step(1)] })]
     expect(journey({ parts })?.steps.map(({ module }) => module)).toEqual(["payment", "notification"])
   })
 
   it("says what is missing: of a module, of the log, and what the log does not have any more", () => {
-    const parts = [part("order", { gaps: ["its outbox could not be read in time"], history: [past("e9", "x", at(0))] })]
+    const parts = [
+      journeyPart("order", { gaps: ["its outbox could not be read in time"], history: [past("e9", "x", at(0))] }),
+    ]
     const gaps = [{ topic: "order_created", why: "the event log does not answer" }]
     expect(journey({ parts, events: eventsOf(parts, []), gaps })?.gaps).toEqual([
       { module: "order", why: "its outbox could not be read in time" },
@@ -145,23 +138,23 @@ describe("a journey", () => {
   })
 
   it("is none when nothing is known of the order and nothing is missing", () => {
-    expect(journey({ parts: [part("order")] })).toBeUndefined()
+    expect(journey({ parts: [journeyPart("order")] })).toBeUndefined()
     expect(journey({ gaps: [{ module: "order", why: "no answer" }] })).toMatchObject({ order: null, events: [] })
   })
 })
 
 describe("what is known of an order", () => {
   it("is its user, as a module has it or an event says", () => {
-    expect(userOf([part("order"), part("payment", { user_id: 3 })], [])).toBe(3)
-    expect(userOf([part("order", { seen: [seen({ data: { user_id: "4" } })] })], [])).toBe(4)
-    expect(userOf([part("order")], [{ data: { user_id: -1 } }, { data: null }])).toBeNull()
+    expect(userOf([journeyPart("order"), journeyPart("payment", { user_id: 3 })], [])).toBe(3)
+    expect(userOf([journeyPart("order", { seen: [seen({ data: { user_id: "4" } })] })], [])).toBe(4)
+    expect(userOf([journeyPart("order")], [{ data: { user_id: -1 } }, { data: null }])).toBeNull()
   })
 
   it("is when it did something", () => {
     const order = { status: "created", amount: "1.00", created_at: at(1) }
     const step = { kind: "charge", at: at(3), state: "due", attempts: 0 } as const
     const parts = [
-      part("order", { order, history: [past("e1", "x", at(2))], steps: [step], seen: [seen({ time: at(4) })] }),
+      journeyPart("order", { order, history: [past("e1", "x", at(2))], steps: [step], seen: [seen({ time: at(4) })] }),
     ]
     expect(timesOf(parts)).toEqual([1, 2, 3, 4].map((seconds) => at(seconds).getTime()))
   })

@@ -37,13 +37,13 @@ const makeFive = Effect.gen(function* () {
 })
 
 /** Runs a story on a page of the console's process; afterwards nothing may have gone wrong in it. */
-const story = (told: (page: Page, five: Five["Service"]) => Promise<void>) =>
+const story = (steps: (page: Page, five: Five["Service"]) => Promise<void>) =>
   Effect.scoped(
     Effect.gen(function* () {
       const five = yield* Five
       const { page, wrong } = yield* openAt(five.url, { as: "Zoë" })
       page.setDefaultTimeout(60_000)
-      yield* Effect.promise(() => told(page, five))
+      yield* Effect.promise(() => steps(page, five))
       expect(wrong).toEqual([])
     }),
   )

@@ -23,12 +23,12 @@ const eventuallyProcessed = (id: number) =>
   )
 
 /** Runs a story on a page of an operator who has signed in; afterwards nothing may have gone wrong in it. */
-const story = <E, R>(as: string, told: (page: Page, opened: Opened) => Effect.Effect<void, E, R>) =>
+const story = <E, R>(as: string, steps: (page: Page, opened: Opened) => Effect.Effect<void, E, R>) =>
   Effect.scoped(
     Effect.gen(function* () {
       const opened = yield* open({ as })
       opened.page.setDefaultTimeout(60_000)
-      yield* told(opened.page, opened)
+      yield* steps(opened.page, opened)
       expect(opened.wrong).toEqual([])
     }),
   )
