@@ -46,13 +46,25 @@ const withQuery = (list: string, query: string) => `${list}${list.includes("?") 
 const after = (list: string, cursor: string) => get(withQuery(list, `limit=2&cursor=${encodeURIComponent(cursor)}`))
 const firstPage = async (list: string) => (await get(withQuery(list, "limit=1"))).body
 
+/** The first items of a list, or the next ones. A page of events ends early when there is no time to read further. */
+const take = async (list: string, count: number, cursor = "") => {
+  const items: Array<unknown> = []
+  for (let next: string | null = cursor; next !== null && items.length < count;) {
+    const from = next === "" ? "" : `&cursor=${encodeURIComponent(next)}`
+    const { body } = await get(withQuery(list, `limit=${count - items.length}${from}`))
+    items.push(...body.items)
+    next = body.next_cursor
+  }
+  return items
+}
+
 const isForged = { status: 400, slug: "invalid-cursor" }
 
 describe("A cursor", () => {
   it.for(lists)("continues where its page ended, with any limit: %s", async (list) => {
     const { items, next_cursor } = await firstPage(list)
-    const rest = (await after(list, next_cursor)).body.items
-    expect([...items, ...rest]).toEqual((await get(list)).body.items.slice(0, items.length + rest.length))
+    const rest = await take(list, 2, next_cursor)
+    expect([...items, ...rest]).toEqual(await take(list, items.length + rest.length))
     expect(rest.length).toBeGreaterThan(0)
   })
 
@@ -119,15 +131,13 @@ describe("A cursor", () => {
 
   it("is valid after a restart, and while items are added", async () => {
     const cursors = await Promise.all(lists.map(async (list) => [list, (await firstPage(list)).next_cursor] as const))
-    const before = await Promise.all(cursors.map(async ([list, cursor]) => (await after(list, cursor)).body.items))
+    const before = await Promise.all(cursors.map(([list, cursor]) => take(list, 2, cursor)))
     expect(await galleria.stop()).toEqual({ code: 0, signal: null })
     galleria = await start({ modules: spine, dataDir: folder.path })
     url = await galleria.url
     await signUp("zoe")
     for (const user_id of [1, 2]) await post(url, "/orders", { user_id, amount: 1 })
-    expect(await Promise.all(cursors.map(async ([list, cursor]) => (await after(list, cursor)).body.items))).toEqual(
-      before,
-    )
+    expect(await Promise.all(cursors.map(([list, cursor]) => take(list, 2, cursor)))).toEqual(before)
   })
 })
 
