@@ -6,6 +6,9 @@ import type { TableRow } from "./table.ts"
 /** How long a step waits: a lost provider answer is looked up later, and the machine may be busy. */
 const patienceMillis = 60_000
 
+/** How long a journey is asked for again: a process answers four reads of operators at once, and refuses further ones. */
+const journeyMillis = 30_000
+
 export interface WalkAnswer {
   readonly status: number
   readonly headers: Headers
@@ -41,11 +44,22 @@ export const ask = async (url: string, ...[method, path, body, headers]: Paramet
   return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text }
 }
 
+/** An order's journey as one process answers it; asks again while the process is busy (503), after its `Retry-After`. */
+const askJourney = async (url: string, token: string | undefined, order: number): Promise<WalkAnswer> => {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  const began = performance.now()
+  for (;;) {
+    const answer = await ask(url, "GET", `/admin/journeys/${order}`, undefined, headers)
+    const wait = Number(answer.headers.get("retry-after") ?? 1) * 1000
+    if (answer.status !== 503 || performance.now() + wait - began > journeyMillis) return answer
+    await sleep(wait)
+  }
+}
+
 /** Where an order stands according to each process; an address that refuses is named with its answer. */
 const whereIs = async (addresses: ReadonlyArray<ModuleAddress>, token: string | undefined, order: number) => {
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
   const urls = [...new Set(addresses.map(({ url }) => url))]
-  const answers = await Promise.all(urls.map((url) => ask(url, "GET", `/admin/journeys/${order}`, undefined, headers)))
+  const answers = await Promise.all(urls.map((url) => askJourney(url, token, order)))
   const journeys = answers.flatMap(({ status, body }) => (status === 200 ? [body as WalkedJourney] : []))
   const refusals = answers.flatMap(({ status }, n) =>
     status === 200 || status === 404 ? [] : [`${urls[n]} answers ${status} about its journey`],
