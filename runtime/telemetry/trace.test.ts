@@ -196,7 +196,7 @@ describe("Callers that share a statement", () => {
           inputs.join(),
         )
       yield* Effect.gen(function* () {
-        const call = yield* coalesce("test", many)
+        const call = yield* coalesce("test", many, false)
         const from = (digit: string) => Effect.forkChild(Effect.withParentSpan(call(digit), place(digit, digit)))
         yield* from("1")
         yield* Deferred.await(begun)

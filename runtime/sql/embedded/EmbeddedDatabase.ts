@@ -24,7 +24,7 @@ const databaseIn = (postgres: EmbeddedPostgres["Service"], schema: string) =>
         transaction: transactionOf(sql),
         // There is only one session.
         patient: Effect.void,
-        coalesce: (many) => coalesce(`${schema}.coalesced-${++coalesced}`, many),
+        coalesce: (many) => coalesce(`${schema}.coalesced-${++coalesced}`, many, false),
         exclusive: Effect.succeed(sql),
         upgrading: (work) => Effect.provideService(work, SqlClient.SqlClient, sql),
         bell,

@@ -32,11 +32,7 @@ export const databaseAt = ({ alone, ...options }: SessionOptions & { readonly al
       const database = Database.of({
         transaction: transactionOf(sql),
         patient: Effect.asVoid(Effect.orDie(sql`set local lock_timeout = '3s'`)),
-        coalesce: (many) =>
-          Effect.map(
-            coalesce(`${options.schema}.coalesced-${++coalesced}`, many),
-            (send) => (input) => patiently(send(input)),
-          ),
+        coalesce: (many) => coalesce(`${options.schema}.coalesced-${++coalesced}`, many, true),
         exclusive: Effect.map(lockedSession(options, "exclusive"), ({ sql }) => sql),
         upgrading: upgradingOf(options),
         bell: yield* makeBells(sql, options),
@@ -123,18 +119,6 @@ const upgradingOf =
         )
       }),
     )
-
-/** Fails when the fiber has no patience left; the work may still be done. */
-const patiently = <A>(work: Effect.Effect<A>): Effect.Effect<A> =>
-  Effect.withFiber((fiber) => {
-    const patience = fiber.getRef(Patience)
-    return patience === undefined
-      ? work
-      : Effect.timeoutOrElse(work, {
-          duration: patience.left,
-          orElse: () => Effect.die(new DatabaseUnavailable({ reason: "the database did not answer in time" })),
-        })
-  })
 
 /** Fails with PostgreSQL's code for a read-only transaction where nothing may be written, so that the session is dropped. */
 const probeOf = (sql: SqlClient.SqlClient) =>

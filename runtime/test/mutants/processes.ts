@@ -73,7 +73,7 @@ export const ofProcesses: ReadonlyArray<Mutant> = [
     name: "one caller's constraint fails all who travel with it",
     file: "runtime/sql/coalesce.ts",
     find: "for (const job of jobs) if (!job.isAbandoned) yield* seen(answer([job]))",
-    replace: "for (const job of jobs) Deferred.doneUnsafe(job.done, Exit.failCause(exit.cause))",
+    replace: "for (const job of jobs) job.end(Exit.failCause(exit.cause))",
     breaks: "One order that is wrong refuses the orders beside it.",
     test: "runtime/sql/Database.test.ts",
     fails: "Database (embedded) > refuses of callers who travel together the guilty one alone",
