@@ -36,7 +36,7 @@ export class Inventory extends Context.Service<Inventory>()("inventory/Inventory
     const cache = yield* ProductCache
     const deliveries = yield* Deliveries
 
-    const get = Effect.fn("Inventory.get")(function* (product_id: string) {
+    const get = Effect.fnUntraced(function* (product_id: string) {
       const product = yield* cache.get(product_id)
       return product ?? (yield* new ProductNotFound({ product_id }))
     })

@@ -71,7 +71,7 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
       return Option.isSome(waited) ? waited.value : yield* Effect.die(new Unavailable({}))
     })
 
-    const get = Effect.fn("Orders.get")(function* (id: number) {
+    const get = Effect.fnUntraced(function* (id: number) {
       const order = yield* store.find(id)
       return order ?? (yield* new OrderNotFound({ order_id: id }))
     })

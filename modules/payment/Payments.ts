@@ -25,7 +25,7 @@ export class Payments extends Context.Service<Payments>()("payment/Payments", {
     const store = yield* PaymentStore
     const giveUpMillis = (yield* Effect.orDie(settings.PAYMENT_GIVE_UP_MINUTES)) * 60_000
 
-    const get = Effect.fn("Payments.get")(function* (id: number) {
+    const get = Effect.fnUntraced(function* (id: number) {
       const payment = yield* store.find(id)
       return payment ?? (yield* new PaymentNotFound({ payment_id: id }))
     })

@@ -24,7 +24,7 @@ export class Users extends Context.Service<Users>()("user/Users", {
       return created._tag === "Created" ? created.answered : yield* new EmailTaken({})
     })
 
-    const get = Effect.fn("Users.get")(function* (id: number) {
+    const get = Effect.fnUntraced(function* (id: number) {
       const user = yield* store.find(id)
       return user ?? (yield* new UserNotFound({ user_id: id }))
     })

@@ -118,7 +118,7 @@ export class ${Plural} extends Context.Service<${Plural}>()("${module}/${Plural}
     /** Fails with \`KeyTaken\` when the idempotency key was used before. */
     const create = Effect.fn("${Plural}.create")((${noun}: New${Noun}, claim: Claim<${Noun}>) => store.create(${noun}, claim))
 
-    const get = Effect.fn("${Plural}.get")(function* (id: number) {
+    const get = Effect.fnUntraced(function* (id: number) {
       const ${noun} = yield* store.find(id)
       return ${noun} ?? (yield* new ${Noun}NotFound({ ${noun}_id: id }))
     })
