@@ -2,7 +2,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Context, Effect, Layer, Schema } from "effect"
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
-import { createServer, type Server } from "node:http"
+import { createServer, type Server, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { turnedAway } from "../../telemetry/http.ts"
@@ -109,9 +109,17 @@ const encodingSemicolons = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpS
     return Effect.provideService(routes, HttpServerRequest.HttpServerRequest, request.modify({ url }))
   })
 
+/**
+ * A response that Node writes at once. The framework sets `strictContentLength`, with which Node sends an empty part after the
+ * body, by a slower call. The framework itself takes the length from the body.
+ */
+class PlainResponse extends ServerResponse<ReceivedBody> {}
+Object.defineProperty(PlainResponse.prototype, "strictContentLength", { get: () => false, set: () => {} })
+
 const nodeServer = () => {
   const server = createServer({
     IncomingMessage: ReceivedBody,
+    ServerResponse: PlainResponse,
     requireHostHeader: false,
     requestTimeout: 30_000,
     headersTimeout: 15_000,
