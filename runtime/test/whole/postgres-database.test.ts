@@ -5,6 +5,7 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import { type AddressInfo, connect, createServer } from "node:net"
+import { monitorEventLoopDelay } from "node:perf_hooks"
 import type { Duplex } from "node:stream"
 import { TLSSocket } from "node:tls"
 import { codeOf, faultOf } from "../../sql/fault.ts"
@@ -103,15 +104,20 @@ const encrypting = ({ server }: Context.Service.Shape<typeof Place>) =>
     ({ close }) => Effect.sync(close),
   )
 
-/** How it failed, and after how long. */
+/** How it failed, and after how long; `ownMillis` is without the longest time for which a busy machine stopped this process. */
 const failureOf = <A, E, R>(work: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
+    const stops = monitorEventLoopDelay()
+    stops.enable()
     const began = performance.now()
     const exit = yield* Effect.exit(work)
+    const millis = performance.now() - began
+    stops.disable()
     if (Exit.isSuccess(exit)) return yield* Effect.die(new Error("it did not fail"))
     const error = sqlErrorIn(exit.cause)
     return {
-      millis: performance.now() - began,
+      millis,
+      ownMillis: millis - stops.max / 1e6,
       fault: faultOf(exit.cause),
       code: error === undefined ? "" : codeOf(error),
       error: Cause.squash(exit.cause),
@@ -124,6 +130,24 @@ const patient = (left: number) =>
     Patience,
     Effect.sync(() => ({ left })),
   )
+
+/** A transaction that has done that and stays open, however long that is, until the effect that this succeeds with is run. */
+const openTransaction = <E>(
+  { sql, transaction }: Pick<Effect.Success<ReturnType<typeof instance>>, "sql" | "transaction">,
+  work: Effect.Effect<unknown, E>,
+) =>
+  Effect.gen(function* () {
+    const [isOpen, isOver] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+    const staying = Effect.gen(function* () {
+      yield* Effect.orDie(sql`set local idle_in_transaction_session_timeout = 0`)
+      yield* Effect.orDie(work)
+      yield* Deferred.succeed(isOpen, undefined)
+      yield* Deferred.await(isOver)
+    })
+    const open = yield* Effect.forkScoped(transaction(staying))
+    yield* Effect.raceFirst(Deferred.await(isOpen), Fiber.join(open))
+    return Effect.andThen(Deferred.succeed(isOver, undefined), Fiber.join(open))
+  })
 
 /** Whether the server works at that statement. */
 const isRunning = (query: string) =>
@@ -256,14 +280,16 @@ const tests = (server: Postgres) =>
           let seen = 0
           const listen = Effect.map(Effect.flatMap(other.bell("news").next, Deferred.await), () => seen++)
           yield* Effect.forkChild(Effect.forever(listen), { startImmediately: true })
-          const rings = 500
-          yield* Effect.repeat(Effect.andThen(one.bell("news").ring, Effect.sleep("1 millis")), { times: rings - 1 })
+          const began = performance.now()
+          yield* Effect.repeat(Effect.andThen(one.bell("news").ring, Effect.sleep("1 millis")), { times: 499 })
+          const millis = performance.now() - began
           yield* until(
             "it has rung",
             Effect.sync(() => seen > 0),
           )
           yield* Effect.sleep("500 millis")
-          expect(seen).toBeLessThan(rings / 3)
+          // They are 5 ms apart, and a timer may be early by one.
+          expect(seen).toBeLessThanOrEqual(millis / 4 + 2)
         }),
       )
     })
@@ -271,20 +297,15 @@ const tests = (server: Postgres) =>
     describe("what takes too long", () => {
       it.effect("is a statement that waits for a lock, after a second", () =>
         Effect.gen(function* () {
-          const { sql, transaction } = yield* instance()
+          const one = yield* instance()
+          const { sql } = one
           yield* sql`create table hot (n int)`
           yield* sql`insert into hot values (1)`
-          const locked = yield* Deferred.make<void>()
-          const holder = Effect.andThen(
-            Effect.orDie(sql`select * from hot for update`),
-            Effect.andThen(Deferred.succeed(locked, undefined), Effect.sleep("3 seconds")),
-          )
-          const holding = yield* Effect.forkChild(transaction(holder))
-          yield* Deferred.await(locked)
+          const release = yield* openTransaction(one, sql`select * from hot for update`)
           const failure = yield* failureOf(patient(1_700)(sql`update hot set n = 2`))
           expect(failure).toMatchObject({ code: "55P03", fault: "again" })
-          expect(failure.millis).toBeLessThan(2_000)
-          yield* Fiber.join(holding)
+          expect(failure.ownMillis).toBeLessThan(2_000)
+          yield* release
         }),
       )
 
@@ -305,7 +326,7 @@ const tests = (server: Postgres) =>
           const [before] = yield* sql`select pg_backend_pid() as pid`
           const failure = yield* failureOf(sql`select pg_sleep(20)`)
           expect(failure).toMatchObject({ code: "57014", fault: "infrastructure" })
-          expect(failure.millis).toBeLessThan(5_500)
+          expect(failure.ownMillis).toBeLessThan(5_500)
           expect(yield* sql`select pg_backend_pid() as pid`).toEqual([before])
         }),
       )
@@ -320,28 +341,14 @@ const tests = (server: Postgres) =>
 
       it.effect("is a wait for a connection while others have them all, after the patience of who waits", () =>
         Effect.gen(function* () {
-          const { sql, transaction } = yield* instance()
-          const all = yield* Deferred.make<void>()
-          let had = 0
-          const hold = transaction(
-            Effect.gen(function* () {
-              yield* Effect.orDie(sql`select 1`)
-              if (++had === 8) yield* Deferred.succeed(all, undefined)
-              yield* Effect.sleep("3 seconds")
-            }),
-          )
-          const holding = yield* Effect.forkChild(
-            Effect.all(
-              Array.from({ length: 8 }, () => hold),
-              { concurrency: 8 },
-            ),
-          )
-          yield* Deferred.await(all)
+          const one = yield* instance()
+          const { sql } = one
+          const others = yield* Effect.forEach(Array.from({ length: 8 }), () => openTransaction(one, Effect.void))
           const failure = yield* failureOf(patient(800)(sql`select 1`))
           expect(failure).toMatchObject({ fault: "infrastructure" })
           expect(failure.millis).toBeGreaterThan(700)
-          expect(failure.millis).toBeLessThan(1_700)
-          yield* Fiber.join(holding)
+          expect(failure.ownMillis).toBeLessThan(1_700)
+          for (const release of others) yield* release
           yield* patient(800)(sql`select 1`)
         }),
       )
@@ -349,16 +356,19 @@ const tests = (server: Postgres) =>
       it.effect("is all that a request asks, one after the other: what was waited for is taken from what is left", () =>
         Effect.gen(function* () {
           const { sql, transaction } = yield* instance()
-          const waits = sql`select pg_sleep(0.4)`
-          const three = Effect.all([waits, waits, waits])
-          for (const asked of [three, transaction(Effect.orDie(three))]) {
+          let waited = 0
+          const wait = Effect.map(sql`select pg_sleep(0.4)`, () => ++waited)
+          const ten = Effect.all(Array.from({ length: 10 }, () => wait))
+          for (const asked of [ten, transaction(Effect.orDie(ten))]) {
+            waited = 0
             const failure = yield* failureOf(patient(1_000)(asked))
             expect(failure).toMatchObject({ fault: "infrastructure" })
             expect(failure.millis).toBeGreaterThan(900)
-            expect(failure.millis).toBeLessThan(1_150)
+            // The third is cut off; where a busy machine is late to do so, what comes next is.
+            expect(waited).toBeLessThanOrEqual(3)
           }
           // Another request has a patience of its own.
-          yield* patient(1_000)(waits)
+          yield* patient(1_000)(wait)
         }),
       )
 
@@ -382,7 +392,7 @@ const tests = (server: Postgres) =>
               Effect.ensuring(Effect.sync(server.thaw)),
             )
             expect(failures.map(({ fault }) => fault)).toEqual(asked.map(() => "infrastructure"))
-            expect(Math.max(...failures.map(({ millis }) => millis))).toBeLessThan(2_000)
+            expect(Math.max(...failures.map(({ ownMillis }) => ownMillis))).toBeLessThan(2_000)
             yield* until("it answers", Effect.match(probe, { onSuccess: () => true, onFailure: () => false }))
           }),
       )
@@ -398,23 +408,15 @@ const tests = (server: Postgres) =>
 
       it.effect("gives way to those who work on, when it would have to wait for a lock", () =>
         Effect.gen(function* () {
-          const { sql, transaction, upgrading } = yield* instance()
+          const one = yield* instance()
+          const { sql, upgrading } = one
           yield* sql`create table busy (n int)`
-          const held = yield* Deferred.make<void>()
-          const holder = yield* Effect.forkChild(
-            transaction(
-              Effect.andThen(
-                Effect.orDie(sql`select * from busy`),
-                Effect.andThen(Deferred.succeed(held, undefined), Effect.sleep("2500 millis")),
-              ),
-            ),
-          )
-          yield* Deferred.await(held)
+          const release = yield* openTransaction(one, sql`select * from busy`)
           const failure = yield* failureOf(
             upgrading(Effect.flatMap(SqlClient.SqlClient, (sql) => sql`alter table busy add column m int`)),
           )
           expect(failure).toMatchObject({ code: "55P03", fault: "again" })
-          yield* Fiber.join(holder)
+          yield* release
         }),
       )
     })
@@ -481,18 +483,8 @@ const tests = (server: Postgres) =>
           const database = yield* at(newModule())
           const sql = Context.get(database, SqlClient.SqlClient)
           yield* Effect.provideContext(migrate({ "0001_create_goods": goods }, "shop"), database)
-          const [held, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-          const holder = yield* Effect.forkScoped(
-            Context.get(database, Database).transaction(
-              Effect.gen(function* () {
-                yield* Effect.orDie(sql`set local idle_in_transaction_session_timeout = 0`)
-                yield* Effect.orDie(sql`select * from goods`)
-                yield* Deferred.succeed(held, undefined)
-                yield* Deferred.await(go)
-              }),
-            ),
-          )
-          yield* Deferred.await(held)
+          const { transaction } = Context.get(database, Database)
+          const release = yield* openTransaction({ sql, transaction }, sql`select * from goods`)
           const { reasons, fiber } = yield* starting(database, {
             "0001_create_goods": goods,
             "0002_price_goods": alter,
@@ -503,9 +495,8 @@ const tests = (server: Postgres) =>
           )
           yield* Effect.raceFirst(triedTwice, Fiber.join(fiber))
           expect(new Set(reasons)).toEqual(new Set(["canceling statement due to lock timeout"]))
-          yield* Deferred.succeed(go, undefined)
+          yield* release
           yield* Fiber.join(fiber)
-          yield* Fiber.join(holder)
           expect(reasons.at(-1)).toBeUndefined()
           expect(yield* columns(sql)).toEqual([{ attname: "n" }, { attname: "price" }])
         }),
@@ -776,7 +767,7 @@ const tests = (server: Postgres) =>
           Effect.ensuring(Effect.promise(server.resume)),
         )
         expect(failure).toMatchObject({ fault: "infrastructure" })
-        expect(failure.millis).toBeLessThan(2_000)
+        expect(failure.ownMillis).toBeLessThan(2_000)
         yield* until("it answers", Effect.match(probe, { onSuccess: () => true, onFailure: () => false }))
         yield* sql`insert into thing values (2)`
         expect(yield* (yield* exclusive)`select n from thing`).toEqual([{ n: 2 }])
