@@ -669,9 +669,15 @@ const lookedAt = (order: Order) =>
     Effect.gen(function* () {
       const { publish, settled } = yield* Scenario
       const [product_id, paid, cancelled] = [yield* aProduct(5), anOrder(), anOrder()]
-      for (const order of [paid, cancelled]) yield* publish(OrderCreated, created(order, { [product_id]: 1 }))
-      yield* publish(PaymentSuccessful, { ...fields(paid), payment_id: 1 })
-      yield* publish(OrderCancelled, fields(cancelled))
+      // At once: what is on the log when a hold has expired is waited for.
+      yield* Effect.all(
+        [
+          ...[paid, cancelled].map((order) => publish(OrderCreated, created(order, { [product_id]: 1 }))),
+          publish(PaymentSuccessful, { ...fields(paid), payment_id: 1 }),
+          publish(OrderCancelled, fields(cancelled)),
+        ],
+        { concurrency: "unbounded" },
+      )
       yield* settled
       expect((yield* storyOf(paid)).at(-1)).toBe("taken")
       expect(yield* storyOf(cancelled)).not.toContain("hold_expired")
