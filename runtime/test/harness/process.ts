@@ -202,6 +202,11 @@ export const start = async (options: Options): Promise<Galleria> => {
   }
 }
 
+/** Resolves once the server has read what was sent to it before: it has answered requests that came later. */
+export const hasRead = async ({ call }: Callable): Promise<void> => {
+  for (let n = 0; n < 3; n++) await call("GET", "/livez")
+}
+
 /** How long a test waits for a fact before it gives up: long, for the machine may be busy. */
 export const patienceMillis = 120_000
 

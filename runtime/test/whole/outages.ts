@@ -21,6 +21,8 @@ export interface Outage {
   readonly happen: (world: World) => Promise<void>
   /** The processes themselves stand still. */
   readonly freezes?: true
+  /** How often the broker is back for a moment meanwhile; at most once unless it is given. */
+  readonly returns?: number
 }
 
 /** After this everything is delivered, counted from the end of the fault. */
@@ -55,6 +57,7 @@ export const brokerOutages = (length: number): ReadonlyArray<Outage> => [
   },
   {
     name: "connections that flap",
+    returns: Math.floor(length / 2),
     happen: async ({ site: { kafka } }) => {
       for (let n = 0; n < length; n++) {
         await kafka.proxy.set({ refuse: n % 2 === 0 })

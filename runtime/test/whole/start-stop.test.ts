@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import type { Order } from "../../../modules/order/contract/api.ts"
 import { modules } from "../../modules.ts"
 import { pagesOf } from "../harness/audit.ts"
-import { type Galleria, launch, type Options, start, temporaryFolder, until } from "../harness/process.ts"
+import { type Galleria, hasRead, launch, type Options, start, temporaryFolder, until } from "../harness/process.ts"
 import { spine } from "../harness/spine.ts"
 
 /** A folder that was started once and stopped: copies of it start faster. */
@@ -303,7 +303,7 @@ describe("Stopping", () => {
     using folder = temporaryFolder(prepared.path)
     await using galleria = await start({ modules: spine, dataDir: folder.path, env: { USER_WAIT_MS: "60000" } })
     const waiting = galleria.call("POST", "/orders", { user_id: 1_000, amount: "1" })
-    await sleep(200)
+    await hasRead(galleria)
     const began = Date.now()
     expect(await galleria.stop()).toEqual({ code: 0, signal: null })
     expect(Date.now() - began).toBeLessThan(10_000)
@@ -312,11 +312,19 @@ describe("Stopping", () => {
 
   it("ends at once at a second signal", async () => {
     using folder = temporaryFolder(prepared.path)
-    await using galleria = await start({ modules: spine, dataDir: folder.path, env: { USER_WAIT_MS: "8000" } })
+    await using galleria = await start({ modules: spine, dataDir: folder.path, env: { USER_WAIT_MS: "60000" } })
+    const url = await galleria.url
     const waiting = galleria.call("POST", "/orders", { user_id: 1_000, amount: "1" }).catch(() => "no answer")
-    await sleep(200)
+    await hasRead(galleria)
     galleria.kill("SIGTERM")
-    await sleep(1_000)
+    await until("it stops", () =>
+      fetch(`${url}/livez`).then(
+        () => false,
+        () => true,
+      ),
+    )
+    // What comes within half a second is the same signal.
+    await sleep(600)
     const began = Date.now()
     expect(await galleria.stop()).toEqual({ code: 1, signal: null })
     expect(Date.now() - began).toBeLessThan(2_000)
@@ -327,7 +335,7 @@ describe("Stopping", () => {
     using folder = temporaryFolder(prepared.path)
     await using galleria = await start({ dataDir: folder.path })
     const waiting = galleria.call("POST", "/orders", { user_id: 1_000, amount: "1" })
-    await sleep(200)
+    await hasRead(galleria)
     galleria.kill("SIGINT")
     await sleep(50)
     expect(await galleria.stop("SIGINT")).toEqual({ code: 0, signal: null })
