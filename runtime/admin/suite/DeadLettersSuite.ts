@@ -1086,9 +1086,13 @@ const operations: ReadonlyArray<Check<Subject>> = [
           millis.push(performance.now() - before)
         }
         expect(Math.min(...millis)).toBeLessThan(50)
-        const before = performance.now()
-        expect(yield* operator.list({}, undefined, 50)).toHaveLength(50)
-        expect(performance.now() - before).toBeLessThan(500)
+        const listed: Array<number> = []
+        for (let n = 0; n < 5; n++) {
+          const before = performance.now()
+          expect(yield* operator.list({}, undefined, 50)).toHaveLength(50)
+          listed.push(performance.now() - before)
+        }
+        expect(Math.min(...listed)).toBeLessThan(500)
       }),
     ),
   },

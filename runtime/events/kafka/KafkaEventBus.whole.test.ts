@@ -95,7 +95,7 @@ if (servers !== undefined) {
         expect(textsOf(group.received())).toEqual(textsOf(numbered(topic, 0, 4_000)))
       }).pipe(
         Effect.scoped,
-        Effect.provideService(HandleWithin, "3 seconds"),
+        Effect.provideService(HandleWithin, "8 seconds"),
         Effect.provideService(References.MinimumLogLevel, "None"),
       ),
     )

@@ -76,7 +76,7 @@ const run = <Subject>({ check }: Check<Subject>, subject: Subject) =>
   Effect.gen(function* () {
     const database = (yield* Databases).of(`check_${process.pid}_${++runs}`)
     yield* Effect.andThen(migrate({}), check(subject)).pipe(Effect.scoped, Effect.provide(database))
-  }).pipe(Effect.timeout("60 seconds"), Effect.provideService(References.MinimumLogLevel, "None"))
+  }).pipe(Effect.timeout("100 seconds"), Effect.provideService(References.MinimumLogLevel, "None"))
 
 /** The name of what a check fails with: that of an assertion, when it noticed, and did not only stumble. */
 const complaintOf = <Subject>(check: Check<Subject>, subject: Subject) =>
