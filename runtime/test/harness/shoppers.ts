@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import type { NewUser, User } from "../../../modules/user/contract/api.ts"
 import type { NewOrder, Order } from "../../../modules/order/contract/api.ts"
 import type { Deployment } from "./deployment.ts"
-import type { Answer, Callable, Galleria } from "./process.ts"
+import { type Answer, type Callable, type Galleria, until } from "./process.ts"
 
 /** A thing that a shopper asked for, maybe several times with one key. */
 export interface Wish {
@@ -215,15 +215,18 @@ export const makeShoppers = (random: Random) => {
   }
 }
 
-/** Shops for that long, then kills those without warning. */
+/** Shops until one more order is placed, however slow the machine is, and for that long; then kills those without warning. */
 export const killWhileShopping = async (
-  { shop }: ReturnType<typeof makeShoppers>,
+  { ledger, shop }: ReturnType<typeof makeShoppers>,
   deployment: Deployment,
   victims: ReadonlyArray<Galleria>,
   millis: number,
 ) => {
   let killed = false
+  const placed = () => ledger.wishes.filter(({ path, id }) => path === "/orders" && id !== undefined).length
+  const before = placed()
   const shopping = shop(deployment, () => killed)
+  await until("one more order is placed", () => placed() > before || ledger.faults.length > 0)
   await sleep(millis)
   killed = true
   await Promise.all(victims.map((galleria) => galleria.stop("SIGKILL")))

@@ -68,11 +68,12 @@ export const chaos = async (options: {
   const { ledger } = shoppers
   const kills = { first: 0, load: 0, start: 0 }
   await using site = await options.shape.settle()
+  let lives = 0
   /**
-   * Some orders wait for a payment, and can be cancelled until then; the others are processed at once. On a busy machine the
+   * By turns, orders wait for a payment, and can be cancelled until then, or are processed at once. On a busy machine the
    * news of a user may take longer than an order usually waits for them.
    */
-  const settings = () => ({ env: { ORDER_STEPS: random() < 0.5 ? "none" : "payment", USER_WAIT_MS: "10000" } })
+  const settings = () => ({ env: { ORDER_STEPS: lives++ % 2 === 0 ? "payment" : "none", USER_WAIT_MS: "10000" } })
   let faults: ReadonlyArray<string> = []
 
   for (; kills.first < 2; kills.first++) {
@@ -135,7 +136,7 @@ const auditStopped = async (site: Site, shoppers: ReturnType<typeof makeShoppers
     faults = await site.audit(ledger)
     if (faults.length === 0) break
   }
-  const paid = payable.filter(() => random() < 0.5)
+  const paid = payable.filter((_, n) => n === 0 || random() < 0.5)
   await pay(site, paid)
   for (const { id, user_id } of paid) {
     ledger.paid.add(id)
