@@ -217,9 +217,8 @@ layer(scenario([notification], { ...settings, SMTP_URL: silent.url }), { exclude
     describe("while mails wait for it", () => {
       it.effect("does not delay the module's reactions", () =>
         Effect.gen(function* () {
-          const { publishAll, settled, get } = yield* Scenario
+          const { publishAll, settled, get, database } = yield* Scenario
           const users = Array.from({ length: 300 }, next)
-          const begun = Date.now()
           yield* publishAll(
             UserCreated,
             users.map((user_id) => ({ user_id, email: addressOf(user_id), name: "Ada Lovelace" })),
@@ -235,7 +234,9 @@ layer(scenario([notification], { ...settings, SMTP_URL: silent.url }), { exclude
           expect(body.items).toHaveLength(200)
           expect(body.items).toEqual(expect.arrayContaining([expect.objectContaining({ status: "pending" })]))
           expect(yield* ofUser(users.at(-1)!)).toHaveLength(3)
-          expect(Date.now() - begun).toBeLessThan(4_000)
+          // Each try takes 5 s: the module has taken charge of all events before most mails were tried at all.
+          const tried = yield* Effect.orDie(database("notification")`select 1 from task where attempts > 0`)
+          expect(tried.length).toBeLessThan(450)
           expect((yield* get("/livez")).status).toBe(200)
         }),
       )

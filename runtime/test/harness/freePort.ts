@@ -3,6 +3,10 @@ import { createServer } from "node:net"
 
 const given = new Set<number>()
 
+/** The ports of a process: few others have the same, so that two hardly find a port free before one of them listens. */
+const own = 240
+const first = 20_000 + (process.pid % 50) * own
+
 /**
  * A free port of 127.0.0.1 that no other program gets by chance later: it is below those which the system hands
  * out to outgoing connections. A server can give it back and take it again, and a client that keeps trying meanwhile
@@ -10,7 +14,7 @@ const given = new Set<number>()
  */
 export const freePort = async (): Promise<number> => {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const port = first + Math.floor(Math.random() * own)
     if (given.has(port)) continue
     const probe = createServer().listen(port, "127.0.0.1")
     try {
