@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
 import { cpSync, mkdtempSync, rmSync } from "node:fs"
+import { get, type IncomingMessage } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -202,9 +204,15 @@ export const start = async (options: Options): Promise<Galleria> => {
   }
 }
 
-/** Resolves once the server has read what was sent to it before: it has answered requests that came later. */
-export const hasRead = async ({ call }: Callable): Promise<void> => {
-  for (let n = 0; n < 3; n++) await call("GET", "/livez")
+/**
+ * Resolves once the server has read what was sent to it before: it has answered requests on connections that were made one
+ * after the other since then.
+ */
+export const hasRead = async ({ url }: Pick<Galleria, "url">): Promise<void> => {
+  for (let n = 0; n < 5; n++) {
+    const [response] = (await once(get(`${await url}/livez`, { agent: false }), "response")) as [IncomingMessage]
+    await once(response.resume(), "close")
+  }
 }
 
 /** How long a test waits for a fact before it gives up: long, for the machine may be busy. */

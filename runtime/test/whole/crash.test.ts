@@ -27,7 +27,7 @@ const possible = await shapes()
 describe.for(forms.filter(({ shape }) => possible.includes(shape)))(
   "Galleria under kill -9, $shape.name",
   ({ command, expected, ...form }) => {
-    it("keeps what it acknowledged, and lets every event take effect exactly once", { timeout: 300_000 }, async () => {
+    it("keeps what it acknowledged, and lets every event take effect exactly once", { timeout: 600_000 }, async () => {
       const seed = Date.now() % 1_000_000
       const say = (line: string) => void process.stdout.write(`${line}\n`)
       say(
