@@ -5,13 +5,13 @@ import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import { type AddressInfo, connect, createServer } from "node:net"
-import { monitorEventLoopDelay } from "node:perf_hooks"
 import type { Duplex } from "node:stream"
 import { TLSSocket } from "node:tls"
 import { codeOf, faultOf } from "../../sql/fault.ts"
 import { until } from "../harness/bus.ts"
 import { newDatabase, ownPostgres } from "../harness/postgres.ts"
 import type { Postgres } from "../harness/postgresServer.ts"
+import { stopwatch } from "../harness/stopwatch.ts"
 import { Database, DatabaseRefused } from "../../sql/Database.ts"
 import { migrate, type Migrations } from "../../sql/migrate.ts"
 import { onceThere, reasonOf } from "../../sql/onceThere.ts"
@@ -104,20 +104,16 @@ const encrypting = ({ server }: Context.Service.Shape<typeof Place>) =>
     ({ close }) => Effect.sync(close),
   )
 
-/** How it failed, and after how long; `ownMillis` is without the longest time for which a busy machine stopped this process. */
+/** How it failed, and after how long. */
 const failureOf = <A, E, R>(work: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
-    const stops = monitorEventLoopDelay()
-    stops.enable()
-    const began = performance.now()
+    const elapsed = stopwatch()
     const exit = yield* Effect.exit(work)
-    const millis = performance.now() - began
-    stops.disable()
+    const took = elapsed()
     if (Exit.isSuccess(exit)) return yield* Effect.die(new Error("it did not fail"))
     const error = sqlErrorIn(exit.cause)
     return {
-      millis,
-      ownMillis: millis - stops.max / 1e6,
+      ...took,
       fault: faultOf(exit.cause),
       code: error === undefined ? "" : codeOf(error),
       error: Cause.squash(exit.cause),

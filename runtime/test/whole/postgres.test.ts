@@ -7,6 +7,7 @@ import { ownPostgres } from "../harness/postgres.ts"
 import { connectTo, type Postgres } from "../harness/postgresServer.ts"
 import { type Galleria, hasRead, launch, start, temporaryFolder, until } from "../harness/process.ts"
 import { spine } from "../harness/spine.ts"
+import { stopwatch } from "../harness/stopwatch.ts"
 
 /** A request is answered within 2 s, and this machine may be busy: beside what it takes for one that needs no database. */
 const inTimeMillis = 3_000
@@ -362,9 +363,9 @@ const tests = (server: Postgres) => {
           Array.from({ length: 20 }, () => galleria.call("POST", "/orders", { user_id, amount: 1 })),
         )
         await hasRead(galleria)
-        const began = performance.now()
+        const elapsed = stopwatch()
         expect(await galleria.stop()).toEqual({ code: 0, signal: null })
-        expect(performance.now() - began).toBeLessThan(10_000)
+        expect(elapsed().ownMillis).toBeLessThan(10_000)
         expect(new Set((await waiting).map(({ status }) => status))).toEqual(new Set([503]))
       } finally {
         server.thaw()
@@ -450,10 +451,10 @@ const tests = (server: Postgres) => {
         const [newest] = (await galleria.call<{ items: ReadonlyArray<Order> }>("GET", "/orders?limit=1")).body.items
         await somebody.run("begin")
         await somebody.run(`select * from "order".orders where id = ${newest!.id} for update`)
-        const began = performance.now()
+        const elapsed = stopwatch()
         const { status } = await galleria.call("POST", `/orders/${newest!.id}/cancel`)
         expect(status).toBe(503)
-        expect(performance.now() - began).toBeLessThan(inTimeMillis)
+        expect(elapsed().ownMillis).toBeLessThan(inTimeMillis)
         await untilMore(30)
         await somebody.run("rollback")
         for (let n = 0; n < 10; n++) {
