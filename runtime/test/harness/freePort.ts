@@ -3,9 +3,15 @@ import { createServer } from "node:net"
 
 const given = new Set<number>()
 
+const first = 20_000
+const all = 12_000
+
 /** The ports of a process: few others have the same, so that two hardly find a port free before one of them listens. */
 const own = 240
-const first = 20_000 + (process.pid % 50) * own
+const firstOwn = first + (process.pid % (all / own)) * own
+
+const anyPort = () =>
+  given.size < own / 2 ? firstOwn + Math.floor(Math.random() * own) : first + Math.floor(Math.random() * all)
 
 /**
  * A free port of 127.0.0.1 that no other program gets by chance later: it is below those which the system hands
@@ -14,7 +20,7 @@ const first = 20_000 + (process.pid % 50) * own
  */
 export const freePort = async (): Promise<number> => {
   for (;;) {
-    const port = first + Math.floor(Math.random() * own)
+    const port = anyPort()
     if (given.has(port)) continue
     const probe = createServer().listen(port, "127.0.0.1")
     try {
