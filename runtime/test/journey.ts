@@ -36,7 +36,7 @@ export const testJourney = (shapes: ReadonlyArray<Shape>) =>
   describe.for(shapes)("The journey of an order, $name", ({ settle }) => {
     it("goes from a new user to the summary, through a restart, and is logged without personal data", async () => {
       await using site = await settle()
-      const settings = { env: { LOG_LEVEL: "trace" } }
+      const settings = { env: { LOG_LEVEL: "trace", USER_WAIT_MS: "60000" } }
       const key = { "idempotency-key": "the first order" }
       const wanted = { user_id: 1, items: [laptop] }
       let before: Awaited<ReturnType<typeof everything>>
@@ -115,7 +115,7 @@ export const testJourney = (shapes: ReadonlyArray<Shape>) =>
 
     it("ends with a cancellation while a step is missing", async () => {
       await using site = await settle()
-      await using galleria = await site.start({ env: { ORDER_STEPS: "payment" } })
+      await using galleria = await site.start({ env: { ORDER_STEPS: "payment", USER_WAIT_MS: "60000" } })
       await galleria.call("POST", "/users", ada)
       const { body: order } = await galleria.call<Order>("POST", "/orders", { user_id: 1, amount: "100" })
       await until("the user sees the order", async () => (await statusShown(galleria, 1)) === "created")

@@ -34,7 +34,7 @@ const deliveriesOf = (journey: any, type: string) =>
     .filter(({ topic }: any) => topic === type)
     .flatMap(({ deliveries }: any) => deliveries.map((one: any) => `${one.reaction} ${one.status}`))
 
-const each = await onEveryDatabase(Object.values(modules))
+const each = await onEveryDatabase(Object.values(modules), { USER_WAIT_MS: "60000" })
 each("A journey", (it) => {
   it.effect("has every event of an order with its place, its deliveries, calls and holds", () =>
     Effect.gen(function* () {

@@ -8,7 +8,7 @@ import { Chromium, hasBrowser, open, type Opened, token } from "./browser.ts"
 import { placeOrder, press, redriveByKeyboard, waitForLanes } from "./operator.ts"
 
 /** An event that fails is parked at its second attempt, a second later. */
-const settings = { ADMIN_TOKEN: token, FAULTS: "on", RETRY_ATTEMPTS: "2" }
+const settings = { ADMIN_TOKEN: token, FAULTS: "on", RETRY_ATTEMPTS: "2", USER_WAIT_MS: "60000" }
 const server = Layer.merge(scenario(Object.values(modules), settings), Chromium.layer)
 
 const bearer = { authorization: `Bearer ${token}` }

@@ -66,38 +66,41 @@ const everyEnding = Effect.gen(function* () {
   yield* settled
 })
 
-layer(scenario(all), { excludeTestServices: true })("Today's release, beside the last one", (it) => {
-  it.effect("publishes events that the last release can read", () =>
-    Effect.gen(function* () {
-      const { published } = yield* Scenario
-      yield* everyEnding
-      const ajv = new Ajv2020({ strict: false })
-      formats.default(ajv)
-      for (const event of today) {
-        const events = yield* published(event)
-        expect([event.type, events.length > 0]).toEqual([event.type, true])
-        const reader = released.find(({ type, version }) => type === event.type && version === event.version)
-        // Readers of the last release postpone a newer version, and a new event has no readers there.
-        if (reader === undefined) continue
-        const judge = ajv.compile(reader.schema)
-        for (const { data } of events) {
-          expect([event.type, judge(data) || ajv.errorsText(judge.errors)]).toEqual([event.type, true])
+layer(scenario(all, { USER_WAIT_MS: "60000" }), { excludeTestServices: true })(
+  "Today's release, beside the last one",
+  (it) => {
+    it.effect("publishes events that the last release can read", () =>
+      Effect.gen(function* () {
+        const { published } = yield* Scenario
+        yield* everyEnding
+        const ajv = new Ajv2020({ strict: false })
+        formats.default(ajv)
+        for (const event of today) {
+          const events = yield* published(event)
+          expect([event.type, events.length > 0]).toEqual([event.type, true])
+          const reader = released.find(({ type, version }) => type === event.type && version === event.version)
+          // Readers of the last release postpone a newer version, and a new event has no readers there.
+          if (reader === undefined) continue
+          const judge = ajv.compile(reader.schema)
+          for (const { data } of events) {
+            expect([event.type, judge(data) || ajv.errorsText(judge.errors)]).toEqual([event.type, true])
+          }
         }
-      }
-    }),
-  )
+      }),
+    )
 
-  it.effect("reads each golden payload", () =>
-    Effect.gen(function* () {
-      const { put, settled } = yield* Scenario
-      yield* Effect.forEach(released, (event) =>
-        Effect.forEach(event.golden, ({ data }) => put(recordOf(event, data as Readonly<Record<string, unknown>>))),
-      )
-      yield* settled
-      expect(yield* failuresIn(all)).toEqual([])
-    }),
-  )
-})
+    it.effect("reads each golden payload", () =>
+      Effect.gen(function* () {
+        const { put, settled } = yield* Scenario
+        yield* Effect.forEach(released, (event) =>
+          Effect.forEach(event.golden, ({ data }) => put(recordOf(event, data as Readonly<Record<string, unknown>>))),
+        )
+        yield* settled
+        expect(yield* failuresIn(all)).toEqual([])
+      }),
+    )
+  },
+)
 
 const endings: Readonly<Record<string, string>> = {
   order_created: "created",

@@ -173,7 +173,7 @@ const tests = (server: Postgres) => {
       await using galleria = await start({
         modules: spine,
         dataDir: folder.path,
-        env: { ORDER_DATABASE_URL: await newDatabase() },
+        env: { ORDER_DATABASE_URL: await newDatabase(), USER_WAIT_MS: "60000" },
       })
       const user_id = await signUp(galleria)
       expect((await galleria.call("POST", "/orders", { user_id, amount: 1 })).status).toBe(201)

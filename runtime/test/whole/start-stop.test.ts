@@ -278,7 +278,7 @@ describe("Stopping", () => {
       const dataDir = folder.path
       const fates: Array<Fate> = []
       {
-        await using galleria = await start({ modules: spine, dataDir })
+        await using galleria = await start({ modules: spine, dataDir, env: { USER_WAIT_MS: "60000" } })
         const url = await galleria.url
         const { body } = await galleria.call<{ id: number }>("POST", "/users", { email: "a@example.org", name: "A" })
         const shoppers = Array.from({ length: 24 }, (_, n) => shopOnOneConnection(url, body.id, `shopper-${n}`))

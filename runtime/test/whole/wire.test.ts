@@ -102,7 +102,7 @@ if (await canStartKafka()) {
       galleria = await start({
         dataDir: folder.path,
         modules: ["user", "order"],
-        env: { KAFKA_BOOTSTRAP_SERVERS: kafka.bootstrap, ORDER_STEPS: "none" },
+        env: { KAFKA_BOOTSTRAP_SERVERS: kafka.bootstrap, ORDER_STEPS: "none", USER_WAIT_MS: "60000" },
       })
       await galleria.call("POST", "/users", user)
     })
