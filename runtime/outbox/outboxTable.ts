@@ -1,7 +1,7 @@
 import { Clock, Effect, Option, Schema } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { EventType } from "../events/Event.ts"
-import { placeIn, traceparentOf } from "../telemetry/trace.ts"
+import { traceparentHere } from "../telemetry/trace.ts"
 import { eventId } from "./eventId.ts"
 import { type EventDraft, maxBytes, notPublished, type Outbox } from "./Outbox.ts"
 
@@ -79,7 +79,6 @@ const withoutMembers = (data: EventType["data"], without: ReadonlyArray<string>)
 const draftOf = (event: EventType, data: unknown, encode: Encode) =>
   Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
-    const place = placeIn(yield* Effect.context())
     const encoded = encode(data)
     const text = JSON.stringify(encoded)
     if (Buffer.byteLength(text) > maxBytes) {
@@ -90,7 +89,7 @@ const draftOf = (event: EventType, data: unknown, encode: Encode) =>
       type: event.type,
       version: event.version,
       time: new Date(now).toISOString(),
-      traceparent: place === undefined ? null : traceparentOf(place),
+      traceparent: yield* traceparentHere,
       key: textOf(encoded[event.key]),
       subject: textOf(encoded[event.subject]),
       data: text,

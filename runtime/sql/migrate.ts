@@ -10,6 +10,7 @@ import { indexParked } from "./migrations/0007_index_parked.ts"
 import { createPositions } from "./migrations/0004_create_positions.ts"
 import { explainDeadLetters } from "./migrations/0008_explain_dead_letters.ts"
 import { markReady } from "./migrations/0003_mark_ready.ts"
+import { traceTasks } from "./migrations/0009_trace_tasks.ts"
 import { reasonOf } from "./onceThere.ts"
 
 /** By name, such as `0001_create_orders`: numbered from 1, run in that order, never edited after a release. */
@@ -24,6 +25,7 @@ const runtime: Migrations = {
   "0006_count_postponed": Effect.asVoid(countPostponed),
   "0007_index_parked": Effect.asVoid(indexParked),
   "0008_explain_dead_letters": Effect.asVoid(explainDeadLetters),
+  "0009_trace_tasks": Effect.asVoid(traceTasks),
 }
 
 /** A migration failed. `reason` is the message of the database. */

@@ -102,6 +102,14 @@ await suiteOnEveryDatabase("Tasks", {
       caughtBy: "removes rows that wait, and none that is called or whose call is unknown",
     },
     {
+      name: "a row without its trace",
+      subject: byTable(({ lockDue }) => ({
+        lockDue: (...asked) =>
+          Effect.map(lockDue(...asked), (rows) => rows.map((row) => ({ ...row, traceparent: null }))) as never,
+      })),
+      caughtBy: "continues the trace in which a row was added; several traces together begin a new one",
+    },
+    {
       name: "a mark after the call",
       subject: byTable(() => ({ mark: () => Effect.succeed([]) as never })),
       caughtBy: "calls outside of any transaction, after the mark was committed",

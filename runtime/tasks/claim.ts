@@ -75,7 +75,7 @@ const begin = ({ table, running }: Tools, task: Task<never>, rows: ReadonlyArray
   Effect.gen(function* () {
     if (rows.length === 0) return []
     const items = rows.map(({ id, isUnknown }) => ({ id, isUnknown }))
-    const calls = yield* running(task, task.begin(items as unknown as NonEmptyReadonlyArray<Due>))
+    const calls = yield* running("begin", task, rows, task.begin(items as unknown as NonEmptyReadonlyArray<Due>))
     if (calls.length !== rows.length) {
       return yield* Effect.die(new Error(`begin of ${task.name} answered ${calls.length} of ${rows.length} items`))
     }

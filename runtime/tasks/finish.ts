@@ -36,7 +36,12 @@ const record = ({ database, table, running }: Tools, task: Task<never>, finished
       const ours = finished.filter(({ id, holder }) => held.has(`${holder} ${id}`))
       if (ours.length === 0) return
       const results = ours.map(({ id, call, result }): Ended<unknown, unknown> => ({ id, call, result }))
-      const nexts = yield* running(task, task.end(results as unknown as NonEmptyReadonlyArray<Ended<any, any>>))
+      const nexts = yield* running(
+        "end",
+        task,
+        ours,
+        task.end(results as unknown as NonEmptyReadonlyArray<Ended<any, any>>),
+      )
       if (nexts.length !== ours.length) {
         return yield* Effect.die(new Error(`end of ${task.name} answered ${nexts.length} of ${ours.length} results`))
       }

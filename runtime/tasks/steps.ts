@@ -5,8 +5,9 @@ import type { CallResult, Task } from "../module/Task.ts"
 import { Database } from "../sql/Database.ts"
 import { make } from "./call.ts"
 import { claimBy } from "./claim.ts"
+import { following } from "./following.ts"
 import { finishBy } from "./finish.ts"
-import { type Claimed, taskTable, type TaskTable } from "./taskTable.ts"
+import { type Claimed, type Due, taskTable, type TaskTable } from "./taskTable.ts"
 
 /** A row with a call: `call` is the result of its task's `begin`. */
 export interface Called extends Claimed {
@@ -24,8 +25,13 @@ export interface Finished extends Called {
 export interface Tools {
   readonly database: Database["Service"]
   readonly table: TaskTable
-  /** Runs `begin` or `end` of a task in the running transaction; fails when it is stuck. */
-  readonly running: <A>(task: Task<never>, part: Effect.Effect<A>) => Effect.Effect<A>
+  /** Runs `begin` or `end` of a task for these rows, in the running transaction; fails when it is stuck. */
+  readonly running: <A>(
+    part: "begin" | "end",
+    task: Task<never>,
+    rows: ReadonlyArray<Due>,
+    work: Effect.Effect<A>,
+  ) => Effect.Effect<A>
   /** Whether the database does not answer. */
   readonly isAway: Effect.Effect<boolean>
 }
@@ -47,8 +53,8 @@ export const makeSteps = (
     const tools: Tools = {
       database,
       table,
-      running: (task, part) =>
-        unlessStuck(sql, part, {
+      running: (part, task, rows, work) =>
+        unlessStuck(sql, following(part, task, rows)(work), {
           millis: stuckMillis,
           stuck: Effect.die(new Error(`${task.name} did nothing for ${stuckMillis / 1_000} s`)),
         }),
@@ -62,7 +68,7 @@ export const makeSteps = (
           return yield* table.namesDue(names, new Date(yield* Clock.currentTimeMillis))
         }),
       claim: claimBy(tools),
-      make,
+      make: (task: Task<never>, called: Called) => following("call", task, [called])(make(task, called)),
       finish: finishBy(tools),
       failed: table.failed,
     }

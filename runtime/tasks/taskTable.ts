@@ -2,11 +2,14 @@ import { Clock, Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import type { Item } from "../module/Task.ts"
 import type { Tasks } from "../module/Tasks.ts"
+import { traceparentHere } from "../telemetry/trace.ts"
 
 /** A due row, locked in the running transaction. */
 export interface Due extends Item {
   readonly name: string
   readonly attempts: number
+  /** The trace in which it was added. */
+  readonly traceparent: string | null
 }
 
 /** A row that is being called: until its mark expires, only the claim `holder` may end it. */
@@ -41,8 +44,8 @@ export const tasksIn = (
         if (rows.length === 0) return
         const now = new Date(yield* Clock.currentTimeMillis)
         yield* Effect.orDie(sql`
-          insert into task (name, id, due, created_at)
-          select ${name}, id, coalesce(due, ${now}), ${now}
+          insert into task (name, id, due, created_at, traceparent)
+          select ${name}, id, coalesce(due, ${now}), ${now}, ${yield* traceparentHere}
           from json_to_recordset(${JSON.stringify(rows)}::json) as x (id text, due timestamptz) order by id
           on conflict do nothing`)
         yield* sql.afterCommit(wake)
@@ -77,13 +80,13 @@ export const taskTable = (sql: SqlClient.SqlClient) => {
     /** Locks due rows of a task, the oldest first. Rows locked by another transaction are skipped. */
     lockDue: (name: string, now: Date, limit: number) =>
       sql<Due>`
-        select name, id, attempts, ${isUnknown} from task
+        select name, id, attempts, traceparent, ${isUnknown} from task
         where name = ${name} and due <= ${now} order by due, id limit ${limit} for update skip locked`,
 
     /** Locks one row if it is due. */
     lockOne: ({ name, id }: Pick<Due, "name" | "id">, now: Date) =>
       sql<Due>`
-        select name, id, attempts, ${isUnknown} from task
+        select name, id, attempts, traceparent, ${isUnknown} from task
         where name = ${name} and id = ${id} and due <= ${now} for update skip locked`,
 
     /** Marks rows as called by `holder`, until `until`. */

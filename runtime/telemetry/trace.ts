@@ -33,6 +33,12 @@ export const placeIn = (context: Context.Context<never>): Place | undefined => {
   return span
 }
 
+/** The place of the running work as a `traceparent`; null when it is not traced. */
+export const traceparentHere = Effect.map(Effect.context(), (context) => {
+  const place = placeIn(context)
+  return place === undefined ? null : traceparentOf(place)
+})
+
 /** Whether spans are exported. Otherwise none are made, because each takes time. */
 export const isExported = (fiber: Fiber.Fiber<unknown, unknown>) => fiber.getRef(Tracer.Tracer) !== Tracer.nativeTracer
 

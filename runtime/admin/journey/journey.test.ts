@@ -86,6 +86,21 @@ each("A journey", (it) => {
     }),
   )
 
+  it.effect("is of the caller's trace, over its charge and its mails, while nothing else happens", () =>
+    Effect.gen(function* () {
+      const { post, settled } = yield* Scenario
+      yield* settled
+      const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+      const order = { user_id: 1, amount: "5.00" }
+      const { body } = yield* post("/orders", order, { traceparent: `00-${trace}-00f067aa0ba902b7-01` })
+      yield* ends(body.id, "processed")
+      yield* settled
+      const journey = yield* journeyOf(body.id)
+      expect(journey.events.map(({ topic }: any) => topic)).toContain("notification_sent")
+      expect(journey.trace_ids).toEqual([trace])
+    }),
+  )
+
   it.effect("shows a dead letter", () =>
     Effect.gen(function* () {
       const { publish, get } = yield* Scenario

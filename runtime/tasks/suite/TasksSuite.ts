@@ -26,6 +26,7 @@ import {
   task,
 } from "../../module/Task.ts"
 import { Database, DatabaseUnavailable } from "../../sql/Database.ts"
+import { placeIn, placeOf, traced } from "../../telemetry/trace.ts"
 import type { Check } from "../../test/harness/suite.ts"
 import type { Called, Finished, makeSteps, Steps } from "../steps.ts"
 import type { tasksIn } from "../taskTable.ts"
@@ -231,6 +232,36 @@ const adding: ReadonlyArray<Check<Subject>> = [
         yield* add("b")
         yield* turn()
         expect(outside).toEqual(["b", "b"])
+      }),
+    ),
+  },
+  {
+    name: "continues the trace in which a row was added; several traces together begin a new one",
+    check: on(
+      Effect.fnUntraced(function* ({ add, plan, turn, claim }) {
+        const traces = { a: "a".repeat(32), b: "b".repeat(32) }
+        for (const [id, trace] of Object.entries(traces)) {
+          const causes = [placeOf(`00-${trace}-00f067aa0ba902b7-01`)!]
+          yield* traced({ name: "decide", kind: "internal", causes, attributes: {} }, () => add(id))
+        }
+        const seen: Array<string | undefined> = []
+        const note = <A>(answer: A) =>
+          Effect.map(Effect.context(), (context) => {
+            seen.push(placeIn(context)?.traceId)
+            return answer
+          })
+        plan.begin.set("a", note("call a"))
+        plan.call.set("a", note("answer"))
+        plan.end.set("a", note(again))
+        const [a] = yield* claim(1)
+        expect(seen.splice(0)).toEqual([traces.a])
+        yield* later(tooOld)(turn())
+        const [begin, call, end] = seen
+        expect([a?.id, call]).toEqual(["a", traces.a])
+        for (const together of [begin, end]) {
+          expect(together).toMatch(/^[0-9a-f]{32}$/u)
+          expect(Object.values(traces)).not.toContain(together)
+        }
       }),
     ),
   },
