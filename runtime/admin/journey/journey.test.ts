@@ -89,9 +89,10 @@ each("A journey", (it) => {
   it.effect("is of the caller's trace, over its charge and its mails, while nothing else happens", () =>
     Effect.gen(function* () {
       const { post, settled } = yield* Scenario
+      const { body: user } = yield* post("/users", { email: "traced@example.org", name: "Ada" })
       yield* settled
       const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-      const order = { user_id: 1, amount: "5.00" }
+      const order = { user_id: user.id, amount: "5.00" }
       const { body } = yield* post("/orders", order, { traceparent: `00-${trace}-00f067aa0ba902b7-01` })
       yield* ends(body.id, "processed")
       yield* settled
