@@ -68,5 +68,5 @@ const addRoutes = (settings: Settings, addresses: ReadonlyArray<ModuleAddress>, 
     const documented = routesOf([operations]).map((route) => ({ ...route, module: "runtime" }))
     const routes = [...documented, ...remoteAdminRoutes, ...consoleRoutes]
     yield* observeRequests(routes)
-    yield* problemsEverywhere(routes)
+    yield* problemsEverywhere(routes, Admin.refusalOf(access))
   })

@@ -131,5 +131,5 @@ export const addRoutes = (options: Served) =>
     )
     const routes = [...documented, ...consoleRoutes]
     yield* observeRequests(routes)
-    yield* problemsEverywhere(routes)
+    yield* problemsEverywhere(routes, Admin.refusalOf(access))
   })

@@ -33,6 +33,26 @@ layer(scenario(Object.values(modules), { ADMIN_TOKEN: token }), { excludeTestSer
       }),
     )
 
+    it.effect("is closed without it also where there is no such path or method", () =>
+      Effect.gen(function* () {
+        const absent = ["", "/", "?a=1", "/nope", "/faults", "/journeys/1/2", "/dead-letters/%"].map((rest): Ask => ({
+          path: `/admin${rest}`,
+        }))
+        for (const request of [...absent, { method: "PUT", path: "/admin/faults/mail" }]) {
+          expectProblem(yield* send(request), unauthorized)
+          expectProblem(yield* send({ ...request, headers: bearer(token) }), { status: 404, slug: "not-found" })
+        }
+        for (const method of ["DELETE", "PATCH", "POST"]) {
+          const request = { method, path: "/admin/overview" }
+          expectProblem(yield* send(request), unauthorized)
+          const answer = yield* send({ ...request, headers: bearer(token) })
+          expectProblem(answer, { status: 405, slug: "method-not-allowed" })
+          expect(answer.headers["allow"]).toBe("GET, HEAD, OPTIONS")
+        }
+        expectProblem(yield* send({ path: "/administration" }), { status: 404, slug: "not-found" })
+      }),
+    )
+
     it.effect("is open with it, from anywhere and through a proxy", () =>
       Effect.gen(function* () {
         const headers = { ...bearer(token), host: "galleria.example", "x-forwarded-for": "192.0.2.1", via: "1.1 proxy" }

@@ -103,6 +103,15 @@ export const layer = (access: Access) =>
       }),
   })
 
+/** The rejection of a request for anything under `/admin`; undefined: it is allowed, or the path is another. */
+export const refusalOf = (access: Access) =>
+  Effect.gen(function* () {
+    const { url } = yield* HttpServerRequest.HttpServerRequest
+    if (!/^\/admin(?![^/?])/u.test(url)) return undefined
+    const verdict = yield* access.judge
+    return "rejected" in verdict ? rejection(verdict.rejected) : undefined
+  })
+
 const bearerIn = (headers: Readonly<Record<string, string | undefined>>) => {
   const text = headers["authorization"]
   return text === undefined ? undefined : /^Bearer +(.+)$/iu.exec(text)?.[1]

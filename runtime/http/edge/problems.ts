@@ -13,11 +13,18 @@ interface Route {
   readonly methods: ReadonlyArray<string>
 }
 
+/** The answer to a request that may not know whether its path exists; undefined: it may. */
+type Refusal = Effect.Effect<
+  HttpServerResponse.HttpServerResponse | undefined,
+  never,
+  HttpServerRequest.HttpServerRequest
+>
+
 /**
  * Answers with a problem (RFC 9457) what endpoints do not declare: unknown paths and methods, an unavailable database, and
- * defects.
+ * defects. An unknown path or method is answered by `refusal` first.
  */
-export const problemsEverywhere = (routes: ReadonlyArray<Route>) =>
+export const problemsEverywhere = (routes: ReadonlyArray<Route>, refusal: Refusal = Effect.succeed(undefined)) =>
   Effect.flatMap(HttpRouter.HttpRouter, (router) =>
     router.addGlobalMiddleware((answer) =>
       Effect.matchCauseEffect(Effect.provideServiceEffect(answer, Patience, Effect.sync(ofRequest)), {
@@ -26,7 +33,11 @@ export const problemsEverywhere = (routes: ReadonlyArray<Route>) =>
         onFailure: (cause) =>
           isClientGone(cause)
             ? Effect.failCause(cause)
-            : Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => answerTo(cause, request, routes)),
+            : Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+                isUnknown(cause)
+                  ? Effect.map(refusal, (refused) => refused ?? answerToUnknown(request, routes))
+                  : answerTo(cause, request),
+              ),
       }),
     ),
   )
@@ -34,9 +45,7 @@ export const problemsEverywhere = (routes: ReadonlyArray<Route>) =>
 const answerTo = (
   cause: Cause.Cause<unknown>,
   request: HttpServerRequest.HttpServerRequest,
-  routes: ReadonlyArray<Route>,
 ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
-  if (httpErrorIn(cause)?.reason._tag === "RouteNotFound") return Effect.succeed(answerToUnknown(request, routes))
   // The process is stopping, and the request took longer than a stop may take.
   if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(responseOf(Kinds.unavailable, retryAfter))
   if (Cause.squash(cause) instanceof Unavailable) return Effect.succeed(responseOf(Kinds.unavailable, retryAfter))
@@ -52,6 +61,8 @@ const answerTo = (
 const isClientGone = (cause: Cause.Cause<unknown>) =>
   Cause.hasInterruptsOnly(cause) &&
   cause.reasons.some((reason) => reason.annotations.has(HttpServerError.ClientAbort.key))
+
+const isUnknown = (cause: Cause.Cause<unknown>) => httpErrorIn(cause)?.reason._tag === "RouteNotFound"
 
 const answerToUnknown = (request: HttpServerRequest.HttpServerRequest, routes: ReadonlyArray<Route>) => {
   const path = pathOf(request)
