@@ -73,7 +73,7 @@ export const serve = (options: {
     let stopping = false
     let answer: ReturnType<typeof router.asHttpEffect> = options.meanwhile ?? encodingSemicolons(router.asHttpEffect())
     // While the process stops, each answer closes its connection.
-    const routes = Effect.map(refusingHostless(Effect.suspend(() => answer)), (response) =>
+    const routes = Effect.map(requiringOneHost(Effect.suspend(() => answer)), (response) =>
       stopping ? HttpServerResponse.setHeader(response, "connection", "close") : response,
     )
     yield* server.serve(routes)
@@ -92,13 +92,24 @@ export const serve = (options: {
     return { port: typeof address === "object" && address !== null ? address.port : port, open }
   })
 
-/** Rejects a request without `Host` (RFC 9112 §3.2) with a problem. Node would answer without one. */
-const refusingHostless = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
-  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-    request.headers["host"] === undefined && NodeHttpServerRequest.toIncomingMessage(request).httpVersion === "1.1"
+/** Rejects a request with no `Host` or several (RFC 9112 §3.2) with a problem. Node takes the first of several. */
+const requiringOneHost = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    const { httpVersion, rawHeaders } = NodeHttpServerRequest.toIncomingMessage(request)
+    const hosts = countOf("host", rawHeaders)
+    return hosts > 1 || (hosts === 0 && httpVersion === "1.1")
       ? Effect.succeed(responseOf(Kinds.badRequest, { connection: "close" }))
-      : routes,
-  )
+      : routes
+  })
+
+/** How often a header occurs among names and values in turn. */
+const countOf = (name: string, rawHeaders: ReadonlyArray<string>) => {
+  let count = 0
+  for (let n = 0; n < rawHeaders.length; n += 2) {
+    if (rawHeaders[n]!.length === name.length && rawHeaders[n]!.toLowerCase() === name) count++
+  }
+  return count
+}
 
 /** Encodes semicolons in the path. Works round the router, which takes what follows one for a query. */
 const encodingSemicolons = <E, R>(routes: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>

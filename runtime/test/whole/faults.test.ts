@@ -69,6 +69,7 @@ describe.concurrent("A client that does not keep to HTTP", () => {
     ["garbage", "\u0016\u0003\u0001 hello\r\n\r\n", problem(400, "bad-request")],
     ["a method that is none", "FETCH /users HTTP/1.1\r\nHost: galleria\r\n\r\n", problem(400, "bad-request")],
     ["no Host", "GET /users HTTP/1.1\r\n\r\n", problem(400, "bad-request")],
+    ["two Hosts", "GET /users HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", problem(400, "bad-request")],
     [
       "both Content-Length and Transfer-Encoding",
       `POST /users HTTP/1.1\r\n${json}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
