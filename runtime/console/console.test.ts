@@ -2,7 +2,7 @@ import { describe, expect, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import { modules } from "../modules.ts"
-import { Scenario, scenario } from "../test/harness/scenario.ts"
+import { eventually, Scenario, scenario } from "../test/harness/scenario.ts"
 import { type Answered, type Ask, ask, expectProblem } from "../test/http/ask.ts"
 import { nameIn, nextIn } from "./console.ts"
 
@@ -108,6 +108,30 @@ layer(scenario(Object.values(modules), { ADMIN_TOKEN: token }), { excludeTestSer
         const redrive = { method: "POST", path: "/admin/dead-letters/redrive" }
         expect((yield* send({ ...redrive, headers: { ...headers, origin: `https://${host}` } })).status).toBe(200)
         expect((yield* send({ ...redrive, headers: { ...headers, origin: `http://${host}` } })).status).toBe(403)
+      }),
+    )
+
+    it.effect("sends what the page asks for again only when it has changed", () =>
+      Effect.gen(function* () {
+        const cookie = yield* signedIn
+        for (const path of [
+          "/admin/overview",
+          "/admin/dead-letters",
+          "/admin/dead-letters/groups",
+          "/admin/events",
+          "/admin/actions",
+          "/console/api/orders?limit=6",
+        ]) {
+          // The first looks find a system that has just started.
+          yield* eventually(
+            Effect.gen(function* () {
+              const first = yield* send({ path, headers: { cookie } })
+              expect([path, first.status, first.headers["cache-control"]]).toEqual([path, 200, "no-store"])
+              const known = { cookie, "if-none-match": first.headers.etag! }
+              expect(yield* send({ path, headers: known })).toMatchObject({ status: 304, text: "" })
+            }),
+          )
+        }
       }),
     )
 

@@ -1,6 +1,7 @@
 import { Effect } from "effect"
 import { HttpRouter, HttpServerRequest, type HttpServerResponse } from "effect/http"
 import { type Access, rejection } from "../http/Admin.ts"
+import { unlessSame } from "../http/etag.ts"
 import { Kinds, responseOf } from "../http/Problem.ts"
 
 const prefix = "/console/api"
@@ -47,7 +48,9 @@ export const addPublicCalls = (options: { readonly access: Access; readonly forw
       if ("rejected" in verdict) return rejection(verdict.rejected)
       const request = yield* HttpServerRequest.HttpServerRequest
       const url = forwardedTo(request.method, request.url)
-      return url === undefined ? responseOf(Kinds.notFound) : yield* Effect.orDie(options.forward(request, url))
+      return url === undefined
+        ? responseOf(Kinds.notFound)
+        : yield* unlessSame(Effect.orDie(options.forward(request, url)))
     })
     for (const method of ["GET", "POST", "PUT"] as const) yield* router.add(method, `${prefix}/*`, call)
   })

@@ -3,6 +3,7 @@ import { Headers, HttpServerRequest } from "effect/http"
 import { HttpApiMiddleware, HttpApiSchema, HttpApiSecurity, OpenApi } from "effect/http-api"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { monotonicMillis } from "../loop/monotonic.ts"
+import { unlessSame } from "./etag.ts"
 import { declare, Kinds, responseOf } from "./Problem.ts"
 import { isOwnPage, makeSessions, sessionCookies } from "./session.ts"
 
@@ -99,7 +100,8 @@ export const layer = (access: Access) =>
         if ("rejected" in verdict) return rejection(verdict.rejected)
         const request = yield* HttpServerRequest.HttpServerRequest
         const headers = Headers.set(request.headers, "x-actor", verdict.actor)
-        return yield* Effect.provideService(answer, HttpServerRequest.HttpServerRequest, request.modify({ headers }))
+        const named = request.modify({ headers })
+        return yield* Effect.provideService(unlessSame(answer), HttpServerRequest.HttpServerRequest, named)
       }),
   })
 

@@ -72,7 +72,7 @@ it.live("The overview has the modules that answer, and since when one does not",
       const user = yield* standIn({ "GET /admin/overview": overviewOf("user") })
       const order = yield* standIn({ "GET /admin/overview": "never" })
       const send = yield* consoleOver(`user=${user.url},order=${order.url},payment=http://127.0.0.1:1`)
-      const first = (yield* send({ path: "/admin/overview" })).body
+      const { body: first, headers } = yield* send({ path: "/admin/overview" })
       expect(first.modules).toMatchObject([
         { module: "user", state: "ready" },
         { module: "order", state: "unreachable", why: "no answer within 1 second" },
@@ -81,6 +81,8 @@ it.live("The overview has the modules that answer, and since when one does not",
       yield* Effect.sleep("1100 millis")
       const second = (yield* send({ path: "/admin/overview" })).body
       expect(second.checked_at > first.checked_at).toBe(true)
+      const known = { "if-none-match": headers.etag! }
+      expect(yield* send({ path: "/admin/overview", headers: known })).toMatchObject({ status: 304, text: "" })
       expect(second.modules[1].since).toBe(first.modules[1].since)
       expect(user.asked[0]!.authorization).toBe(`Bearer ${token}`)
     }),
@@ -314,7 +316,10 @@ it.live("Replays go to the module of the reaction, and public calls to the modul
       const order = yield* standIn({ "GET /orders?limit=6": [200, { items: [] }] })
       const send = yield* consoleOver(`user=${user.url},order=${order.url}`)
       expect((yield* send({ path: "/admin/replays/user.record-order" })).body).toEqual({ state: "done" })
-      expect((yield* send({ path: "/console/api/orders?limit=6" })).body).toEqual({ items: [] })
+      const orders = yield* send({ path: "/console/api/orders?limit=6" })
+      expect(orders.body).toEqual({ items: [] })
+      const known = { "if-none-match": orders.headers.etag! }
+      expect((yield* send({ path: "/console/api/orders?limit=6", headers: known })).status).toBe(304)
       expect(user.asked).toHaveLength(1)
     }),
   ),

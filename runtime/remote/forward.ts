@@ -2,6 +2,7 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import { Effect } from "effect"
 import { HttpServerRequest } from "effect/http"
 import { type Access, rejection } from "../http/Admin.ts"
+import { unlessSame } from "../http/etag.ts"
 import { Kinds, responseOf, Unavailable } from "../http/Problem.ts"
 import { ReceivedBody } from "../http/server/body.ts"
 import type { Reply } from "./calls.ts"
@@ -30,7 +31,7 @@ export const answering = (access: Access, reply: (call: RemoteCall) => Reply) =>
     const verdict = yield* access.judge
     if ("rejected" in verdict) return rejection(verdict.rejected)
     const request = yield* HttpServerRequest.HttpServerRequest
-    return yield* passing(request, request.url, verdict.actor, reply)
+    return yield* unlessSame(passing(request, request.url, verdict.actor, reply))
   })
 
 /** Answers by `reply` a call of `path`; where a process does not answer, with 503. */

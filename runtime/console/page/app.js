@@ -36,7 +36,7 @@ export const App = ({ session }) => {
   const isStuck = (groups.answer?.body.items.length ?? 0) > 0
   /** @type {Polled<Listed<Action>>} */
   const actions = usePoll(isStuck ? "/admin/actions?limit=20" : undefined, 5_000)
-  if (overview.answer !== undefined) setServerTime(overview.answer.body.checked_at, overview.answer.at)
+  if (overview.answer !== undefined) setServerTime(overview.answer.body.checked_at, overview.answer.cameAt)
   useEffect(handleKeys, [])
   return html`<${Live.Provider}
     value=${{ overview, groups, faults, actions: actions.answer?.body.items ?? [], session }}

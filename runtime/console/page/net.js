@@ -38,28 +38,36 @@ export const serverNow = () => Date.now() + ahead
 
 const callWithin = 10_000
 
+/** @typedef {{ text: string, body: any, tag?: string | null }} Answer */
+
 /**
- * Calls the server; the text of the answer comes with it.
+ * Calls the server; the text of the answer comes with it. An answer that is `known`, and has not changed, comes again.
  *
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
- * @returns {Promise<{ text: string, body: any }>}
+ * @param {Answer} [known]
+ * @returns {Promise<Answer>}
  */
-export const call = async (method, path, body) => {
+export const call = async (method, path, body, known) => {
   const answer = await fetch(path, {
     method,
-    headers: { accept: "application/json", ...(body === undefined ? {} : { "content-type": "application/json" }) },
+    headers: {
+      accept: "application/json",
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...(known?.tag ? { "if-none-match": known.tag } : {}),
+    },
     body: body === undefined ? null : typeof body === "string" ? body : JSON.stringify(body),
     redirect: "error",
     signal: AbortSignal.timeout(callWithin),
   }).catch(() => {
     throw new CallFailed(0, "no answer")
   })
+  if (answer.status === 304 && known !== undefined) return known
   const text = await answer.text().catch(() => "")
   if (answer.status === 401) signedIn.set(false)
   if (!answer.ok) throw failureOf(answer.status, text)
-  return { text, body: text === "" ? undefined : JSON.parse(text) }
+  return { text, body: text === "" ? undefined : JSON.parse(text), tag: answer.headers.get("etag") }
 }
 
 /**
@@ -97,8 +105,10 @@ export const withQuery = (path, query) => {
 export const waitAfter = (failures, every) => (failures === 0 ? every : Math.min(2_000 * 2 ** (failures - 1), 30_000))
 
 /**
+ * An answer, when it came, and when it was asked for last and had not changed.
+ *
  * @template T
- * @typedef {{ body: T, text: string, at: number }} Answered
+ * @typedef {{ body: T, text: string, cameAt: number, at: number }} Answered
  */
 
 /**
@@ -120,10 +130,10 @@ export const waitAfter = (failures, every) => (failures === 0 ? every : Math.min
  * @template T
  * @param {string | undefined} path
  * @param {number | ((body: T) => number | undefined)} every
- * @param {(path: string) => Promise<{ body: T, text: string }>} [read]
+ * @param {(path: string, known: Answer | undefined) => Promise<Answer>} [read]
  * @returns {Polled<T>}
  */
-export const usePoll = (path, every, read = (path) => call("GET", path)) => {
+export const usePoll = (path, every, read = (path, known) => call("GET", path, undefined, known)) => {
   const [state, setState] = useState(/** @type {Omit<Polled<T>, "reload"> & { path: string | undefined }} */ (nothing))
   const now = useRef({ every, read })
   now.current = { every, read }
@@ -143,7 +153,7 @@ const nothing = { path: undefined, answer: undefined, failure: undefined, failed
 
 /**
  * @param {string} path
- * @param {() => { every: any, read: (path: string) => Promise<{ body: any, text: string }> }} now
+ * @param {() => { every: any, read: (path: string, known: Answer | undefined) => Promise<Answer> }} now
  * @param {(change: (before: any) => any) => void} setState
  */
 const startPoll = (path, now, setState) => {
@@ -153,6 +163,9 @@ const startPoll = (path, now, setState) => {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer
   let isDue = true
+  /** @type {Answer | undefined} */
+  let known
+  let cameAt = 0
 
   const mayAsk = () => !document.hidden && pausedAt.get() === undefined && signedIn.get()
 
@@ -172,11 +185,15 @@ const startPoll = (path, now, setState) => {
     isDue = false
     clearTimeout(timer)
     try {
-      const { body, text } = await now().read(path)
+      const answer = await now().read(path, known)
       failures = 0
       if (stopped) return
       const { every } = now()
-      setState(() => ({ ...nothing, path, answer: { body, text, at: Date.now() } }))
+      const at = Date.now()
+      if (answer !== known) cameAt = at
+      known = answer
+      const { body, text } = answer
+      setState(() => ({ ...nothing, path, answer: { body, text, cameAt, at } }))
       next(typeof every === "function" ? every(body) : every)
     } catch (error) {
       if (stopped) return

@@ -105,6 +105,7 @@ export const documentOf = (owners: ReadonlyArray<Owner>): OpenApi.OpenAPISpec =>
     describeParameters(operation, endpoint)
     describeBody(operation, endpoint, schemas)
     describeAnswers(operation, endpoint, document.components)
+    if (endpoint.method === "GET" && endpoint.path.startsWith("/admin/")) describeTag(operation)
     // The token is required only where one is set.
     if (operation["security"].length > 0) operation["security"].push({})
   }
@@ -164,6 +165,16 @@ const describeAnswers = (operation: Json, endpoint: HttpApiEndpoint.Top, compone
       if (type === "application/json" && example !== undefined) media["example"] = example
     }
   }
+}
+
+/** Adds to an operation what every read of the state of the moment has: see `etag.ts`. */
+const describeTag = (operation: Json) => {
+  const answers = operation["responses"]
+  const headers = { ETag: { required: true, schema: { type: "string" } } }
+  const description = "The `ETag` of an answer: when nothing but `checked_at` has changed since, there is no new one."
+  operation["parameters"].push({ name: "If-None-Match", in: "header", schema: { type: "string" }, description })
+  answers["200"].headers = headers
+  answers["304"] = { description: "Not modified.", headers }
 }
 
 /** Replaces an answer that many operations share by a reference. */

@@ -1,7 +1,8 @@
 import { Effect } from "effect"
-import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpRouter, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiSwagger, OpenApi } from "effect/http-api"
 import { createHash } from "node:crypto"
+import { tagOf, unlessKnown } from "../etag.ts"
 import { endpoints, serveAt } from "./operations.ts"
 
 /**
@@ -52,7 +53,7 @@ const hashOf = (text: string) => createHash("sha256").update(text).digest("base6
 const kept = (text: string, contentType: string, headers: Readonly<Record<string, string>> = {}) =>
   HttpServerResponse.text(text, {
     contentType,
-    headers: { ...headers, etag: `"${hashOf(text)}"`, "cache-control": "no-cache" },
+    headers: { ...headers, etag: tagOf(text), "cache-control": "no-cache" },
   })
 
 /** A value as JSON, to be cached and revalidated. */
@@ -66,14 +67,3 @@ export const serveKept = (
   endpoint: Parameters<typeof serveAt>[0],
   answer: Effect.Effect<HttpServerResponse.HttpServerResponse>,
 ) => Effect.flatMap(Effect.cached(answer), (answer) => serveAt(endpoint, unlessKnown(answer)))
-
-/** Answers 304 to a client that has the answer already. */
-export const unlessKnown = (answer: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
-  Effect.gen(function* () {
-    const { headers } = yield* HttpServerRequest.HttpServerRequest
-    const response = yield* answer
-    const etag = response.headers["etag"]!
-    return headers["if-none-match"]?.includes(etag) === true
-      ? HttpServerResponse.empty({ status: 304, headers: { etag } })
-      : response
-  })

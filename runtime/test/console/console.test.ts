@@ -475,6 +475,19 @@ describe.skipIf(!hasBrowser)("The console in a browser", () => {
       })
     })
 
+    it.effect("counts an answer that has not changed as a look, and knows the server's time all the while", () =>
+      story({}, async ({ page }) => {
+        await ready(page)
+        for (let n = 0; n < 2; n++) {
+          await page.waitForResponse((answer) => answer.url().endsWith("/admin/overview") && answer.status() === 304)
+        }
+        await page.getByText(/^live · checked [01] s ago/u).waitFor()
+        const ahead = `import(document.querySelector("script[type=module]").src.replace("main.js", "net.js")).then(
+          ({ serverNow }) => Math.abs(serverNow() - Date.now()))`
+        expect(await page.evaluate<number>(ahead)).toBeLessThan(1_500)
+      }),
+    )
+
     it.effect("stops asking while the tab is hidden or paused, and backs off while the server is away", () =>
       story({ answers: states.calm }, async ({ page, asked }) => {
         await ready(page)
