@@ -57,7 +57,13 @@ const addRoutes = (settings: Settings, addresses: ReadonlyArray<ModuleAddress>, 
     })
     yield* addRemoteAdmin(access, remote)
     yield* addPublicCalls({ access, forward: toModules(remote) })
-    yield* addConsole({ access, traceUrl: settings.traceUrl, features: settings.tryIt ? ["try"] : [] })
+    yield* addConsole({
+      access,
+      // Without a database there is only the line in the log.
+      record: () => Effect.void,
+      traceUrl: settings.traceUrl,
+      features: settings.tryIt ? ["try"] : [],
+    })
     yield* healthRoutes(health, [])
     yield* metricsRoute([])
     yield* explained

@@ -98,8 +98,10 @@ export const addRoutes = (options: Served) =>
     const faults = yield* Faults
     yield* Layer.build(admin(options, access, faults))
     yield* addPublicCalls({ access, forward: yield* toOwnRoutes })
+    const { record } = running[0]!.deadLetters
     yield* addConsole({
       access,
+      record: (actor) => Effect.ignoreCause(record({ actor, action: "sign in", target: "console", details: {} })),
       traceUrl: settings.traceUrl,
       features: [...(faults === undefined ? [] : (["faults"] as const)), ...(settings.tryIt ? (["try"] as const) : [])],
     })

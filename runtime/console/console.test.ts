@@ -135,6 +135,15 @@ layer(scenario(Object.values(modules), { ADMIN_TOKEN: token }), { excludeTestSer
       }),
     )
 
+    it.effect("lists who has signed in", () =>
+      Effect.gen(function* () {
+        yield* login({ token, name: "Ada" })
+        const actions = yield* send({ path: "/admin/actions?limit=1", headers: { authorization: `Bearer ${token}` } })
+        expect(actions.body.items).toMatchObject([{ actor: "Ada", action: "sign in", target: "console", details: {} }])
+        expect(actions.text).not.toContain(token)
+      }),
+    )
+
     it.effect("goes on to a view after the login, and nowhere else", () =>
       Effect.gen(function* () {
         for (const next of ["https://evil.example/console", "//evil.example", "/console/../admin\n", "/consolex"]) {
@@ -209,7 +218,7 @@ layer(scenario(Object.values(modules), { ADMIN_TOKEN: token }), { excludeTestSer
     // The last test: afterwards this address has no attempt left.
     it.effect("answers 429 to the sixth wrong token, and asks for the form again", () =>
       Effect.gen(function* () {
-        const wrong = login({ token: "wrong", name: "ops" }, { "x-forwarded-for": "192.0.2.1" })
+        const wrong = login({ token: "wrong", name: "Eve" }, { "x-forwarded-for": "192.0.2.1" })
         for (let n = 0; n < 5; n++) {
           const answer = yield* wrong
           expect(answer.status).toBe(401)
@@ -221,6 +230,9 @@ layer(scenario(Object.values(modules), { ADMIN_TOKEN: token }), { excludeTestSer
         expect(answer.text).toContain(`Try again in ${answer.headers["retry-after"]} s.`)
         // An address that has shown the right token is not locked out by others behind it.
         expect((yield* login({ token, name: "ops" })).status).toBe(303)
+        const actions = yield* send({ path: "/admin/actions", headers: { authorization: `Bearer ${token}` } })
+        const actors = actions.body.items.map(({ actor }: { actor: string }) => actor)
+        expect([actors[0], actors.includes("Eve")]).toEqual(["ops", false])
       }),
     )
   },

@@ -19,6 +19,9 @@ interface Shown {
   readonly traceUrl: string | undefined
 }
 
+/** Lists the sign-in of the operator with this name. */
+type RecordSignIn = (actor: string) => Effect.Effect<void>
+
 /** A token that is shorter can be guessed from a session, which is signed with it. */
 const shortToken = 20
 
@@ -32,10 +35,13 @@ export const consoleRoutes = [
   { path: "/console/{view}", methods: ["GET"], test: /^\/console\/.*$/u },
 ].map((route) => ({ ...route, module: "runtime" }))
 
-/** Adds the console's page, its assets, and login, session and logout to the router. */
-export const addConsole = (options: Shown & { readonly access: Access }) =>
+/**
+ * Adds the console's page, its assets, and login, session and logout to the router. `record` lists a sign-in; it must not
+ * fail while the database is away.
+ */
+export const addConsole = (options: Shown & { readonly access: Access; readonly record: RecordSignIn }) =>
   Effect.gen(function* () {
-    const { access } = options
+    const { access, record } = options
     const router = yield* HttpRouter.HttpRouter
     const assets = readAssets()
     const page = pagesOf(assets)
@@ -53,7 +59,7 @@ export const addConsole = (options: Shown & { readonly access: Access }) =>
     yield* router.add("GET", "/console/*", shell)
     yield* router.add("GET", "/console/app/*", Effect.flatMap(HttpServerRequest.HttpServerRequest, assetsOf(assets)))
     yield* router.add("GET", "/console/session", sessionOf(access, options))
-    yield* router.add("POST", "/console/login", loginOf(access, page))
+    yield* router.add("POST", "/console/login", loginOf({ access, page, record }))
     yield* router.add("POST", "/console/logout", logout)
   })
 
@@ -130,7 +136,11 @@ const sessionOf = (access: Access, { features, traceUrl }: Shown) =>
   })
 
 /** Sets a session for the right token and redirects to `next`; only for a form of the same origin. */
-const loginOf = (access: Access, page: ReturnType<typeof pagesOf>) =>
+const loginOf = ({
+  access,
+  page,
+  record,
+}: Readonly<{ access: Access; page: ReturnType<typeof pagesOf>; record: RecordSignIn }>) =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const received = NodeHttpServerRequest.toIncomingMessage(request)
@@ -146,8 +156,12 @@ const loginOf = (access: Access, page: ReturnType<typeof pagesOf>) =>
     const address = Option.getOrUndefined(request.remoteAddress) ?? ""
     const signed = yield* access.signIn({ token: form.get("token") ?? "", name, address })
     if (typeof signed === "number") return page.rejected(signed, next)
-    if (signed === "unauthorized") return page.of(loginForm({ next, fault: "This token is wrong." }), 401)
-    yield* Effect.logInfo("An operator signed in to the console")
+    if (signed === "unauthorized") {
+      yield* Effect.logWarning("A sign-in to the console was refused: the token is wrong")
+      return page.of(loginForm({ next, fault: "This token is wrong." }), 401)
+    }
+    yield* Effect.annotateLogs(Effect.logInfo("An operator signed in to the console"), { actor: name })
+    yield* record(name)
     return redirect(next, { "set-cookie": setSession(signed.session, scheme === "https") })
   })
 

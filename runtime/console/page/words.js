@@ -294,7 +294,7 @@ export const beganOf = ({ first_failed_at, module }, modules, actions, now) => {
     own !== undefined && after >= 0 && after < soonAfter
       ? `, ${exactOf(after)} after ${module} started (release ${own.release})`
       : ""
-  const last = actions.find(({ at, action }) => Date.parse(at) <= began && !action.startsWith("show"))
+  const last = actions.find(({ at, action }) => Date.parse(at) <= began && !/^(?:show|sign in)/u.test(action))
   const since = last === undefined ? Infinity : began - Date.parse(last.at)
   const change =
     last !== undefined && since < soonAfter

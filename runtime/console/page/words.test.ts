@@ -108,6 +108,7 @@ describe("What is stuck", () => {
     const actions = [
       action("2026-01-02T12:01:50Z", "discard"),
       action("2026-01-02T12:01:43Z", "show personal data"),
+      action("2026-01-02T12:01:42.500Z", "sign in"),
       action("2026-01-02T12:01:42Z", "redrive"),
       action("2026-01-02T12:01:41Z", "discard"),
     ]
