@@ -264,7 +264,12 @@ each("Operators", (it) => {
         }),
       )
       expect(Object.keys(brief.items[0].event).toSorted()).toEqual(["id", "key", "source", "time", "type"])
-      expect(Date.parse(brief.checked_at)).toBeLessThanOrEqual(Date.now())
+      for (const path of ["/admin/dead-letters", "/admin/dead-letters/groups"]) {
+        const asked = Date.now()
+        const { body } = yield* get(path)
+        expect(Date.parse(body.checked_at)).toBeGreaterThanOrEqual(asked)
+        expect(Date.parse(body.checked_at)).toBeLessThanOrEqual(Date.now())
+      }
       const other = `/admin/dead-letters/${brief.items[0].id}`
       expect((yield* get(other)).body.raw).toBe(raw)
       expect((yield* get("/admin/actions")).body.items).toEqual([])

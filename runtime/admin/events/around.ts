@@ -1,7 +1,8 @@
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Option } from "effect"
 import { EventBus, type Received } from "../../events/EventBus.ts"
 import { type Budget, readWindows } from "../journey/log.ts"
 import { windowsAround } from "../journey/windows.ts"
+import { scan } from "./scan.ts"
 
 /** Bounds of reading the log around a time. */
 const most = { records: 20_000, bytes: 8 * 1024 * 1024, millis: 400 }
@@ -28,4 +29,15 @@ export const eventsAround = (topics: ReadonlyArray<string>, time: number, matche
       concurrency: 8,
     })
     return { records, isWhole: !wholes.includes(false) }
+  })
+
+/** What was appended around the time in an id; where that is nothing, what a scan finds. */
+export const scanFrom = (bus: EventBus["Service"], time: number, options: Parameters<typeof scan>[1]) =>
+  Effect.gen(function* () {
+    const near = yield* Effect.option(
+      Effect.provideService(eventsAround(options.topics, time, options.matches), EventBus, bus),
+    )
+    if (Option.isNone(near) || near.value.records.length === 0) return yield* scan(bus, options)
+    const records = near.value.records.toSorted((a, b) => b.time - a.time).slice(0, options.bounds.limit)
+    return { records, next: undefined, scannedTo: undefined }
   })

@@ -1,4 +1,4 @@
-import { Effect, Option, Schema, Semaphore } from "effect"
+import { Effect, Schema, Semaphore } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import type { EventType } from "../../events/Event.ts"
 import { EventBus } from "../../events/EventBus.ts"
@@ -7,7 +7,7 @@ import { InvalidCursor, Page } from "../../http/Page.ts"
 import { Unavailable } from "../../http/Problem.ts"
 import { api } from "../api.ts"
 import { contractsOf } from "../personal.ts"
-import { eventsAround, timeIn } from "./around.ts"
+import { scanFrom, timeIn } from "./around.ts"
 import { loggedOf, matching } from "./logged.ts"
 import { scan } from "./scan.ts"
 
@@ -20,17 +20,6 @@ const atOnce = 4
 
 /** An event is not appended before the time in its id, but for clocks that differ by this (ms). */
 const early = 60_000
-
-/** What was appended around the time in an id; where that is nothing, what a scan finds. */
-const scanFrom = (bus: EventBus["Service"], time: number, options: Parameters<typeof scan>[1]) =>
-  Effect.gen(function* () {
-    const near = yield* Effect.option(
-      Effect.provideService(eventsAround(options.topics, time, options.matches), EventBus, bus),
-    )
-    if (Option.isNone(near) || near.value.records.length === 0) return yield* scan(bus, options)
-    const records = near.value.records.toSorted((a, b) => b.time - a.time).slice(0, options.bounds.limit)
-    return { records, next: undefined, scannedTo: undefined }
-  })
 
 /** `/admin/events` over the topics of these events. */
 export const eventsHttp = (events: ReadonlyArray<EventType>) =>
