@@ -16,6 +16,14 @@ export const Patience = Context.Reference<Patience | undefined>("galleria/sql/Pa
 /** The patience of a request, which is answered 503 within 2 s. */
 export const ofRequest = (): Patience => ({ left: 1_700 })
 
+/** The same for each statement anew, for a request of very many. */
+export const ofEach = (): Patience => ({
+  get left() {
+    return ofRequest().left
+  },
+  set left(_) {},
+})
+
 /** No limit. */
 export const endless: Patience = { left: Number.POSITIVE_INFINITY }
 

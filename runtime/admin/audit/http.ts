@@ -3,9 +3,12 @@ import { HttpApiBuilder } from "effect/http-api"
 import { SqlClient } from "effect/sql"
 import { api } from "../api.ts"
 import type { DeadLetters } from "../DeadLetters.ts"
+import { Unavailable } from "../../http/Problem.ts"
 import { type Audit, mostFound, type Violation } from "../../module/Audit.ts"
+import { ofEach, Patience } from "../../sql/patience.ts"
 import { ModuleNotFound } from "./api.ts"
 import { audit, pageSize } from "./audit.ts"
+import { goingOn } from "./goingOn.ts"
 import { judgeOutbox, judgeParkedStop } from "./invariants.ts"
 
 /** A module that runs, as it is audited. */
@@ -24,7 +27,7 @@ const outboxOf = ({ name }: Audited) =>
         event_id: string
         type: string
         time: Date
-      }>`select event_id, type, time from outbox order by time limit 1`,
+      }>`select event_id, type, time from outbox order by seq limit 1`,
     )
     return judgeOutbox(name, oldest, yield* Clock.currentTimeMillis)
   })
@@ -56,27 +59,38 @@ const localOf = (module: Audited) =>
     return [...own, ...(yield* parkedStopsOf(module)), ...(yield* outboxOf(module))]
   }).pipe(Effect.provideContext(module.ports))
 
+/** The violations over all modules of the process, and when they were looked for. */
+const auditOf = (modules: ReadonlyArray<Audited>) =>
+  Effect.gen(function* () {
+    const checked_at = new Date(yield* Clock.currentTimeMillis).toISOString()
+    const violations = yield* audit({
+      sources: modules.flatMap(({ name, audit }) =>
+        audit === undefined ? [] : [{ module: name, facts: audit.facts }],
+      ),
+      local: Effect.map(Effect.forEach(modules, localOf), (all) => all.flat()),
+      looks: 3,
+      pause: "1 second",
+    })
+    return { checked_at, violations }
+  }).pipe(Effect.provideServiceEffect(Patience, Effect.sync(ofEach)))
+
 /** `/admin/audit` over all modules of the process. */
 export const auditHttp = (modules: ReadonlyArray<Audited>) =>
-  HttpApiBuilder.group(api, "audit", (handlers) =>
-    handlers.handleAll({
-      audit: () =>
-        Effect.gen(function* () {
-          const checked_at = new Date(yield* Clock.currentTimeMillis).toISOString()
-          const violations = yield* audit({
-            sources: modules.flatMap(({ name, audit }) =>
-              audit === undefined ? [] : [{ module: name, facts: audit.facts }],
-            ),
-            local: Effect.map(Effect.forEach(modules, localOf), (all) => all.flat()),
-            looks: 3,
-            pause: "1 second",
-          })
-          return { checked_at, violations }
-        }),
-      facts: ({ params: { module: name }, query: { after = 0, limit = pageSize } }) =>
-        Effect.gen(function* () {
-          const audit = modules.find((module) => module.name === name)?.audit
-          return audit === undefined ? yield* new ModuleNotFound({}) : { items: yield* audit.facts(after, limit) }
-        }),
+  HttpApiBuilder.group(
+    api,
+    "audit",
+    Effect.fnUntraced(function* (handlers) {
+      const audited = yield* goingOn(auditOf(modules))
+      return handlers.handleAll({
+        audit: () =>
+          Effect.flatMap(audited, (known) =>
+            known === undefined ? Effect.die(new Unavailable({})) : Effect.succeed(known),
+          ),
+        facts: ({ params: { module: name }, query: { after = 0, limit = pageSize } }) =>
+          Effect.gen(function* () {
+            const audit = modules.find((module) => module.name === name)?.audit
+            return audit === undefined ? yield* new ModuleNotFound({}) : { items: yield* audit.facts(after, limit) }
+          }),
+      })
     }),
   )

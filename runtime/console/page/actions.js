@@ -1,6 +1,6 @@
 import { html } from "htm/preact"
 import { useState } from "preact/hooks"
-import { call, CallFailed, usePoll, withQuery } from "./net.js"
+import { call, CallFailed, unhurried, usePoll, withQuery } from "./net.js"
 import { Curl, Empty, failureSentence, Pending, Text, Time } from "./parts.js"
 import { countOf } from "./words.js"
 
@@ -65,7 +65,7 @@ const Books = () => {
   const check = async () => {
     setBusy(true)
     try {
-      const { body } = await call("GET", "/admin/audit")
+      const { body } = await call("GET", "/admin/audit", undefined, { within: unhurried })
       const found = body.violations.map(
         (/** @type {{ invariant: string, module: string, subject: string }} */ { invariant, module, subject }) =>
           `${module}: ${invariant} (${subject})`,

@@ -36,7 +36,9 @@ export const setServerTime = (checkedAt, receivedAt) => {
 /** The time by the server's clock. */
 export const serverNow = () => Date.now() + ahead
 
-const callWithin = 10_000
+/** How long an answer may take, in milliseconds; that of an audit over all orders takes its time. */
+const usual = 10_000
+export const unhurried = 60_000
 
 /** @typedef {{ text: string, body: any, tag?: string | null }} Answer */
 
@@ -46,10 +48,10 @@ const callWithin = 10_000
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
- * @param {Answer} [known]
+ * @param {{ known?: Answer | undefined, within?: number }} [options]
  * @returns {Promise<Answer>}
  */
-export const call = async (method, path, body, known) => {
+export const call = async (method, path, body, { known, within = usual } = {}) => {
   const answer = await fetch(path, {
     method,
     headers: {
@@ -59,7 +61,7 @@ export const call = async (method, path, body, known) => {
     },
     body: body === undefined ? null : typeof body === "string" ? body : JSON.stringify(body),
     redirect: "error",
-    signal: AbortSignal.timeout(callWithin),
+    signal: AbortSignal.timeout(within),
   }).catch(() => {
     throw new CallFailed(0, "no answer")
   })
@@ -133,7 +135,7 @@ export const waitAfter = (failures, every) => (failures === 0 ? every : Math.min
  * @param {(path: string, known: Answer | undefined) => Promise<Answer>} [read]
  * @returns {Polled<T>}
  */
-export const usePoll = (path, every, read = (path, known) => call("GET", path, undefined, known)) => {
+export const usePoll = (path, every, read = (path, known) => call("GET", path, undefined, { known })) => {
   const [state, setState] = useState(/** @type {Omit<Polled<T>, "reload"> & { path: string | undefined }} */ (nothing))
   const now = useRef({ every, read })
   now.current = { every, read }
