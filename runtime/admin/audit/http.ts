@@ -8,7 +8,7 @@ import { type Audit, mostFound, type Violation } from "../../module/Audit.ts"
 import { ofEach, Patience } from "../../sql/patience.ts"
 import { ModuleNotFound } from "./api.ts"
 import { audit, pageSize } from "./audit.ts"
-import { goingOn } from "./goingOn.ts"
+import { longRunning } from "./longRunning.ts"
 import { judgeOutbox, judgeParkedStop } from "./invariants.ts"
 
 /** A module that runs, as it is audited. */
@@ -80,7 +80,7 @@ export const auditHttp = (modules: ReadonlyArray<Audited>) =>
     api,
     "audit",
     Effect.fnUntraced(function* (handlers) {
-      const audited = yield* goingOn(auditOf(modules))
+      const audited = yield* longRunning(auditOf(modules))
       return handlers.handleAll({
         audit: () =>
           Effect.flatMap(audited, (known) =>

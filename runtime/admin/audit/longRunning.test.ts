@@ -1,13 +1,13 @@
 import { expect, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { goingOn } from "./goingOn.ts"
+import { longRunning } from "./longRunning.ts"
 
 /** Work that takes some seconds, and says how often it has begun. */
 const working = (seconds: number) =>
   Effect.gen(function* () {
     let begun = 0
-    const asked = yield* goingOn(
+    const asked = yield* longRunning(
       Effect.suspend(() => {
         const result = ++begun
         return Effect.as(Effect.sleep(seconds * 1_000), result)

@@ -5,10 +5,10 @@ const waits = 55_000
 const kept = 60_000
 
 /**
- * The result of `work`, or undefined when that takes longer than a request may wait. It goes on in the scope then, and
- * whoever asks next waits for it, or gets its result if that is fresh. It runs once at a time.
+ * The result of `work`, or undefined when that takes longer than a request may wait. The work then continues in the scope, and
+ * the next request waits for it, or gets its result if that is fresh. It runs once at a time.
  */
-export const goingOn = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+export const longRunning = <A, E, R>(work: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     let running: Fiber.Fiber<A, E> | undefined
