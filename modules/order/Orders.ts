@@ -64,7 +64,7 @@ export class Orders extends Context.Service<Orders>()("order/Orders", {
      * Places an order for a user that this module knows, or that becomes known within `USER_WAIT_MS`, so that an order right
      * after its user succeeds. While too many orders wait for their user, further ones are answered 503.
      */
-    const place = Effect.fn("Orders.place")(function* (order: NewOrder, claim: Claim<OrderView>) {
+    const place = Effect.fnUntraced(function* (order: NewOrder, claim: Claim<OrderView>) {
       const answered = yield* attempt(order, claim)
       if (answered !== undefined) return answered
       const waited = yield* waiters.withPermitsIfAvailable(1)(attemptUntilKnown(order, claim))

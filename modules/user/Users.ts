@@ -18,7 +18,7 @@ export class Users extends Context.Service<Users>()("user/Users", {
     const orders = yield* UserOrderStore
 
     /** Creates a user; fails with `EmailTaken`, or with `KeyTaken` when the idempotency key was used before. */
-    const create = Effect.fn("Users.create")(function* (user: typeof NewUser.Type, claim: Claim<User>) {
+    const create = Effect.fnUntraced(function* (user: typeof NewUser.Type, claim: Claim<User>) {
       const created = yield* store.create(user, claim)
       if (created._tag === "KeyTaken") return yield* new KeyTaken()
       return created._tag === "Created" ? created.answered : yield* new EmailTaken({})

@@ -116,7 +116,7 @@ export class ${Plural} extends Context.Service<${Plural}>()("${module}/${Plural}
     const store = yield* ${Noun}Store
 
     /** Fails with \`KeyTaken\` when the idempotency key was used before. */
-    const create = Effect.fn("${Plural}.create")((${noun}: New${Noun}, claim: Claim<${Noun}>) => store.create(${noun}, claim))
+    const create = (${noun}: New${Noun}, claim: Claim<${Noun}>) => store.create(${noun}, claim)
 
     const get = Effect.fnUntraced(function* (id: number) {
       const ${noun} = yield* store.find(id)
