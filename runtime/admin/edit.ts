@@ -6,11 +6,10 @@ import { inputFaultsOf, pointerOf } from "../http/edge/inputFaults.ts"
 import { ValidationFailed } from "../http/Problem.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { memberIn, replaced } from "./jsonText.ts"
+import { textOf } from "./personal.ts"
 
 /** The member of the body that has the data. */
 const member = "data"
-
-const bytesOf = ({ value }: Received) => Buffer.from(value ?? []).toString()
 
 const isJson = (text: string) => {
   try {
@@ -32,7 +31,8 @@ const inEnvelope = (envelope: string, data: string) => {
  * record gets CloudEvents' headers with the id and source that it had.
  */
 export const withData = (record: Received, data: string): Received => {
-  if (isStructured(record.headers)) return { ...record, value: Buffer.from(inEnvelope(bytesOf(record), data)) }
+  if (isStructured(record.headers))
+    return { ...record, value: Buffer.from(inEnvelope(textOf(record, undefined), data)) }
   const value = Buffer.from(data)
   if (Object.keys(record.headers).some((name) => name.startsWith("ce_"))) return { ...record, value }
   const found = decode(record)
