@@ -113,7 +113,7 @@ const statements = (sql: SqlClient.SqlClient, { ledgerRows, orders, products }: 
  * The products whose units do not add up, at most `mostFound`: units put in are on hand or taken, and reserved units are in
  * open holds.
  *
- * The statements are short, and orders go on between them; yet each product is compared as of one moment. A product is
+ * The statements are short, and orders are placed between them; yet each product is compared as of one moment. A product is
  * locked before its ledger is written to, so that its rows become visible in the order of `pos`: the sums up to a row and the
  * rows after it make a whole, which the last statement sees together with the shelf. Open holds change together with
  * the ledger's rows for their orders, so that the difference between the two does not change.

@@ -110,7 +110,7 @@ each("The balance of the stock", (it) => {
     }),
   )
 
-  it.effect("is right while orders go on between the slices", () =>
+  it.effect("is right while orders are placed between the slices", () =>
     Effect.gen(function* () {
       const sql = yield* database
       yield* put(sql, "P", 1_000)

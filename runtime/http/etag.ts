@@ -11,7 +11,7 @@ export const unlessKnown = <E, R>(answer: Effect.Effect<HttpServerResponse.HttpS
     const { headers } = yield* HttpServerRequest.HttpServerRequest
     const response = yield* answer
     const { etag, "cache-control": kept = "no-cache" } = response.headers
-    // Compared weakly, as RFC 9110 §13.1.2 has it.
+    // Compared weakly (RFC 9110 §13.1.2).
     const isKnown = etag !== undefined && headers["if-none-match"]?.includes(etag.replace(/^W\//u, "")) === true
     return isKnown ? HttpServerResponse.empty({ status: 304, headers: { etag, "cache-control": kept } }) : response
   })
@@ -21,7 +21,7 @@ const readAt = /^\{"checked_at":"[^"]*"/u
 
 /**
  * An answer about the state of the moment, which clients ask for again and again and no cache keeps. Its tag is weak: two
- * answers that differ in `checked_at` alone have the same one, so that a 304 says that nothing has changed.
+ * answers that differ in `checked_at` alone have the same one, so that a 304 means that nothing has changed.
  */
 export const unlessSame = <E, R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method }) =>

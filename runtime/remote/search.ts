@@ -11,7 +11,7 @@ export const searchOver =
       const [logging = calls.processes[0]] = calls.of("order")
       const others = calls.processes.filter((process) => process !== logging)
       const own = new URLSearchParams([...queryOf(call), ["part", "own"]])
-      // The first one says what is wrong with a call.
+      // The first answer has the faults of a call.
       const searches = [
         calls.all(call, logging === undefined ? [] : [logging]),
         calls.all({ ...call, path: `${pathOf(call)}?${own.toString()}` }, others),

@@ -303,7 +303,7 @@ if (url !== undefined) {
       const [one, other] = [yield* instance, yield* instance]
       yield* Effect.provideContext(migrate({}), one)
       let round = 1
-      /** A call goes on once both workers have made so many. */
+      /** A call ends once both workers have made so many. */
       const both = (): Effect.Effect<void> => {
         const each = 25 * round
         const haveCalled = (): boolean => outsides.every(({ calls }) => calls.length >= each)

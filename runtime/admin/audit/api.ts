@@ -49,7 +49,7 @@ export const auditGroup = HttpApiGroup.make("audit")
       OpenApi.annotations({
         summary: "Check the invariants",
         description:
-          "Over the modules that run here and all of their orders; what persists for some seconds is a violation. When that takes longer than 55 s the answer is 503, the audit goes on, and the next request gets its result.",
+          "Over the modules that run here and all of their orders; what persists for some seconds is a violation. When that takes longer than 55 s the answer is 503, the audit continues, and the next request gets its result.",
       }),
     ),
     HttpApiEndpoint.get("facts", "/admin/audit/facts/:module", {

@@ -3,7 +3,7 @@ import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { longRunning } from "./longRunning.ts"
 
-/** Work that takes some seconds, and says how often it has begun. */
+/** Work that takes some seconds; its result is how often it has begun. */
 const working = (seconds: number) =>
   Effect.gen(function* () {
     let begun = 0
@@ -35,20 +35,22 @@ it.effect("Each request gets a result of its own, and those at once share one", 
   ),
 )
 
-it.effect("What takes longer than a request goes on for the next one, which gets it while it is fresh", () =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const { ask } = yield* working(90)
-      expect(yield* ask(55)).toBeUndefined()
-      expect(yield* ask(35)).toBe(1)
-      expect(yield* ask(55)).toBeUndefined()
-      // It has ended 30 s ago.
-      yield* TestClock.adjust("65 seconds")
-      expect(yield* ask(0)).toBe(2)
-      expect(yield* ask(55)).toBeUndefined()
-      yield* TestClock.adjust("100 seconds")
-      expect(yield* ask(55)).toBeUndefined()
-      expect(yield* ask(35)).toBe(4)
-    }),
-  ),
+it.effect(
+  "Work that takes longer than a request continues, and the next request gets its result while that is fresh",
+  () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { ask } = yield* working(90)
+        expect(yield* ask(55)).toBeUndefined()
+        expect(yield* ask(35)).toBe(1)
+        expect(yield* ask(55)).toBeUndefined()
+        // It has ended 30 s ago.
+        yield* TestClock.adjust("65 seconds")
+        expect(yield* ask(0)).toBe(2)
+        expect(yield* ask(55)).toBeUndefined()
+        yield* TestClock.adjust("100 seconds")
+        expect(yield* ask(55)).toBeUndefined()
+        expect(yield* ask(35)).toBe(4)
+      }),
+    ),
 )

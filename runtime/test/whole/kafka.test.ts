@@ -86,7 +86,7 @@ describe.runIf(await canStartKafka())("Two modules over Kafka", { timeout: 240_0
         expect(await suffer(world, outage)).toEqual([])
         const lines = world.galleria.records.filter(({ timestamp, level }) => timestamp >= began && level !== "info")
         expect(lines.filter(({ level }) => level !== "warn")).toEqual([])
-        // A relay and a consumer each say once that they falter, and again where the broker came back for a moment.
+        // A relay and a consumer log one warning each, and another one each time that the broker came back for a moment.
         const { returns = 1 } = outage
         expect(lines.length).toBeLessThanOrEqual(2 * (1 + returns) * world.galleria.parts.length)
       })

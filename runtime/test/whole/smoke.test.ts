@@ -155,7 +155,7 @@ describe("The smoke test of one process", () => {
     expect(await Promise.all(walks)).toEqual(lies.map(([step]) => [step, standing]))
   })
 
-  it("says where an order stands that does not go on", async () => {
+  it("prints where a stuck order stands", async () => {
     const { user } = await walkUser(site)
     const { body } = await site.call("POST", "/orders", { user_id: user, amount: "5", payment_method: "card_down" })
     await until("its charge has failed", async () => /charge by payment: /u.test(await site.whereIs(body.id)))
