@@ -61,11 +61,12 @@ const receive = <E, R>(
  * Sets the text from which the framework decodes the payload.
  *
  * Works round its request, whose `text` reads the stream of Node's request: `serve` has read that already, to bound it, and
- * `request.modify` cannot replace a body. So an own property hides the getter of the class. Can go when `modify` takes
- * a body.
+ * `request.modify` cannot replace a body. So the text is put where the request keeps it once it is read. Can go when
+ * `modify` takes a body.
  */
-const setText = (request: HttpServerRequest.HttpServerRequest, text: string) =>
-  Object.defineProperty(request, "text", { value: Effect.succeed(text) })
+const setText = (request: HttpServerRequest.HttpServerRequest, text: string) => {
+  ;(request as unknown as { textEffect: Effect.Effect<string> }).textEffect = Effect.succeed(text)
+}
 
 /** The body of a request that passed `Edge`, as it was received. */
 export const receivedText = Effect.map(HttpServerRequest.HttpServerRequest, (request) => {
