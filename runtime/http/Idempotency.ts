@@ -103,15 +103,26 @@ export interface Answers {
 
 type Members = Readonly<Record<string, Schema.Codec<any, any>>>
 
-const answersBy = (body: Schema.Struct<Members>, status: 200 | 201, location?: string): Answers => {
+/** Fills members of a body into a path such as `/users/:id`; a member that the body lacks leaves its segment as it is. */
+const locationBy = (path: string) => {
+  const segments = path.split("/")
+  return (encoded: Readonly<Record<string, unknown>>): string =>
+    segments
+      .map((segment) => {
+        const member = segment.startsWith(":") ? encoded[segment.slice(1)] : undefined
+        return typeof member === "number" || typeof member === "string" ? encodeURIComponent(member) : segment
+      })
+      .join("/")
+}
+
+const answersBy = (body: Schema.Struct<Members>, status: 200 | 201, path?: string): Answers => {
   const { id: _, ...rest } = body.fields
-  const answerOf = (encoded: Readonly<Record<string, unknown>>): Answer => {
-    const memberOf = (hole: string, name: string) => {
-      const member = encoded[name]
-      return typeof member === "number" || typeof member === "string" ? encodeURIComponent(member) : hole
-    }
-    return { status, location: location?.replaceAll(/:(\w+)/gu, memberOf) ?? null, body: JSON.stringify(encoded) }
-  }
+  const locationOf = path === undefined ? () => null : locationBy(path)
+  const answerOf = (encoded: Readonly<Record<string, unknown>>): Answer => ({
+    status,
+    location: locationOf(encoded),
+    body: JSON.stringify(encoded),
+  })
   const encode = Schema.encodeSync(body)
   const encodeRest = Schema.encodeSync(Schema.Struct(rest))
   return {
@@ -144,8 +155,13 @@ export const updated = <Fields extends Members>(body: Schema.Struct<Fields>) =>
   HttpApiSchema.WithHeaders(body, replayed).annotate({ [annotation]: answersBy(body as never, 200) })
 
 /** How an endpoint encodes its answers; undefined where its success was declared neither by `created` nor by `updated`. */
-export const answersOf = ({ success }: Pick<HttpApiEndpoint.Top, "success">): Answers | undefined =>
-  [...success].flatMap(({ ast }) => (ast.annotations?.[annotation] as Answers | undefined) ?? [])[0]
+export const answersOf = ({ success }: Pick<HttpApiEndpoint.Top, "success">): Answers | undefined => {
+  for (const { ast } of success) {
+    const answers = ast.annotations?.[annotation]
+    if (answers !== undefined) return answers as Answers
+  }
+  return undefined
+}
 
 /** The body of an endpoint's success. */
 type AnswerOf<Endpoint extends HttpApiEndpoint.Constraint> =

@@ -54,21 +54,20 @@ export const layer = Layer.effect(
     return Idempotency.of({
       insert,
       keep,
-      once: ({ request, endpoint }, run) =>
-        Effect.gen(function* () {
-          const key = yield* keyIn(request)
-          const answers = answersOf(endpoint as never)
-          if (answers === undefined) {
-            return yield* Effect.die(
-              new Error(`the success of ${scopeOf(request)} is declared neither by created nor by updated`),
-            )
-          }
-          return yield* run(claimOf(answers, key)).pipe(
+      once: ({ request, endpoint }, run) => {
+        const answers = answersOf(endpoint as never)
+        if (answers === undefined) {
+          const why = `the success of ${scopeOf(request)} is declared neither by created nor by updated`
+          return Effect.die(new Error(why))
+        }
+        const under = (key: Key | undefined) =>
+          run(claimOf(answers, key)).pipe(
             Effect.map(({ answer }) => responseOf(answer)),
             Effect.tapError((error) => (isKeyTaken(error) ? Effect.void : failIfTaken(key))),
             Effect.catchIf(isKeyTaken, () => replay(key!)),
           )
-        }),
+        return Effect.flatMap(keyIn(request), under)
+      },
     })
   }),
 )
@@ -140,14 +139,16 @@ const responseOf = ({ status, location, body }: Answer, headers: Readonly<Record
 const scopeOf = ({ method, url }: HttpServerRequest.HttpServerRequest) =>
   `${method} ${url.split("?")[0]!.replace(/(?<=.)\/$/u, "")}`
 
-const keyIn = (request: HttpServerRequest.HttpServerRequest) =>
-  Effect.gen(function* () {
-    const key = request.headers["idempotency-key"]
-    if (key === undefined) return undefined
-    if (!keyPattern.test(key)) return yield* new InvalidIdempotencyKey({})
-    const body = yield* Effect.orDie(request.text)
-    return { scope: scopeOf(request), key, hash: createHash("sha256").update(canonical(body)).digest("base64url") }
-  })
+const keyIn = (request: HttpServerRequest.HttpServerRequest): Effect.Effect<Key | undefined, InvalidIdempotencyKey> => {
+  const key = request.headers["idempotency-key"]
+  if (key === undefined) return Effect.succeed(undefined)
+  if (!keyPattern.test(key)) return Effect.fail(new InvalidIdempotencyKey({}))
+  return Effect.map(Effect.orDie(request.text), (body) => ({
+    scope: scopeOf(request),
+    key,
+    hash: createHash("sha256").update(canonical(body)).digest("base64url"),
+  }))
+}
 
 const claimOf = <A>(answers: Answers, key: Key | undefined): Claim<A> => ({
   key,
