@@ -1,11 +1,13 @@
 import { Schema, SchemaTransformation } from "effect"
 
-const iso = /^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/u
+const iso = /^(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/u
 
 /** Whether the date exists: JavaScript parses February 30 as March 2. */
 const isIso = (text: string) => {
-  const day = iso.exec(text)?.[1]
-  return day !== undefined && new Date(`${day}T00:00Z`).getUTCDate() === Number(day.slice(-2))
+  const date = iso.exec(text)?.[1]
+  if (date === undefined) return false
+  const day = Number(date.slice(-2))
+  return day <= 28 || new Date(`${date}T00:00Z`).getUTCDate() === day
 }
 
 /** Text without a zone is UTC, whatever the process's time zone. */
