@@ -8,7 +8,7 @@ import { median, quantile, spread } from "./statistics.ts"
 
 const connections = 16
 const rounds = 5
-const millis = { warmUp: 3_000, http: 3_000, bare: 1_500 }
+const millis = { warmUp: 10_000, http: 3_000, bare: 1_500 }
 
 /** One round: the bare statement, then the same through HTTP. */
 interface Round {

@@ -8,7 +8,7 @@ import { median, spread } from "./statistics.ts"
 
 const connections = 16
 const rounds = 5
-const millis = { warmUp: 2_000, measured: 2_000 }
+const millis = { warmUp: 10_000, measured: 2_000 }
 
 const startServer = async (kind: "galleria" | "bare") => {
   const program = fileURLToPath(new URL("validatedPostProcess.ts", import.meta.url))
