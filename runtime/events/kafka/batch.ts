@@ -112,9 +112,9 @@ const failed = (member: KafkaMember, payload: EachBatchPayload, cause: Cause.Cau
     ? askAgain(member, payload)
     : Effect.sync(() => member.pauses.failed(payload, cause))
 
-/** Asks for the position of a batch's partition again, and reads from there; when that fails, the partition is paused. */
+/** Asks for the positions in a batch's topic again, and reads from there; when that fails, the partition is paused. */
 const askAgain = ({ positions, pauses }: KafkaMember, payload: EachBatchPayload) =>
-  Effect.catchCause(positions!.again(payload.batch), (cause) => Effect.sync(() => pauses.failed(payload, cause)))
+  Effect.catchCause(positions!.again(payload.batch.topic), (cause) => Effect.sync(() => pauses.failed(payload, cause)))
 
 /**
  * Commits at the broker, and brings the refusal, if there is one. During a rebalance that waits for this member the commit

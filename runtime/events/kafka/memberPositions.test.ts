@@ -1,6 +1,7 @@
 import { Deferred, Effect, Fiber, Latch } from "effect"
 import type { Consumer } from "kafkajs"
 import { describe, expect, it } from "vitest"
+import type { Partition } from "../EventBus.ts"
 import { makeMemberPositions, passedBy } from "./memberPositions.ts"
 
 /** A batch without a record for the member. */
@@ -30,6 +31,31 @@ describe("A batch without a record", () => {
 })
 
 describe("The positions of a member", () => {
+  it("are asked for again in all of its partitions of a topic", async () => {
+    const asked: Array<ReadonlyArray<Partition>> = []
+    const sought: Array<unknown> = []
+    const consumer = { seek: (position: unknown) => sought.push(position) } as unknown as Consumer
+    await Effect.gen(function* () {
+      const begin = (partitions: ReadonlyArray<Partition>) =>
+        Effect.sync(() => {
+          asked.push(partitions)
+          return partitions.map((partition) => ({ ...partition, next: asked.length }))
+        })
+      const moved = yield* Latch.make(false)
+      const positions = yield* makeMemberPositions({ begin, moved, pass: () => Effect.void }, () => Effect.succeed([]))
+      positions.joined(consumer, { t: [3, 5], u: [1] })
+      yield* positions.ready
+      sought.length = 0
+      yield* positions.again("t")
+    }).pipe(Effect.scoped, Effect.runPromise)
+    const ofTopic = [
+      { topic: "t", partition: 3 },
+      { topic: "t", partition: 5 },
+    ]
+    expect(asked.at(-1)).toEqual(ofTopic)
+    expect(sought).toEqual(ofTopic.map((partition) => ({ ...partition, offset: "2" })))
+  })
+
   it("become known to a batch that waits already when they are asked for again meanwhile", async () => {
     const consumer = { seek: () => {}, commitOffsets: () => Promise.resolve() } as Pick<
       Consumer,

@@ -30,8 +30,11 @@ export interface MemberPositions {
   readonly seek: (position: Position) => void
   /** Everything before `next` was handled. It is committed at the broker in the background. */
   readonly done: (position: Position, by: Committer) => void
-  /** Asks for the position in one partition again, and reads from there. */
-  readonly again: (partition: Partition) => Effect.Effect<void, unknown>
+  /**
+   * Asks again for the positions in all partitions of the topic that the member has, and reads from there. What moves one
+   * position to another place, as a reset or a topic that was deleted and created again, moves the others too.
+   */
+  readonly again: (topic: string) => Effect.Effect<void, unknown>
   /** kafkajs has processed a batch. One without a record for the member moves the position as well. */
   readonly ended: (batch: EndedBatch) => void
   /** Succeeds once the position is stored that such batches have moved. */
@@ -93,7 +96,7 @@ export const makeMemberPositions = (
         next.set(partitionName(position), position.next)
         commits.add(position, by)
       },
-      again: (partition) => begin([partition]),
+      again: (topic) => Effect.suspend(() => begin((seat?.partitions ?? []).filter((one) => one.topic === topic))),
       ended: (batch) => {
         const span = passedBy(batch, next.get(partitionName(batch)))
         if (span !== undefined) passes.start(span)

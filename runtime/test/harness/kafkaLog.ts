@@ -103,13 +103,14 @@ export const membersOf = (bootstrap: string, group: string) =>
     )
   })
 
-/** How many records groups of modules have not finished. */
-export const lagOn = (bootstrap: string): Promise<number> =>
+/** The records that groups of modules have not finished: how many, in which partitions; undefined when there are none. */
+export const lagOn = (bootstrap: string): Promise<string | undefined> =>
   askKafka(bootstrap, async (admin) => {
     const ends = await partitionsOf(admin)
     const positions = await positionsOf(admin)
-    return positions.reduce((lag, { topic, part, next }) => {
+    const lags = positions.flatMap(({ grp, topic, part, next }) => {
       const end = ends.find((one) => one.topic === topic && one.part === part)?.next ?? 0
-      return lag + end - Math.max(next, 0)
-    }, 0)
+      return end <= Math.max(next, 0) ? [] : [`${grp} is at ${next} of ${end} in ${topic}/${part}`]
+    })
+    return lags.length === 0 ? undefined : `records are not handled: ${lags.join(", ")}`
   })
