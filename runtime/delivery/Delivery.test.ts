@@ -1,3 +1,4 @@
+import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
 import { type Delivery, unseen } from "./Delivery.ts"
 
@@ -9,7 +10,7 @@ const at = (offset: number, reaction = "user.record-order"): Delivery => ({
   record: { topic: "order_created", partition: 3, offset, time: 0, key: "1", value: null, headers: {} },
   isLast: true,
   run: undefined,
-  outcome: { status: "waiting" },
+  outcome: Effect.succeed({ status: "waiting" }),
 })
 
 describe("Deliveries that are not seen yet", () => {

@@ -16,9 +16,10 @@ export interface Delivery extends DeliveryId, Work {
 }
 
 export interface Work {
-  /** What to run; undefined when it fails with `outcome` before the reaction runs. */
+  /** What to run; undefined for an event that fails before its reaction runs. */
   readonly run: { readonly reaction: Reaction<never>; readonly event: Event } | undefined
-  readonly outcome: Outcome
+  /** What becomes of an event that is not run: it is retried, from when this is asked, or parked. */
+  readonly outcome: Effect.Effect<Outcome>
 }
 
 /** The delay after which an event of a newer version is retried: the next release may know that version. */
@@ -40,34 +41,37 @@ export const deadLetterOf = (delivery: Delivery, outcome: Outcome): NewDeadLette
   return { reaction, source, event_id, key, topic, partition, offset, event: JSON.stringify(event), outcome }
 }
 
-/** The deliveries of a record: none, one that is malformed, or one for each reaction to its topic. */
-export const deliveriesOf = (record: Received, reactions: ReadonlyArray<Reaction<never>>) =>
-  Effect.gen(function* () {
-    const found = decode(record)
-    if (found._tag === "Tombstone") return []
-    if (found._tag === "Malformed") {
-      const { id, source, reason } = found
-      const outcome: Outcome = { status: "parked", attempts: 1, reason: "malformed", error: reason, due: null }
-      return [
-        { reaction: ofNoReaction, source, event_id: id, key: null, record, isLast: true, run: undefined, outcome },
-      ]
+/** The deliveries of a record: none, one that is malformed, or one for each of these reactions to its topic. */
+export const deliveriesOf = (record: Received, reactions: ReadonlyArray<Reaction<never>>): ReadonlyArray<Delivery> => {
+  const found = decode(record)
+  if (found._tag === "Tombstone") return []
+  if (found._tag === "Malformed") {
+    const { id, source, reason } = found
+    const outcome = Effect.succeed<Outcome>({
+      status: "parked",
+      attempts: 1,
+      reason: "malformed",
+      error: reason,
+      due: null,
+    })
+    return [{ reaction: ofNoReaction, source, event_id: id, key: null, record, isLast: true, run: undefined, outcome }]
+  }
+  const { envelope } = found
+  const reacting = reactions.filter(({ event }) => event.type === record.topic)
+  return reacting.map((reaction, n) => {
+    const { run, outcome } = workOf(reaction, envelope)
+    return {
+      reaction: reaction.name,
+      source: envelope.source,
+      event_id: envelope.id,
+      key: keyOf(reaction, envelope),
+      record,
+      isLast: n === reacting.length - 1,
+      run,
+      outcome,
     }
-    const deliveries: Array<Delivery> = []
-    const reacting = reactions.filter(({ event }) => event.type === record.topic)
-    for (const [n, reaction] of reacting.entries()) {
-      const { id, source } = found.envelope
-      deliveries.push({
-        reaction: reaction.name,
-        source,
-        event_id: id,
-        key: keyOf(reaction, found.envelope),
-        record,
-        isLast: n === reacting.length - 1,
-        ...(yield* workOf(reaction, found.envelope)),
-      })
-    }
-    return deliveries
   })
+}
 
 /**
  * The key by which a delivery holds back later ones. It is read from the data as received, so it is known even when the
@@ -79,21 +83,24 @@ const keyOf = ({ heldBy }: Reaction<never>, { key, data }: Envelope): string | n
   return typeof value === "number" || typeof value === "string" ? storable(heldKey(heldBy, value)) : null
 }
 
-const workOf = (reaction: Reaction<never>, envelope: Envelope): Effect.Effect<Work> =>
-  Effect.gen(function* () {
-    if (envelope.version > reaction.event.version) {
-      const error = `version ${envelope.version} of ${envelope.type} is newer than ${reaction.event.version}, which this release knows`
-      const due = new Date((yield* Clock.currentTimeMillis) + newerVersionMillis)
-      return { run: undefined, outcome: { status: "retrying", attempts: 0, reason: "newer-version", error, due } }
-    }
-    const read = yield* Effect.exit(reaction.decode(envelope.data))
-    if (Exit.isFailure(read)) return { run: undefined, outcome: yield* outcomeOf(read.cause, reaction.retry) }
-    const { id, source, type, time, key } = envelope
-    return {
-      run: { reaction, event: { id, source, type, time, key, data: read.value, received: envelope.data } },
-      outcome: waiting,
-    }
-  })
+const waits = Effect.succeed(waiting)
+
+const workOf = (reaction: Reaction<never>, envelope: Envelope): Work => {
+  if (envelope.version > reaction.event.version) return { run: undefined, outcome: isNewer(reaction, envelope) }
+  const read = reaction.decode(envelope.data)
+  if (Exit.isFailure(read)) return { run: undefined, outcome: outcomeOf(read.cause, reaction.retry) }
+  const { id, source, type, time, key, data } = envelope
+  return { run: { reaction, event: { id, source, type, time, key, data: read.value, received: data } }, outcome: waits }
+}
+
+const isNewer = ({ event }: Reaction<never>, { version, type }: Envelope): Effect.Effect<Outcome> =>
+  Effect.map(Clock.currentTimeMillis, (now) => ({
+    status: "retrying",
+    attempts: 0,
+    reason: "newer-version",
+    error: `version ${version} of ${type} is newer than ${event.version}, which this release knows`,
+    due: new Date(now + newerVersionMillis),
+  }))
 
 /** The deliveries that are not before the positions of their reactions. `nexts`: offsets by `positionName`. */
 export const unseen = (

@@ -63,7 +63,7 @@ export const attemptCause = (sql: SqlClient.SqlClient, { run, record }: Delivery
  */
 export const attempt = (sql: SqlClient.SqlClient, delivery: Delivery, isAway: IsAway = away) =>
   Effect.gen(function* () {
-    if (delivery.run === undefined) return delivery.outcome
+    if (delivery.run === undefined) return yield* delivery.outcome
     const cause = yield* attemptCause(sql, delivery)
     if (cause === undefined) return undefined
     if (faultOf(cause) !== "event" && (yield* isAway)) return yield* Effect.failCause(cause)

@@ -1,6 +1,6 @@
 import { Cause, Effect, Exit } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import { type Handle, type Partition, PositionMoved } from "../events/EventBus.ts"
+import { type Handle, type Partition, partitionName, PositionMoved, type Received } from "../events/EventBus.ts"
 import type { Reaction } from "../module/Reaction.ts"
 import { Database } from "../sql/Database.ts"
 import { placeOfRecord } from "../telemetry/messages.ts"
@@ -35,20 +35,23 @@ export const makeConsumer = (options: Options) =>
     const pace = makePace()
 
     /** Without the reactions that have no position in the partition, as while they are reset. */
-    const seatedOf = (record: Partition) => {
+    const seatedOf = (partition: Partition) => {
       if (positions === undefined) return reactions
-      const names = new Set(positions.seated(record).map(({ reaction }) => reaction))
+      const names = new Set(positions.seated(partition).map(({ reaction }) => reaction))
       return reactions.filter(({ name }) => names.has(name))
+    }
+
+    const deliveriesIn = (records: ReadonlyArray<Received>) => {
+      const partitions = Map.groupBy(records, partitionName)
+      const seated = new Map(Array.from(partitions, ([name, [first]]) => [name, seatedOf(first!)]))
+      return records.flatMap((record) => deliveriesOf(record, seated.get(partitionName(record))!))
     }
 
     const handle: Handle = (records, spans = []) =>
       Effect.gen(function* () {
         yield* database.writable
         const progress = makeProgress(positions === undefined ? [] : spans)
-        const deliveries: Array<Delivery> = []
-        for (const record of records) {
-          deliveries.push(...(yield* deliveriesOf(record, seatedOf(record))))
-        }
+        const deliveries = deliveriesIn(records)
         for (const [topic, those] of Map.groupBy(records, ({ topic }) => topic)) {
           yield* metrics.skipped({ module, topic }, those.filter(({ value }) => value === null).length)
         }

@@ -26,6 +26,7 @@ export const inboxTable = (sql: SqlClient.SqlClient) => ({
         select reaction, source, event_id, ${now}
         from json_to_recordset(${JSON.stringify(rows)}::json) as x (n int, reaction text, source text, event_id text)
         order by n on conflict do nothing returning reaction, source, event_id`
+      if (taken.length === deliveries.length) return deliveries
       const fresh = new Set(taken.map(nameOf))
       return deliveries.filter((delivery) => fresh.delete(nameOf(delivery)))
     }),

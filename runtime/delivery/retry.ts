@@ -169,7 +169,7 @@ const makeHandle = ({ module, reactions }: Options, sql: SqlClient.SqlClient) =>
   const takeForAll = (deliveries: ReadonlyArray<Delivery>) =>
     Effect.gen(function* () {
       const [first] = deliveries
-      if (first?.reaction === ofNoReaction) return first.outcome
+      if (first?.reaction === ofNoReaction) return yield* first.outcome
       for (const delivery of deliveries) yield* takeAlone(sql, inbox(sql), delivery)
       return undefined
     })
@@ -177,7 +177,7 @@ const makeHandle = ({ module, reactions }: Options, sql: SqlClient.SqlClient) =>
   /** Returns undefined when it took effect. */
   const tryAgain = (deadLetter: DeadLetterRow) =>
     Effect.gen(function* () {
-      const deliveries = yield* deliveriesOf(recordOf(deadLetter), reactions)
+      const deliveries = deliveriesOf(recordOf(deadLetter), reactions)
       if (deadLetter.reaction === ofNoReaction) {
         // Asked once the dead letter is locked: a reset of a reaction to its topic waits for that lock, or is seen here.
         if (!(yield* isTopicReset(deadLetter.topic))) return yield* takeForAll(deliveries)

@@ -1,3 +1,4 @@
+import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
 import type { Delivery } from "./Delivery.ts"
 import { makeSuspicions } from "./suspicion.ts"
@@ -10,7 +11,7 @@ const first = (event_id: string): Delivery => ({
   record: { topic: "order_created", partition: 0, offset: 0, time: 0, key: "1", value: null, headers: {} },
   isLast: true,
   run: undefined,
-  outcome: { status: "waiting" },
+  outcome: Effect.succeed({ status: "waiting" }),
 })
 
 describe("The suspicions of a consumer", () => {

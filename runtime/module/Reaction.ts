@@ -1,4 +1,4 @@
-import { Effect, Schedule, Schema } from "effect"
+import { Effect, type Exit, Schedule, Schema } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Event, EventType } from "../events/Event.ts"
 import { defaultRetry } from "../loop/schedule.ts"
@@ -21,7 +21,7 @@ type Handle<Input, R> = (input: Input) => Effect.Effect<void, Reject | Postpone,
 export interface Reaction<out R> {
   readonly name: string
   readonly event: EventType
-  readonly decode: (data: unknown) => Effect.Effect<unknown, Schema.SchemaError>
+  readonly decode: (data: unknown) => Exit.Exit<unknown, Schema.SchemaError>
   readonly run: Handle<NonEmptyReadonlyArray<Event<any>>, R>
   /** The member of the data by whose value a failing event holds back later ones; undefined: by the event's key. */
   readonly heldBy: string | undefined
@@ -65,7 +65,7 @@ export const all = <Data extends Schema.Codec<any, any>, R>(
 ): Reaction<R> => ({
   name: options.name,
   event: options.event,
-  decode: Schema.decodeUnknownEffect(options.event.data, { errors: "all" }),
+  decode: Schema.decodeUnknownExit(options.event.data, { errors: "all" }),
   run: options.handle,
   heldBy: options.heldBy,
   retry: options.retry ?? defaultRetry,
