@@ -9,6 +9,7 @@ import { installCodecs } from "./codecs.ts"
 import { readAsMember } from "./member.ts"
 import { endsIn, lagIn, sinceIn } from "./offsets.ts"
 import { makeReader } from "./reader.ts"
+import { withSmallEncoders } from "./encoder.ts"
 import { withoutIdleTimer } from "./requestQueue.ts"
 import { makeSender } from "./sender.ts"
 import { makeTopics, retentionsIn } from "./topics.ts"
@@ -21,6 +22,7 @@ export const make = (kafka: () => Kafka) =>
   Effect.gen(function* () {
     installCodecs()
     withoutIdleTimer()
+    withSmallEncoders()
     const loops = yield* Loops
     const admin = yield* renewable<Admin>(() => kafka().admin())
     // Not idempotent: after a failure, an idempotent producer that is kept loses what it acknowledges next. Copies are
