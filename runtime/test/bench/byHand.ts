@@ -9,10 +9,9 @@ import type { Server } from "./server.ts"
 import { median, quantile, spread } from "./statistics.ts"
 import { setTimeout as sleep } from "node:timers/promises"
 
-const crowds = [16, 64] as const
-type Crowd = (typeof crowds)[number]
+type Crowd = 16 | 64
 const rounds = 3
-const millis = { warmUp: 10_000, orders: 10_000, users: 4_000, reads: 4_000 }
+const millis = { first: 5_000, warmUp: 10_000, orders: 10_000, users: 4_000, reads: 4_000 }
 
 /** Two services over Kafka, a PostgreSQL each: Galleria's modules, or the peer's. */
 interface Subject {
@@ -60,10 +59,23 @@ export const byHand: Case = {
       { name: "Galleria", order, user },
       { name: "by hand", order: peerOrder, user: peerUser },
     ]
-    const findings: Array<Finding> = []
-    for (const crowd of crowds) findings.push(...findingsOf(crowd, await compare(subjects, crowd, context)))
-    return findings
+    const first: Partial<Record<Subject["name"], number>> = {}
+    for (const subject of subjects) first[subject.name] = await firstRate(subject)
+    const [few, many] = [await compare(subjects, 16, context), await compare(subjects, 64, context)]
+    return [...findingsOf(16, few), ...findingsOf(64, many), beginningOf(first as Required<typeof first>, few)]
   },
+}
+
+/** Orders accepted a second in the first seconds after the start, on 16 connections. */
+const firstRate = async (subject: Subject) => {
+  const { accepted, millis: lasted } = await load(
+    subject.order,
+    await signUp(subject, 16),
+    "amount",
+    millis.first,
+    subject.user,
+  )
+  return (accepted * 1_000) / lasted
 }
 
 const compare = async (subjects: ReadonlyArray<Subject>, crowd: Crowd, { say }: Context) => {
@@ -147,6 +159,19 @@ const measures = [
   { name: "POST /users", of: "users", least: 0.8 },
   { name: "GET /orders/{id}", of: "reads", least: 0.6 },
 ] as const
+
+const beginningOf = (first: Readonly<Record<Subject["name"], number>>, found: ReadonlyArray<Round>): Finding => {
+  const steady = (name: Subject["name"]) => median(found.map((round) => round[name].posted))
+  const byHandRatio = first["by hand"] / steady("by hand")
+  return {
+    name: `POST /orders in the first ${millis.first / 1_000} s after a start, 16 connections`,
+    unit: "/s",
+    value: first.Galleria,
+    baseline: { what: "warm", value: steady("Galleria") },
+    bar: { of: "ratio", least: 0.8 },
+    how: `once after the start, after one order of each user; warm: median of ${rounds} rounds; by hand ${first["by hand"].toFixed(0)}/s, ${byHandRatio.toFixed(2)} of its warm rate`,
+  }
+}
 
 /** At 64 connections the bars are as much higher. */
 const factor = { 16: 1, 64: 1.4 } as const

@@ -154,6 +154,7 @@ const rates = async (shape: Shape, { say }: Context): Promise<ReadonlyArray<Find
       unit: "/s",
       value: five.processed,
       baseline: { what: "processed by two modules", value: by.processed },
+      bar: { of: "ratio", least: 0.4 },
       how: `${how}; the two accepted ${by.accepted.toFixed(0)}/s`,
     },
   ]

@@ -230,7 +230,7 @@ const findingsOf = (found: ReadonlyArray<Round>): ReadonlyArray<Finding> => {
     compared(
       "projection",
       "nothing",
-      0.22,
+      0.35,
       ["consumer with inbox, gate and a projection", "empty eachBatch of kafkajs"],
       `${topics.many.events} records with their headers on ${partitions} partitions, prepared; both commit their offsets after each batch, and count from when they have joined`,
     ),
@@ -238,7 +238,7 @@ const findingsOf = (found: ReadonlyArray<Round>): ReadonlyArray<Finding> => {
     compared(
       "rows",
       "transactions",
-      4,
+      3,
       ["consumer with a reaction that writes row by row", "a transaction a message"],
       byHand,
     ),

@@ -61,7 +61,7 @@ export const postOrders: Case = {
       }
     }
     return [
-      { ...rateOf("amount", found.amount), bar: { of: "ratio", least: 0.8 } },
+      { ...rateOf("amount", found.amount), bar: { of: "ratio", least: 0.5 } },
       rateOf("items", found.items),
       visibleOf(found.amount),
       cpuOf(found.amount),

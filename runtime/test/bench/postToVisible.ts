@@ -62,7 +62,7 @@ export const postToVisible: Case = {
     await using server = await startServer({ modules: ["user", "order"], profiles: context.profiles })
     const { port } = server
     const trips = { "bare statement": async () => (await bare.place({ shape: "amount", millis: 0 })).millis }
-    return await visibility({ name: "POST → visible", orderPort: port, userPort: port, trips, bar: 20 }, context)
+    return await visibility({ name: "POST → visible", orderPort: port, userPort: port, trips, bar: 15 }, context)
   },
 }
 

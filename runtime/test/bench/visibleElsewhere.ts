@@ -27,7 +27,7 @@ export const visibleElsewhere: Case = {
     await using once = await statementAt(bareUrl, statement)
     await using through = await tripThrough(production.bootstrap)
     const trips = { "bare statement": once.take, "through Kafka": through.take }
-    const subject = { name: "POST → visible in the other process", trips, bar: 30 }
+    const subject = { name: "POST → visible in the other process", trips, bar: 18 }
     const found = await visibility({ ...subject, orderPort: order.port, userPort: user.port }, context)
     return [...found, ...(await underLoad(order, user, context))]
   },
