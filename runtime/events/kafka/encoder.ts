@@ -1,4 +1,4 @@
-import { createRequire } from "node:module"
+import { changeOnce } from "./internals.ts"
 
 /** What is used here of kafkajs' encoder, which writes requests, records and headers. */
 interface Encoder {
@@ -19,32 +19,28 @@ const defaultSize = 511
 /** What such an encoder takes at its first write, in bytes: enough for a header of an event. */
 const firstSize = 128
 
-const patched = new WeakSet<EncoderClass>()
-
 /**
  * Makes encoders of kafkajs 2.2.4 cheap that write little. It makes one for each header of each record, which took 512
  * bytes that are filled with zeros, and a buffer more for each number. Now an encoder takes memory from Node's pool when it
  * first writes. What is written stays the same. Changes kafkajs once for the process.
  */
-export const withSmallEncoders = (): void => {
-  const Encoder = createRequire(import.meta.url)("kafkajs/src/protocol/encoder") as EncoderClass
-  if (patched.has(Encoder)) return
-  patched.add(Encoder)
-  const { nextPowerOfTwo, prototype } = Encoder
-  Encoder.nextPowerOfTwo = (size) => (size === defaultSize ? 0 : nextPowerOfTwo(size))
-  prototype.ensureAvailable = function (length) {
-    const needed = this.offset + length
-    if (needed <= this.buf.length) return
-    const larger = Buffer.allocUnsafe(Math.max(firstSize, nextPowerOfTwo(needed)))
-    this.buf.copy(larger, 0, 0, this.offset)
-    this.buf = larger
-  }
-  // Seven bits a byte, the lowest first; the highest bit says that more follow.
-  prototype.writeUVarInt = function (value) {
-    this.ensureAvailable(5)
-    let rest = value
-    for (; (rest & ~0x7f) !== 0; rest >>>= 7) this.buf[this.offset++] = (rest & 0x7f) | 0x80
-    this.buf[this.offset++] = rest
-    return this
-  }
-}
+export const withSmallEncoders = (): void =>
+  changeOnce<EncoderClass>("kafkajs/src/protocol/encoder", (Encoder) => {
+    const { nextPowerOfTwo, prototype } = Encoder
+    Encoder.nextPowerOfTwo = (size) => (size === defaultSize ? 0 : nextPowerOfTwo(size))
+    prototype.ensureAvailable = function (length) {
+      const needed = this.offset + length
+      if (needed <= this.buf.length) return
+      const larger = Buffer.allocUnsafe(Math.max(firstSize, nextPowerOfTwo(needed)))
+      this.buf.copy(larger, 0, 0, this.offset)
+      this.buf = larger
+    }
+    // Seven bits a byte, the lowest first; the highest bit says that more follow.
+    prototype.writeUVarInt = function (value) {
+      this.ensureAvailable(5)
+      let rest = value
+      for (; (rest & ~0x7f) !== 0; rest >>>= 7) this.buf[this.offset++] = (rest & 0x7f) | 0x80
+      this.buf[this.offset++] = rest
+      return this
+    }
+  })

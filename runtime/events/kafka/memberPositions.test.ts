@@ -30,11 +30,15 @@ describe("A batch without a record", () => {
   })
 })
 
+/** The part of kafkajs' consumer that is used, with what it is to do at a seek. */
+const consumerWith = (seek: Consumer["seek"]) =>
+  ({ seek, commitOffsets: () => Promise.resolve() }) as Pick<Consumer, "seek" | "commitOffsets"> as Consumer
+
 describe("The positions of a member", () => {
   it("are asked for again in all of its partitions of a topic", async () => {
     const asked: Array<ReadonlyArray<Partition>> = []
     const sought: Array<unknown> = []
-    const consumer = { seek: (position: unknown) => sought.push(position) } as unknown as Consumer
+    const consumer = consumerWith((position) => void sought.push(position))
     await Effect.gen(function* () {
       const begin = (partitions: ReadonlyArray<Partition>) =>
         Effect.sync(() => {
@@ -57,10 +61,7 @@ describe("The positions of a member", () => {
   })
 
   it("become known to a batch that waits already when they are asked for again meanwhile", async () => {
-    const consumer = { seek: () => {}, commitOffsets: () => Promise.resolve() } as Pick<
-      Consumer,
-      "seek" | "commitOffsets"
-    > as Consumer
+    const consumer = consumerWith(() => {})
     const at = await Effect.gen(function* () {
       const asked = yield* Deferred.make<void>()
       const moved = yield* Latch.make(false)

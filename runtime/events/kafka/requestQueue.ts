@@ -1,4 +1,4 @@
-import { createRequire } from "node:module"
+import { changeOnce } from "./internals.ts"
 
 /** What is used here of kafkajs' queue of the requests of one connection. */
 interface RequestQueue {
@@ -8,21 +8,15 @@ interface RequestQueue {
   scheduleCheckPendingRequests: (this: RequestQueue) => void
 }
 
-const patched = new WeakSet<RequestQueue>()
-
 /**
  * Stops a timer of kafkajs 2.2.4 that fires each millisecond on every connection, whether requests wait or not
  * (tulios/kafkajs#1704, #1751): it cost an idle module 4 % of a core. The timer still runs while requests wait or the
  * broker throttles. Changes kafkajs once for the process.
  */
-export const withoutIdleTimer = (): void => {
-  const { prototype } = createRequire(import.meta.url)("kafkajs/src/network/requestQueue") as {
-    readonly prototype: RequestQueue
-  }
-  if (patched.has(prototype)) return
-  patched.add(prototype)
-  const schedule = prototype.scheduleCheckPendingRequests
-  prototype.scheduleCheckPendingRequests = function () {
-    if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
-  }
-}
+export const withoutIdleTimer = (): void =>
+  changeOnce<{ readonly prototype: RequestQueue }>("kafkajs/src/network/requestQueue", ({ prototype }) => {
+    const schedule = prototype.scheduleCheckPendingRequests
+    prototype.scheduleCheckPendingRequests = function () {
+      if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
+    }
+  })
