@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { promisify } from "node:util"
 import { cached } from "./cache.ts"
 import { freePort } from "./freePort.ts"
+import { freeze } from "./freeze.ts"
 import { type Guard, startGuard } from "./guard.ts"
 import {
   type Driver,
@@ -90,7 +91,9 @@ const processIn = (folder: string, flags: ReadonlyArray<string>, guard: Guard) =
       signal("SIGKILL")
       await exit
     },
-    pause: async () => signal("SIGSTOP"),
+    pause: async () => {
+      if (child?.pid !== undefined) freeze(child.pid)
+    },
     resume: async () => signal("SIGCONT"),
   }
 }

@@ -2,6 +2,7 @@ import { Cause, Effect, Exit, type Scope } from "effect"
 import { fork } from "node:child_process"
 import { once } from "node:events"
 import { EventBusError, type Handle, type Received } from "../../events/EventBus.ts"
+import { freeze } from "./freeze.ts"
 import { startGuard } from "./guard.ts"
 import type { FromMember, ToMember } from "./memberProcessMain.ts"
 
@@ -76,7 +77,8 @@ export const startMember = (servers: ReadonlyArray<string>): Effect.Effect<Membe
         }),
       signal: (signal) =>
         Effect.promise(async () => {
-          child.born.kill(signal)
+          if (signal === "SIGSTOP") freeze(child.born.pid!)
+          else child.born.kill(signal)
           if (signal === "SIGKILL") await gone
         }),
     }

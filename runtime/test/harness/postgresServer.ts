@@ -8,6 +8,7 @@ import { promisify } from "node:util"
 import pg from "pg"
 import { cached } from "./cache.ts"
 import { freePort } from "./freePort.ts"
+import { freeze } from "./freeze.ts"
 import { startGuard } from "./guard.ts"
 
 const password = "galleria"
@@ -81,16 +82,15 @@ export const startPostgres = async (
     throw new Error(lines.find((line) => /FATAL|error/iu.test(line)) ?? "it does not start", { cause: error })
   }
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`
-  const signal = (signal: NodeJS.Signals) => {
+  const thaw = () => {
     for (const pid of processesOf(folder)) {
       try {
-        process.kill(pid, signal)
+        process.kill(pid, "SIGCONT")
       } catch {
         // Such as come and go by themselves, to clean up, may be gone by now.
       }
     }
   }
-  const thaw = () => signal("SIGCONT")
   const stop = async () => {
     thaw()
     await server.stop()
@@ -104,7 +104,11 @@ export const startPostgres = async (
       return server.stop()
     },
     resume: () => server.start(),
-    freeze: () => signal("SIGSTOP"),
+    freeze: () => {
+      // The postmaster first: it starts no other backend then.
+      processesOf(folder).slice(0, 1).forEach(freeze)
+      processesOf(folder).forEach(freeze)
+    },
     thaw,
     stop,
     [Symbol.asyncDispose]: stop,

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { setTimeout as sleep } from "node:timers/promises"
+import { freeze } from "./freeze.ts"
 import { startGuard } from "./guard.ts"
 
 /** A line of the log, which the child writes as JSON. */
@@ -168,7 +169,10 @@ export const launch = (options: Options): Galleria => {
     return { status: response.status, headers: response.headers, body: text === "" ? undefined : JSON.parse(text) }
   }
   const ready = () => until("/readyz is 200", async () => (await call("GET", "/readyz")).status === 200)
-  const kill = (signal: NodeJS.Signals) => void child.kill(signal)
+  const kill = (signal: NodeJS.Signals) => {
+    if (signal === "SIGSTOP") freeze(child.pid!)
+    else child.kill(signal)
+  }
   const stop = (signal: NodeJS.Signals = "SIGTERM") => {
     kill(signal)
     return exit

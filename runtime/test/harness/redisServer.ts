@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll } from "vitest"
 import { freePort } from "./freePort.ts"
+import { freeze } from "./freeze.ts"
 import { startGuard } from "./guard.ts"
 
 /** A real Redis on this machine, for its starter only. It keeps nothing over a crash. */
@@ -63,7 +64,7 @@ export const startRedis = async (settings: ReadonlyArray<string> = []): Promise<
     resume: async () => {
       running = await launch()
     },
-    freeze: () => void running.server.kill("SIGSTOP"),
+    freeze: () => freeze(running.server.pid!),
     thaw: () => void running.server.kill("SIGCONT"),
     stop: crash,
   }

@@ -133,13 +133,16 @@ if (await canStartKafka()) {
         await kafka.pause()
         const { bytesSent, bytesAnswered } = kafka.proxy.counts()
         const sending = sendOne("meanwhile")
-        await until("the request is on its way", () => kafka.proxy.counts().bytesSent > bytesSent)
-        // An answer takes milliseconds otherwise.
-        await sleep(500)
-        expect(kafka.proxy.counts().bytesAnswered).toBe(bytesAnswered)
-        expect(await listens(kafka.bootstrap)).toBe(true)
-        await kafka.resume()
-        await sending
+        try {
+          await until("the request is on its way", () => kafka.proxy.counts().bytesSent > bytesSent)
+          // An answer takes milliseconds otherwise.
+          await sleep(500)
+          expect(kafka.proxy.counts().bytesAnswered).toBe(bytesAnswered)
+          expect(await listens(kafka.bootstrap)).toBe(true)
+        } finally {
+          await kafka.resume()
+          await sending
+        }
       })
       expect(await logOf(kafka.bootstrap, topic)).toHaveLength(2)
     })
