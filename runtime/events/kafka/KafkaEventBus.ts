@@ -6,11 +6,12 @@ import { EventBus } from "../EventBus.ts"
 import { makeKafka, renewable } from "./client.ts"
 import type { KafkaSettings } from "./settings.ts"
 import { installCodecs } from "./codecs.ts"
+import { withoutEmptyBatches } from "./emptyBatches.ts"
 import { withSmallEncoders } from "./encoder.ts"
 import { readAsMember } from "./member.ts"
 import { endsIn, lagIn, sinceIn } from "./offsets.ts"
 import { makeReader } from "./reader.ts"
-import { withoutIdleTimer } from "./requestQueue.ts"
+import { withoutIdleTimers } from "./requestQueue.ts"
 import { makeSender } from "./sender.ts"
 import { makeTopics, retentionsIn } from "./topics.ts"
 
@@ -21,8 +22,9 @@ const askedWithin = "3 seconds"
 export const make = (kafka: () => Kafka) =>
   Effect.gen(function* () {
     installCodecs()
-    withoutIdleTimer()
+    withoutIdleTimers()
     withSmallEncoders()
+    withoutEmptyBatches()
     const loops = yield* Loops
     const admin = yield* renewable<Admin>(() => kafka().admin())
     // Not idempotent: after a failure, an idempotent producer that is kept loses what it acknowledges next. Copies are

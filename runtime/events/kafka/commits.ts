@@ -1,11 +1,11 @@
-import { Effect, Schedule } from "effect"
+import { Effect, Latch } from "effect"
 import type { Consumer, EachBatchPayload } from "kafkajs"
 import { partitionName, type Position } from "../EventBus.ts"
 
 /** The payload of a batch, by which offsets can be committed also while the consumer stops. */
 export type Committer = Pick<EachBatchPayload, "commitOffsetsIfNecessary">
 
-/** Between two commits, so that many slices share one. */
+/** After a commit, so that many slices share the next one. */
 const commitEvery = "100 millis"
 
 /** After a commit that failed. */
@@ -20,6 +20,8 @@ const lastCommitWithin = "1 second"
  */
 export const makeCommits = Effect.gen(function* () {
   let uncommitted = new Map<string, Position>()
+  /** Open while there may be something to commit. */
+  const added = Latch.makeUnsafe(false)
   let committer: ((positions: ReadonlyArray<Position>) => Promise<void>) | undefined
 
   const flush = Effect.suspend(() => {
@@ -34,18 +36,20 @@ export const makeCommits = Effect.gen(function* () {
           const name = partitionName(position)
           if (!own.has(name)) own.set(name, position)
         }
-        return Effect.sleep(retryAfter)
+        return Effect.andThen(added.open, Effect.sleep(retryAfter))
       }),
     )
   })
   yield* Effect.addFinalizer(() => Effect.timeoutOption(flush, lastCommitWithin))
-  yield* Effect.forkScoped(Effect.repeat(flush, Schedule.spaced(commitEvery)))
+  const commitAdded = added.whenOpen(Effect.andThen(added.close, flush))
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(commitAdded, Effect.sleep(commitEvery))))
 
   return {
     /** Commits the position soon, by the payload of a batch where there is one. */
     add: (position: Position, by?: Committer) => {
       uncommitted.set(partitionName(position), position)
       if (by !== undefined) committer = (positions) => by.commitOffsetsIfNecessary({ topics: byTopic(positions) })
+      added.openUnsafe()
     },
     /** The member has joined: what is uncommitted belongs to its former partitions, and is dropped. */
     restart: (consumer: Consumer) => {
