@@ -11,8 +11,8 @@ type Take = (sql: SqlClient.SqlClient) => Effect.Effect<boolean, SqlError.SqlErr
  * A session that holds an advisory lock, which is released with the session. Retries by the schedule `wait`; `taken` is
  * false when that has ended before the lock was free.
  *
- * The server ends the session of a frozen or unreachable holder 10 s after its last statement; a live one sends a keep-alive
- * every 2 s.
+ * The server ends the session of a frozen or unreachable holder 10 s after its last statement; a live one that has no other
+ * statement sends a keep-alive within 4 s.
  */
 const sessionWith = (options: SessionOptions, take: Take, wait: Schedule.Schedule<unknown>) =>
   Effect.gen(function* () {
@@ -22,10 +22,13 @@ const sessionWith = (options: SessionOptions, take: Take, wait: Schedule.Schedul
     })
     const sql = yield* clientOn(options, session)
     const taken = yield* Effect.repeat(take(sql), { schedule: wait, until: (taken) => taken })
-    // A busy session needs none, and a keep-alive behind a long statement would time out.
-    const keepAlive = Effect.suspend(() => (session.pending > 0 ? Effect.void : Effect.asVoid(sql`select 1`))).pipe(
-      Effect.repeat(Schedule.spaced("2 seconds")),
-    )
+    let answered = session.answered
+    const keepAlive = Effect.suspend(() => {
+      // A busy session needs none, and a keep-alive behind a long statement would time out.
+      const isBusy = session.pending > 0 || session.answered > answered
+      answered = session.answered
+      return isBusy ? Effect.void : Effect.asVoid(sql`select 1`)
+    }).pipe(Effect.repeat(Schedule.spaced("2 seconds")))
     yield* Effect.forkScoped(Effect.withTracerEnabled(Effect.ignore(keepAlive), false))
     return { session, sql, taken }
   })
