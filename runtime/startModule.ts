@@ -107,7 +107,7 @@ const startLoops = ({
     const repeat = <E, R>(
       what: string,
       options: {
-        readonly turn: Effect.Effect<boolean, E, R>
+        readonly turn: Effect.Effect<boolean | number, E, R>
         readonly wake: Latch.Latch
         readonly poll: Duration.Input
       },
@@ -125,7 +125,7 @@ const startLoops = ({
       handle: yield* makeConsumer({ module: name, reactions, positions }),
       positions,
     })
-    yield* repeat("positions", { turn: positions.watch, wake: yield* woken(positionsBell), poll: "1 second" })
+    yield* repeat("positions", { turn: positions.watch, wake: yield* woken(positionsBell), poll: "2 seconds" })
     yield* repeat("replay", { turn: replay.turn, wake: replay.wake, poll: "10 seconds" })
     const faults = yield* Faults
     const relaying = Effect.provideService(
@@ -137,7 +137,7 @@ const startLoops = ({
 
     const retryWake = Latch.makeUnsafe(true)
     const retryTurn = yield* makeRetryTurn({ module: name, reactions })
-    yield* repeat("retry", { turn: retryTurn, wake: retryWake, poll: "250 millis" })
+    yield* repeat("retry", { turn: retryTurn, wake: retryWake, poll: "1 second" })
     const deadLetters = yield* Layer.build(
       DeadLetters.layer({ module: name, reactions, changed: Effect.asVoid(retryWake.open) }),
     )

@@ -139,14 +139,13 @@ export interface FailedAttempt extends Pick<DeadLetterRow, "status" | "attempts"
 
 /** How the retry worker takes dead letters and records what became of them. */
 export const deadLetterWork = (sql: SqlClient.SqlClient) => ({
-  /** Whether `lockFailed` or `lockReady` may find one: no transaction is needed while nothing is due. */
-  isAnyDue: (now: Date) =>
-    Effect.map(
-      sql<{ due: boolean }>`
-        select exists (select from held where status = 'retrying' and due <= ${now})
-          or exists (select from held where status = 'waiting' and ready and due <= ${now}) as due`,
-      ([row]) => row!.due,
-    ),
+  /** When `lockFailed` or `lockReady` may find the next one; null: neither will. */
+  nextDue: Effect.map(
+    sql<{ due: Date | null }>`
+      select least((select min(due) from held where status = 'retrying'),
+        (select min(due) from held where status = 'waiting' and ready)) as due`,
+    ([row]) => row!.due,
+  ),
 
   /** Locks the first open dead letter of a key that failed and is due. */
   lockFailed: (now: Date) =>

@@ -141,7 +141,7 @@ const checks: ReadonlyArray<Check<object>> = [
         yield* again("a1", "b1", "a2")
         expect(yield* sums).toEqual({ a: 2, b: 1 })
         const turn = yield* makeRetryTurn({ module: "suite", reactions })
-        yield* Effect.repeat(turn, { while: (more) => more, times: 10 })
+        yield* Effect.repeat(turn, { while: (more) => more === true, times: 10 })
         expect(yield* sums).toEqual({ a: 2, b: 1 })
       }),
     ),

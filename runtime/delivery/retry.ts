@@ -45,7 +45,7 @@ interface Options {
  * The worker that retries dead letters (DELIVERY.md, *Taking charge*), in any number of instances. A turn locks the first
  * open dead letter of a key that is due, runs its reaction in a savepoint, and goes on with the next of the key while
  * that succeeds. The effects of the reactions and the results commit together. The turn returns whether there may be
- * more.
+ * more, or in how many milliseconds the next one is due.
  *
  * A fault of the infrastructure rolls the turn back. When the database answers all the same, the statement of that dead
  * letter cannot be done now: its next attempt is delayed, uncounted, and other keys go on.
@@ -82,7 +82,10 @@ export const makeRetryTurn = (options: Options) =>
     return Effect.gen(function* () {
       yield* database.writable
       yield* walk
-      if (!(yield* deadLetters.isAnyDue(new Date(yield* Clock.currentTimeMillis)))) return false
+      const next = yield* deadLetters.nextDue
+      if (next === null) return false
+      const early = next.getTime() - (yield* Clock.currentTimeMillis)
+      if (early > 0) return early
       const progress = { current: undefined as DeadLetterRow | undefined, applied: new Array<DeadLetterRow>() }
       const exit = yield* Effect.exit(database.transaction(drain(progress)))
       const { current, applied } = progress

@@ -46,4 +46,17 @@ describe("loop", () => {
       }
     }).pipe(Effect.provideService(Loops, makeLoops()), Effect.provideService(References.MinimumLogLevel, "None")),
   )
+
+  it.effect("turns again after `poll`, or sooner when a turn says in how many milliseconds there is more", () =>
+    Effect.gen(function* () {
+      const began: Array<number> = []
+      const turn = Effect.gen(function* () {
+        began.push(yield* Clock.currentTimeMillis)
+        return [false, 30, 5_000, true, false][began.length - 1] ?? false
+      })
+      yield* Effect.forkChild(loop({ name: "test", turn, wake: Latch.makeUnsafe(false), poll: "1 second" }))
+      for (let n = 0; n < 310; n++) yield* TestClock.adjust("10 millis")
+      expect(began).toEqual([0, 1_000, 1_030, 2_030, 2_030, 3_030])
+    }).pipe(Effect.provideService(Loops, makeLoops())),
+  )
 })

@@ -40,13 +40,14 @@ export const backOff = Schedule.min([Schedule.exponential("100 millis"), Schedul
 )
 
 /**
- * Repeats `turn` for ever: at once while it returns true (there may be more), else when `wake` opens or `poll` has passed.
+ * Repeats `turn` for ever: at once while it returns true (there may be more), else when `wake` opens or `poll` has passed; a
+ * turn that returns a number knows that there is more in so many milliseconds, and is repeated then if `poll` is longer.
  * A failed turn is retried with back-off; the log has one line for the first failure and one for the recovery. Turns are not
  * traced, except work on an event (`telemetry/trace.ts`).
  */
 export const loop = <E, R>(options: {
   readonly name: string
-  readonly turn: Effect.Effect<boolean, E, R>
+  readonly turn: Effect.Effect<boolean | number, E, R>
   readonly wake: Latch.Latch
   readonly poll: Duration.Input
   /** Checked after each turn; the loop ends when it returns true. Open `wake` after a change. */
@@ -68,7 +69,7 @@ export const loop = <E, R>(options: {
           pause = yield* Schedule.toStepWithSleep(backOff)
           failures = 0
         }
-        if (!exit.value && !options.isOver?.()) yield* rest(options)
+        if (exit.value !== true && !options.isOver?.()) yield* rest(options, exit.value || Infinity)
         continue
       }
       // A loop that is being stopped ends here; a turn that interrupted itself counts as failed.
@@ -99,11 +100,14 @@ export const watched = (name: string) =>
 /** How often an idle loop reports that it is not stalled. */
 const signMillis = 20_000
 
-/** Waits until `wake` opens or `poll` has passed. */
-const rest = (options: { readonly name: string; readonly wake: Latch.Latch; readonly poll: Duration.Input }) =>
+/** Waits until `wake` opens, or `poll` or `most` milliseconds have passed. */
+const rest = (
+  options: { readonly name: string; readonly wake: Latch.Latch; readonly poll: Duration.Input },
+  most: number,
+) =>
   Effect.gen(function* () {
     const { turned } = yield* Loops
-    for (let left = Duration.toMillis(options.poll); left > 0; left -= signMillis) {
+    for (let left = Math.min(Duration.toMillis(options.poll), most); left > 0; left -= signMillis) {
       if (Option.isSome(yield* Effect.timeoutOption(options.wake.await, Math.min(left, signMillis)))) return
       yield* turned(options.name)
     }

@@ -104,7 +104,7 @@ const worked = (subject: Subject, haste?: number) =>
       worker,
       turn,
       /** Turns until nothing is due. */
-      work: (of = turn) => Effect.repeat(of, { while: (more) => more, times: 2_000 }),
+      work: (of = turn) => Effect.repeat(of, { while: (more) => more === true, times: 2_000 }),
       operator: {
         list,
         find,
@@ -169,7 +169,7 @@ const schedule: ReadonlyArray<Check<Subject>> = [
           const { due } = yield* deadLetter("a1")
           const wait = due!.getTime() - (yield* now)
           expectJittered(wait, 1_000 * 2 ** (attempts - 1))
-          expect(yield* turn).toBe(false)
+          expect(yield* turn).toBe(wait)
           yield* advance(wait)
           expect(yield* turn).toBe(true)
           expect(yield* deadLetter("a1")).toMatchObject({ attempts: attempts + 1 })
@@ -332,7 +332,7 @@ const schedule: ReadonlyArray<Check<Subject>> = [
           expect(due).toBeGreaterThanOrEqual(before + least)
           expect(due).toBeLessThanOrEqual((yield* now) + least)
           yield* advance(least)
-          expect(yield* work()).toBe(false)
+          expect(yield* work()).not.toBe(true)
           const again = (yield* deadLetter(name)).due?.getTime() ?? Number.POSITIVE_INFINITY
           expect(again).toBeGreaterThanOrEqual(due + least)
         }
@@ -359,7 +359,7 @@ const schedule: ReadonlyArray<Check<Subject>> = [
         yield* handle([newer, ...rest])
         for (let n = 0; n < 2 * mostAttempts; n++) {
           yield* advance("59 seconds")
-          expect(yield* turn).toBe(false)
+          expect(yield* turn).toBe(1_000)
           yield* advance("1 second")
           yield* work()
           expect(yield* deadLetter("a1")).toMatchObject({ status: "retrying", attempts: 0, reason: "newer-version" })
@@ -1254,7 +1254,7 @@ const sideBySide: ReadonlyArray<Check<Subject>> = [
         }
         for (let round = 0; round < 3; round++) {
           yield* advance("2 seconds")
-          const works = Array.from({ length: 4 }, () => Effect.repeat(turn, { while: (more) => more }))
+          const works = Array.from({ length: 4 }, () => Effect.repeat(turn, { while: (more) => more === true }))
           yield* Effect.all(works, { concurrency: "unbounded" })
         }
         const all = yield* noted()

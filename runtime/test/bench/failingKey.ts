@@ -70,7 +70,7 @@ const run = (name: string, fails: (key: number) => boolean) =>
     const turn = yield* Effect.provideContext(makeRetryTurn(module), ports)
     const handle = yield* Effect.provideContext(makeConsumer(module), ports)
     const worker = yield* Effect.forkScoped(
-      loop({ name: `${name}.retry`, turn, wake: Latch.makeUnsafe(true), poll: "250 millis" }),
+      loop({ name: `${name}.retry`, turn, wake: Latch.makeUnsafe(true), poll: "1 second" }),
     )
     const others = events - (events / keys) * Array.from({ length: keys }, (_, key) => key).filter(fails).length
     const from = performance.now()

@@ -138,7 +138,7 @@ export const stress = (seed: number, subject: Subject = {}) =>
       const turn = yield* makeRetryTurn({ module: "stress", reactions: reactions.map(atMost(3)) })
       while (!over) {
         const exit = yield* Effect.exit(turn)
-        if (Exit.isFailure(exit) || !exit.value) yield* pause(2)
+        if (Exit.isFailure(exit) || exit.value !== true) yield* pause(2)
       }
     })
 

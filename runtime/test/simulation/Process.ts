@@ -159,7 +159,7 @@ export const makeProcess = (
       Effect.tap(steps.finish(task, [{ ...called, result: result! }]), () => Effect.sync(() => void (due.tasks = true)))
 
     const retry = Effect.gen(function* () {
-      due.retry = yield* retryTurn
+      due.retry = (yield* retryTurn) === true
       const [row] = yield* sql<{ any: boolean }>`
         select exists (select from held where status in ('waiting', 'retrying')) as any`
       hasOpen = row!.any

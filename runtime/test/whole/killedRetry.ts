@@ -95,7 +95,7 @@ const program = Effect.gen(function* () {
     // The log brings it again, for its offset may not have been committed.
     const [first, ...rest] = recordsOf(before)
     yield* handle([first!, ...rest])
-    yield* later(Effect.repeat(turn, { while: (more) => more }))
+    yield* later(Effect.repeat(turn, { while: (more) => more === true }))
     const open = yield* audit(before)
     if (open.length > 0) return yield* Effect.die(new Error(`${open.join()} is held for ever`))
   }
