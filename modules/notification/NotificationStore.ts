@@ -114,16 +114,22 @@ const queries = (sql: SqlClient.SqlClient) => {
       return found
     })
 
-  /** Which of these notifications are still to be sent, locked until the transaction ends. */
+  /**
+   * Which of these notifications are still to be sent, locked until the transaction ends. All are found by their ids first: a
+   * plan from when the table was empty would look for pending ones in all.
+   */
   const lockPending = (ids: ReadonlyArray<string>) =>
     Effect.map(
       Effect.orDie(sql<SendableRow>`
+        with locked as (
+          select * from notifications
+          where id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json))
+          order by id for update)
         select n.id, n.event_id, n.user_id, n.order_id, n.kind, n.subject, n.body, u.email, u.name,
           greatest(n.created_at, u.known_at) as since
-        from notifications n join users u on u.user_id = n.user_id
-        where n.id in (select value::bigint from json_array_elements_text(${JSON.stringify(ids)}::json))
-          and n.status = 'pending' and u.email is not null
-        order by n.id for update of n`),
+        from locked n join users u on u.user_id = n.user_id
+        where n.status = 'pending' and u.email is not null
+        order by n.id`),
       (rows) => rows.map(sendableOf),
     )
 
@@ -209,8 +215,9 @@ export class NotificationStore extends Context.Service<NotificationStore>()("not
           if (endings.length === 0) return
           const ended = yield* sql<Row>`
             update notifications n set status = x.status, reason = x.reason, channel = ${channel}
-            from json_to_recordset(${JSON.stringify(endings)}::json) as x (id bigint, status text, reason text)
-            where n.id = x.id and n.status = 'pending'
+            from json_to_recordset(${JSON.stringify(endings.map((ending) => ({ ...ending, was: "pending" })))}::json)
+              as x (id bigint, status text, reason text, was text)
+            where n.id = x.id and n.status = x.was
             returning n.id, n.user_id, n.order_id, n.channel, n.kind, n.status`
           yield* outbox.append(ended.filter(({ status }) => status === "sent").map(sentOf))
         }).pipe(Effect.orDie),

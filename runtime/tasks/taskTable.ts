@@ -54,11 +54,14 @@ export const tasksIn = (
       Effect.gen(function* () {
         yield* known(name)
         if (ids.length === 0) return
-        // The worker locks the row first, then the aggregate. Waiting for the row here could deadlock.
+        // The worker locks the row first, then the aggregate. Waiting for the row here could deadlock. Each row is found by its
+        // key, also by a plan that was made while the table was empty.
         yield* Effect.orDie(sql`
-          delete from task where (name, id) in (
-            select name, id from task where name = ${name} and holder is null and not is_unknown
-              and id in (select json_array_elements_text(${JSON.stringify(ids)}::json)) for update skip locked)`)
+          with free as (
+            select t.name, t.id from json_array_elements_text(${JSON.stringify(ids)}::json) as x (id), lateral (
+              select name, id from task where name = ${name} and id = x.id and holder is null and not is_unknown
+              for update skip locked) t)
+          delete from task t using free where t.name = free.name and t.id = free.id`)
       }),
   }
 }
