@@ -1,5 +1,6 @@
 import { Clock, Effect, Layer } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
+import { Database } from "../../../runtime/sql/Database.ts"
 import { format } from "../../Money.ts"
 import { type Answer, type Charge, NoAnswer, PaymentProvider, type Refund } from "../PaymentProvider.ts"
 
@@ -19,26 +20,39 @@ export const layer = Layer.effect(
   PaymentProvider,
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
+    const database = yield* Database
     const instant = Effect.map(Clock.currentTimeMillis, (now) => new Date(now))
     const answered = <A>(work: Effect.Effect<A, NoAnswer | SqlError.SqlError>): Effect.Effect<A, NoAnswer> =>
       Effect.catchTag(work, "SqlError", Effect.die)
 
-    /** Counts the requests of a key, this one included. */
-    const count = ({ key, payment_method }: Charge) =>
+    /** Counts the requests of each key, these included. */
+    const countMany = (charges: ReadonlyArray<Charge>) =>
       Effect.map(
-        sql<{ attempts: number }>`
-          insert into payment_sandbox.requests as r (key, payment_method, attempts) values (${key}, ${payment_method}, 1)
-          on conflict (key) do update set attempts = r.attempts + 1 returning attempts`,
-        ([row]) => row!.attempts,
+        sql<{ key: string; attempts: number }>`
+          insert into payment_sandbox.requests as r (key, payment_method, attempts)
+          select key, payment_method, 1
+          from json_to_recordset(${JSON.stringify(charges.map(({ key, payment_method }) => ({ key, payment_method })))}::json)
+            as x (key text, payment_method text)
+          order by key
+          on conflict (key) do update set attempts = r.attempts + 1 returning key, attempts`,
+        (rows) => {
+          const attempts = new Map(rows.map((row) => [row.key, row.attempts]))
+          return charges.map(({ key }) => attempts.get(key)!)
+        },
       )
+    const count = yield* database.coalesce(countMany)
 
-    const take = ({ key, amount }: Charge) =>
-      Effect.flatMap(
-        instant,
-        (now) => sql`
-          insert into payment_sandbox.charges (key, amount, charged_at) values (${key}, ${format(amount)}, ${now})
-          on conflict (key) do nothing`,
-      )
+    const takeMany = (charges: ReadonlyArray<Charge>) =>
+      Effect.gen(function* () {
+        const rows = charges.map(({ key, amount }) => ({ key, amount: format(amount) }))
+        yield* sql`
+          insert into payment_sandbox.charges (key, amount, charged_at)
+          select key, amount, ${yield* instant} from json_to_recordset(${JSON.stringify(rows)}::json)
+            as x (key text, amount numeric)
+          order by key on conflict (key) do nothing`
+        return charges.map(() => undefined)
+      })
+    const take = yield* database.coalesce(takeMany)
 
     const answerTo = (charge: Charge, attempts: number): Effect.Effect<Answer, NoAnswer | SqlError.SqlError> => {
       switch (charge.payment_method) {
