@@ -5,6 +5,7 @@ import { consoleAlone } from "./consoleProcess.ts"
 import { drivers } from "./drivers.ts"
 import { environment, readLogSettings, readSettings } from "./config.ts"
 import { Loops, makeLoops } from "./loop/loop.ts"
+import { returnMemoryAtRest } from "./loop/memory.ts"
 import { modules } from "./modules.ts"
 import * as logs from "./telemetry/logs.ts"
 import * as otlp from "./telemetry/otlp.ts"
@@ -57,6 +58,7 @@ const main = Effect.gen(function* () {
   Effect.provide(logs.layer(logSettings)),
 )
 
+returnMemoryAtRest()
 NodeRuntime.runMain(main, {
   disableErrorReporting: true,
   teardown: (exit, done) => {

@@ -37,7 +37,7 @@ export const startServer = async (options: {
     fileURLToPath(new URL(path, import.meta.url)),
   )
   const began = performance.now()
-  const child = spawn(process.execPath, [...flags, "--import", cache!, main!, ...modules], {
+  const child = spawn(process.execPath, [...flags, "--expose-gc", "--import", cache!, main!, ...modules], {
     // Nothing of the caller's environment: a DATABASE_URL there would make another test of it.
     env: {
       PATH: process.env["PATH"],

@@ -118,7 +118,7 @@ export type Callable = Pick<Galleria, "call">
 export const launch = (options: Options): Galleria => {
   const { PATH = "", HOME = "", TMPDIR = tmpdir() } = process.env
   const { script, modules = [], root = ownRoot } = options
-  const flags = ["--disable-warning=TimeoutNegativeWarning", "--import", guard]
+  const flags = ["--expose-gc", "--disable-warning=TimeoutNegativeWarning", "--import", guard]
   const [command, ...args] =
     script === undefined
       ? [process.execPath, ...flags, join(root, "runtime/main.ts")]
