@@ -42,7 +42,12 @@ const run = (settings: Settings) =>
 
     yield* ensureTopics(settings, end)
     const running = []
-    for (const module of modules) running.push(yield* startModule({ module, settings, waits, end }))
+    // Modules end in parallel: each may wait for a statement of a database that does not answer.
+    const ending = yield* Scope.fork(yield* Effect.scope, "parallel")
+    for (const module of modules) {
+      const started = startModule({ module, settings, waits, end })
+      running.push(yield* Scope.provide(started, yield* Scope.fork(ending)))
+    }
 
     // Consumers leave their groups in parallel: each may take seconds while the broker does not answer.
     const consuming = yield* Scope.fork(yield* Effect.scope, "parallel")

@@ -1,4 +1,4 @@
-import { Context, Deferred, type Duration, Effect, Latch, Layer } from "effect"
+import { Context, Deferred, type Duration, Effect, Latch, Layer, Scope } from "effect"
 import type { Settings } from "./config.ts"
 import { makeConsumer } from "./delivery/consumer.ts"
 import * as DeadLetters from "./admin/DeadLetters.ts"
@@ -71,7 +71,9 @@ export const startModule = ({ module, settings, waits, end }: Options) =>
     const own = bound.reactions.map(atMost(settings.retryAttempts))
     const reactions = faults === undefined ? own : own.map(faultyReaction(faults))
     const started = startLoops({ module, settings, end, reactions, tasks: bound.tasks })
-    const { checks, ...loops } = yield* Effect.provideContext(started, ports)
+    // Loops end in parallel, as modules do (`compose.ts`).
+    const looping = yield* Scope.fork(yield* Effect.scope, "parallel")
+    const { checks, ...loops } = yield* Effect.provideContext(started, ports).pipe(Scope.provide(looping))
     return {
       name,
       ports,
