@@ -213,6 +213,7 @@ export class NotificationStore extends Context.Service<NotificationStore>()("not
       database.transaction(
         Effect.gen(function* () {
           if (endings.length === 0) return
+          // By `was`, not by a literal, so that every plan finds the rows by their ids, as in `lockPending`.
           const ended = yield* sql<Row>`
             update notifications n set status = x.status, reason = x.reason, channel = ${channel}
             from json_to_recordset(${JSON.stringify(endings.map((ending) => ({ ...ending, was: "pending" })))}::json)

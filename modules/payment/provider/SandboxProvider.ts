@@ -54,7 +54,7 @@ export const layer = Layer.effect(
       })
     const take = yield* database.coalesce(takeMany)
 
-    const answerTo = (charge: Charge, attempts: number): Effect.Effect<Answer, NoAnswer | SqlError.SqlError> => {
+    const answerTo = (charge: Charge, attempts: number): Effect.Effect<Answer, NoAnswer> => {
       switch (charge.payment_method) {
         case "card_ok":
           return Effect.as(take(charge), charged)
@@ -76,7 +76,7 @@ export const layer = Layer.effect(
       }
     }
 
-    const charge = (charge: Charge) => answered(Effect.flatMap(count(charge), (attempts) => answerTo(charge, attempts)))
+    const charge = (charge: Charge) => Effect.flatMap(count(charge), (attempts) => answerTo(charge, attempts))
 
     const lookUp = ({ key }: Pick<Charge, "key">) =>
       answered(
